@@ -1,0 +1,33 @@
+# BPF: every source becomes two objects, <name>.btf.bpf.o and <name>.raw.bpf.o (see bpf/lib/waveos.bpf.h),
+# and each of those a skeleton header.
+
+BPF_CPPFLAGS = -D__TARGET_ARCH_$(BPF_ARCH_$(ARCH)) -Ivmlinux/$(ARCH) -Ibpf -Ibpf/lib -Iinclude
+BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-declarations
+
+BPF_SKELETONS := $(foreach o,$(BPF_OBJECTS),$(O)/skel/$(o).btf.skel.h $(O)/skel/$(o).raw.skel.h)
+
+$(O)/bpf/%.btf.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) $(BPF_CPPFLAGS) -MMD -MP -MF $@.d -c $< -o $@
+
+$(O)/bpf/%.raw.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -DWV_RAW_TP $(BPF_CPPFLAGS) -MMD -MP -MF $@.d -c $< -o $@
+
+# bpftool gen object drops what the compiler left beyond BTF and code
+$(O)/skel/%.btf.skel.h: $(O)/bpf/%.btf.bpf.o
+	$(call say,SKEL,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen object $(O)/bpf/$*.btf.linked.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(O)/bpf/$*.btf.linked.o name $*_btf >$@.tmp && mv $@.tmp $@
+
+$(O)/skel/%.raw.skel.h: $(O)/bpf/%.raw.bpf.o
+	$(call say,SKEL,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen object $(O)/bpf/$*.raw.linked.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(O)/bpf/$*.raw.linked.o name $*_raw >$@.tmp && mv $@.tmp $@
+
+.SECONDARY:
+-include $(wildcard $(O)/bpf/*.d)

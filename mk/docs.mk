@@ -1,0 +1,12 @@
+# Documents that come from the tables: option of `modules`, and the file that holds its output.
+docs_signals-doc := docs/signals.md
+docs_metrics-doc := docs/metrics.md
+docs_config-doc := docs/config.md
+docs_config-schema := docs/config.schema.json
+docs_config-sample := packaging/waveos.yaml
+
+GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample
+
+.PHONY: docs
+docs: all ## writes the generated documents anew
+	$(foreach d,$(GENERATED_DOCS),$(O)/waveos-bpf modules --$(d) >$(docs_$(d)) &&) true

@@ -1,0 +1,35 @@
+# Tests. `check` runs all levels that can run here; each level can be run alone.
+
+TEST_BINARIES := $(UNIT_TESTS:%=$(O)/tests/%)
+CMOCKA_CFLAGS = $(shell $(PKG_CONFIG) --cflags cmocka)
+CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
+
+# $(@D) holds the dependency file too: a touched header rebuilds its tests
+$(O)/tests/%: tests/unit/%.c $(USER_OBJECTS)
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(CMOCKA_CFLAGS) -MMD -MP -MF $@.d $(ALL_LDFLAGS) -o $@ $< \
+		$(USER_OBJECTS) $(PKG_LIBS) $(CMOCKA_LIBS) -lm -pthread
+
+-include $(wildcard $(O)/tests/*.d)
+
+# only the test programs
+.PHONY: tests
+tests: $(TEST_BINARIES)
+
+.PHONY: check check-unit check-host check-vm
+check: all $(TEST_BINARIES) ## runs unit, build, host and vm tests and prints one closing line
+	$(Q)O=$(O) tests/run.sh build unit host vm
+
+check-unit: $(TEST_BINARIES) ## unit tests only (no root needed)
+	$(Q)O=$(O) tests/run.sh unit
+
+check-host: all $(TEST_BINARIES) ## tests on this machine's kernel (root)
+	$(Q)O=$(O) tests/run.sh host
+
+check-vm: all ## tests on Debian kernels under qemu
+	$(Q)O=$(O) tests/run.sh vm
+
+.PHONY: soak
+soak: all $(TEST_BINARIES) ## everything, the long tests included
+	$(Q)O=$(O) SOAK=1 tests/run.sh build unit host vm

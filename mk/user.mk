@@ -1,0 +1,18 @@
+# The agent: one binary.
+
+USER_OBJECTS := $(USER_SOURCES:%.c=$(O)/%.o)
+
+# which skeletons a source includes, so that the first build makes them before it ("file:skel/...")
+SKELETON_USES := $(shell grep -oHE 'skel/[a-z_]+\.(btf|raw)\.skel\.h' $(USER_SOURCES))
+$(foreach use,$(SKELETON_USES),$(eval $(O)/$(patsubst %.c,%.o,$(firstword $(subst :, ,$(use)))): | $(O)/$(lastword $(subst :, ,$(use)))))
+
+$(O)/user/%.o: user/%.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(O)/waveos-bpf: $(O)/user/main.o $(USER_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm -pthread
+
+-include $(wildcard $(O)/user/*.d $(O)/user/*/*.d)

@@ -1,0 +1,184 @@
+#!/bin/bash
+# Block I/O of a cgroup against fio and the disk's own statistics; softirqs against /proc/softirqs; accept
+# queues, overflows and socket queues against ss and nstat, in a network namespace of our own.
+. "$(dirname "$0")/lib.sh"
+
+for program in fio jq python3 ss nstat nsenter unshare; do
+	command -v $program >/dev/null || skip "no $program"
+done
+dev=$(stat -c '%Hd:%Ld' "$TMP")
+[ -e "/sys/dev/block/$dev" ] || skip "$TMP is on no block device"
+disk=$(basename "$(readlink -f "/sys/dev/block/$dev")")
+[ ! -e "/sys/dev/block/$dev/partition" ] || disk=$(basename "$(readlink -f "/sys/dev/block/$dev/..")")
+
+name=wvtest-queue-$$
+dir=$(cgroup_make "$name")
+at_exit cgroup_remove "$dir"
+
+unshare -n sleep 600 &
+holder=$!
+at_exit kill $holder
+other_net() { [ "$(readlink /proc/$holder/ns/net)" != "$(readlink /proc/self/ns/net)" ]; }
+wait_until 5 other_net || skip "no network namespace of our own"
+in_net() { nsenter -t $holder -n "$@"; }
+in_net ip link set lo up
+
+# listen PORT BACKLOG: a listener that never accepts, in the cgroup and the namespace
+listen() {
+	cgroup_run "$dir" nsenter -t $holder -n python3 -c '
+import socket, sys, time
+s = socket.socket()
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen(int(sys.argv[2]))
+time.sleep(600)' "$1" "$2" &
+	listener=$!
+	at_exit kill $listener
+	is_listening() { [ -n "$(in_net ss -Hltn "sport = $1")" ]; }
+	wait_until 5 is_listening "$1" || fail "the listener does not listen"
+}
+listen 7001 4 # before the agent: found by visiting the namespace
+first=$listener
+agent_start --set agent.tick=200ms
+
+snapshot() { rows >"$TMP/rows.json"; }
+# signal NAME, hist FIELD, device COLUMN: of the last snapshot; device sums all cgroups
+signal() { jq --arg c "/$name" --arg n "$1" '[.rows[] | select(.cgroup == $c) | .signals[$n]] | add // 0' "$TMP/rows.json"; }
+device() {
+	jq --arg d "$disk" --arg n "$1" '[.facets[] | select(.facet == "blkdev" and .device == $d) | .[$n]] | add // 0' \
+		"$TMP/rows.json"
+}
+ticked() { [ "$("$BIN" top --once --json --root "$ROOT" | jq .tick)" -gt "$1" ]; }
+settle() {
+	snapshot
+	wait_until 5 ticked $(($(jq .tick "$TMP/rows.json") + 1)) || fail "no tick"
+	snapshot
+}
+is() { snapshot && [ "$(signal "$1")" = "$2" ]; }
+expect() { # WHAT SIGNAL VALUE
+	wait_until 10 is "$2" "$3" || fail "$1: $2 is $(signal "$2"), expected $3"
+	echo "$1: $3"
+}
+
+# ---- block I/O: the file is laid out first, outside of the cgroup
+dd if=/dev/urandom of="$TMP/file" bs=1M count=48 conv=fsync status=none
+fio --version >/dev/null
+# fio_run MODE: 768 requests of 64 KiB, one at a time; report in $TMP/fio.json
+fio_run() {
+	cgroup_run "$dir" fio --name=t --filename="$TMP/file" --size=48m --rw="$1" --bs=64k --direct=1 \
+		--ioengine=psync --overwrite=1 --output-format=json --output="$TMP/fio.json" >/dev/null ||
+		fail "fio"
+}
+# attempt OP: compares one run; 1 where something else used the disk or the CPU too much
+attempt() {
+	local op=$1 before_bytes before_count before_ns before_n device_before disk_before fio_bytes fio_count
+	settle
+	before_bytes=$(signal io_${op}_bytes) before_count=$(signal io_${op}s)
+	before_ns=$(hist sum_ns) before_n=$(hist count) device_before=$(device requests)
+	disk_before=$(awk '{print $1 + $5}' "/sys/block/$disk/stat")
+	fio_run "rand$op"
+	local disk_after
+	disk_after=$(awk '{print $1 + $5}' "/sys/block/$disk/stat")
+	settle
+	fio_bytes=$(jq ".jobs[0].$op.io_bytes" "$TMP/fio.json") fio_count=$(jq ".jobs[0].$op.total_ios" "$TMP/fio.json")
+	local bytes=$(($(signal io_${op}_bytes) - before_bytes)) count=$(($(signal io_${op}s) - before_count))
+	local n=$(($(hist count) - before_n)) all=$(($(device requests) - device_before)) latency fio_latency
+	latency=$((($(hist sum_ns) - before_ns) / n))
+	fio_latency=$(jq ".jobs[0].$op.clat_ns.mean | floor" "$TMP/fio.json")
+	echo "$op: $bytes bytes in $count requests (fio: $fio_bytes in $fio_count), mean $latency ns" \
+		"(fio: $fio_latency), $disk: $all requests (kernel: $((disk_after - disk_before)))"
+	within $bytes "$fio_bytes" 1 && within $count "$fio_count" 1 && within $latency "$fio_latency" 15 &&
+		within $all $((disk_after - disk_before)) 3
+}
+hist() {
+	jq --arg c "/$name" --arg f "$1" '[.rows[] | select(.cgroup == $c) | .histograms.io_latency[$f]] | add // 0' \
+		"$TMP/rows.json"
+}
+for op in read write; do
+	ok=
+	for _ in 1 2 3 4 5; do
+		if attempt $op; then
+			ok=1
+			break
+		fi
+	done
+	[ -n "$ok" ] || fail "block $op: no attempt agrees with fio and the kernel"
+done
+expect "requests in flight at rest" io_inflight 0
+
+# ---- softirqs: runs are exact but for what happens between two reads
+softirq() { jq --arg v "$1" '[.facets[] | select(.facet == "softirq" and .vector == $v) | .runs] | add // 0' "$TMP/rows.json"; }
+kernel_softirq() { awk -v v="$1:" 'tolower($1) == v { for (i = 2; i <= NF; i++) n += $i; print n }' /proc/softirqs; }
+settle
+ours=$(softirq timer) kernels=$(kernel_softirq timer) time_before=$(jq '[.facets[] | select(.facet == "softirq") | .time_ns] | add' "$TMP/rows.json")
+timers() { [ $(($(kernel_softirq timer) - kernels)) -gt 400 ]; }
+wait_until 30 timers || fail "no timer softirqs"
+kernels=$(($(kernel_softirq timer) - kernels))
+settle
+ours=$(($(softirq timer) - ours))
+echo "timer softirqs: $ours (kernel: $kernels)"
+within $ours $kernels 40 || fail "timer softirqs: $ours, the kernel counted $kernels"
+[ "$(jq '[.facets[] | select(.facet == "softirq") | .time_ns] | add' "$TMP/rows.json")" -gt "$time_before" ] ||
+	fail "softirq time stands still"
+
+# ---- accept queues
+ss_column() { in_net ss -Hltn | awk -v c="$1" '{ n += $c } END { print n + 0 }'; }
+overflows() { in_net nstat -asz TcpExtListenOverflows | awk '/Listen/ { print $2 }'; }
+expect "listener that was there before" sock_listeners 1
+listen 7002 4
+expect "listeners" sock_listeners 2
+# connect PORT COUNT: connects that stay open or keep trying
+connect() {
+	in_net python3 -c '
+import socket, sys, time
+socks = []
+for i in range(int(sys.argv[2])):
+    s = socket.socket()
+    s.setblocking(False)
+    s.connect_ex(("127.0.0.1", int(sys.argv[1])))
+    socks.append(s)
+    time.sleep(0.01)
+time.sleep(600)' "$1" "$2" &
+	at_exit kill $!
+}
+connect 7001 3
+connect 7002 12
+wait_until 5 test "$(ss_column 2)" -ge 0
+filled() { [ "$(ss_column 2)" = 8 ]; }
+wait_until 10 filled || fail "accept queues hold $(ss_column 2), expected 3 + 5"
+expect "accept queue, as ss has it" sock_accept_depth "$(ss_column 2)"
+expect "accept queue limit, as ss has it" sock_accept_max "$(ss_column 3)"
+overflowed() { [ "$(overflows)" -ge 7 ] && snapshot && [ "$(signal sock_accept_overflows)" = "$(overflows)" ]; }
+wait_until 20 overflowed || fail "overflows: $(signal sock_accept_overflows), nstat has $(overflows)"
+echo "overflows, as nstat has them: $(overflows)"
+grep -q . "$ROOT/var/lib/waveos/runs"/*/events.jsonl 2>/dev/null &&
+	{ grep -hq '"accept-overflow"' "$ROOT/var/lib/waveos/runs"/*/events.jsonl || fail "no record of the overflow"; }
+
+# ---- socket queues: 300 kB that the other end does not read
+cgroup_run "$dir" nsenter -t $holder -n python3 -c '
+import socket, time
+l = socket.socket(); l.bind(("127.0.0.1", 7003)); l.listen(1)
+a = socket.create_connection(("127.0.0.1", 7003))
+b, _ = l.accept()
+a.setblocking(False)
+sent = 0
+while sent < 300000:
+    try: sent += a.send(b"x" * (300000 - sent))
+    except BlockingIOError: time.sleep(0.01)
+time.sleep(600)' &
+at_exit kill $!
+queued() { in_net ss -Htn 'sport = 7003 or dport = 7003' | awk '{ rx += $2; tx += $3 } END { print rx + tx + 0 }'; }
+is_queued() { [ "$(queued)" -ge 300000 ]; }
+wait_until 10 is_queued || fail "no bytes in the sockets"
+sockets_equal() { snapshot && [ $(($(signal sock_rx_queue_bytes) + $(signal sock_tx_queue_bytes))) -ge 300000 ]; }
+wait_until 10 sockets_equal || fail "socket queues: $(signal sock_rx_queue_bytes) + $(signal sock_tx_queue_bytes), ss has $(queued)"
+echo "bytes queued in sockets: $(signal sock_rx_queue_bytes) + $(signal sock_tx_queue_bytes)"
+
+# ---- a listener that closes takes its queue along, not the count of what it lost
+snapshot
+lost=$(signal sock_accept_overflows)
+kill "$listener" "$first"
+expect "listeners that closed" sock_listeners 1
+snapshot
+[ "$(signal sock_accept_overflows)" -ge "$lost" ] || fail "overflows went back from $lost to $(signal sock_accept_overflows)"
+echo "overflows after the close: $(signal sock_accept_overflows)"
+agent_stop

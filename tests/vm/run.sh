@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Runs tests/vm/cases in virtual machines, one boot a kernel, and adds up the results.
+#   run.sh [--kernels "5.10 6.1 6.12 newest"] [--cases GLOB] [--verbose] [--add FILE]... [-- BOOT_OPTIONS]
+# BIN=path of the agent (build/waveos-bpf). --cases matches names without .sh. --add puts a program with its
+# libraries into the guest's PATH. Exit: 0 no case failed, 1 some did, 2 usage, 77 nothing could run.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=lib/common.sh
+. "$HERE/lib/common.sh"
+
+TOP=$HERE/../..
+BIN=${BIN:-$TOP/build/waveos-bpf}
+KERNELS="5.10 6.1 6.12 newest"
+GLOB='*'
+VERBOSE=''
+EXTRA=()
+BOOT_OPTIONS=()
+PASSED=0 FAILED=0 SKIPPED=0
+# A quiet two-core machine needs 3 to 5; the rest is for a busy one.
+BOOT_SECONDS=120
+
+usage() { sed -n '3,5s/^#  *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+
+# add_program PATH [NAME]: the program, the libraries that it is linked with, and the loader.
+add_program() {
+	local path=$1 name=${2:-${1##*/}} line library
+	install -m 755 "$path" "$PAYLOAD/bin/$name"
+	# A static program has no list.
+	LD_LIBRARY_PATH=$(tools_libs) ldd "$path" >"$WORK/ldd" 2>/dev/null || return 0
+	while read -r line; do
+		case $line in
+		*"not found"*) die "$path: $line" ;;
+		*" => /"*)
+			library=${line#* => }
+			library=${library%% (*}
+			[[ -e $PAYLOAD/lib/${line%% *} ]] || cp -L "$library" "$PAYLOAD/lib/${line%% *}"
+			;;
+		/*)
+			library=${line%% (*}
+			cp -L "$library" "$PAYLOAD/lib64/${library##*/}"
+			;;
+		esac
+	done <"$WORK/ldd"
+}
+
+add_cases() {
+	local file count=0
+	for file in "$HERE"/cases/*.sh; do
+		file=${file##*/}
+		# shellcheck disable=SC2053 # a pattern on purpose
+		if [[ ${file%.sh} == $GLOB ]]; then
+			cp "$HERE/cases/$file" "$PAYLOAD/cases/"
+			count=$((count + 1))
+		fi
+	done
+	((count)) || die "no case matches $GLOB"
+}
+
+make_payload() {
+	local name path
+	mkdir -p "$PAYLOAD"/{bin,lib,lib64,cases}
+	add_program "$BIN" waveos-bpf
+	for name in stress-ng iperf3 ip tc; do
+		path=$(tool_path "$name") || die "needs $name (fetch.sh)"
+		add_program "$path"
+	done
+	for path in "${EXTRA[@]}"; do
+		add_program "$path"
+	done
+	cp "$HERE/guest/run.sh" "$HERE/guest/case.sh" "$PAYLOAD/"
+	add_cases
+}
+
+# The guest's own limits, one after another, and a boot.
+total_limit() {
+	local file limit sum=$BOOT_SECONDS
+	for file in "$PAYLOAD"/cases/*.sh; do
+		limit=$(sed -n '1,10s/^# limit: *\([0-9][0-9]*\).*/\1/p' "$file" | head -n 1)
+		sum=$((sum + ${limit:-60} + 5))
+	done
+	printf '%s\n' "$sum"
+}
+
+# count LOG: adds a guest's lines to the totals. A case without a line counts as failed: the guest died in it.
+count() {
+	local guest_log=$1 file name line ok=0 bad=0 skipped=0
+	for file in "$PAYLOAD"/cases/*.sh; do
+		name=$(basename "$file" .sh)
+		line=$(grep -m 1 "^case $name " "$guest_log" || :)
+		case $line in
+		"case $name ok"*) ok=$((ok + 1)) ;;
+		"case $name skip"*) skipped=$((skipped + 1)) ;;
+		"case $name fail"*) bad=$((bad + 1)) ;;
+		*)
+			bad=$((bad + 1))
+			echo "case $name fail the guest ended before its result"
+			;;
+		esac
+	done
+	PASSED=$((PASSED + ok)) FAILED=$((FAILED + bad)) SKIPPED=$((SKIPPED + skipped))
+	SUMMARY="$ok ok, $bad failed, $skipped skipped"
+}
+
+run_kernel() {
+	local label=$1 status=0 begin=$SECONDS release
+	if [[ ! -f $VM_CACHE/kernels/$label/package ]]; then
+		SKIPPED=$((SKIPPED + 1))
+		echo "kernel $label: skipped: $(cat "$VM_CACHE/kernels/$label.skipped" 2>/dev/null || echo 'not in the cache')"
+		return 0
+	fi
+	release=$(<"$VM_CACHE/kernels/$label/release")
+	echo "== kernel $label ($release)"
+	printf 'KERNEL_LABEL=%s\nVERBOSE=%s\n' "$label" "$VERBOSE" >"$PAYLOAD/env"
+	"$HERE/boot.sh" "$label" "$PAYLOAD" --timeout "$(total_limit)" "${BOOT_OPTIONS[@]}" |
+		tee "$WORK/guest.log" || status=$?
+	count "$WORK/guest.log"
+	[[ $status == 0 ]] || echo "guest: boot.sh exit $status"
+	echo "kernel $label: $SUMMARY, $((SECONDS - begin)) s"
+}
+
+parse_options() {
+	while (($#)); do
+		case $1 in
+		--kernels) (($# > 1)) || usage; KERNELS=$2; shift ;;
+		--cases) (($# > 1)) || usage; GLOB=$2; shift ;;
+		--add) (($# > 1)) || usage; EXTRA+=("$2"); shift ;;
+		--verbose) VERBOSE=1 ;;
+		--) shift; BOOT_OPTIONS=("$@"); return 0 ;;
+		*) usage ;;
+		esac
+		shift
+	done
+}
+
+main() {
+	local label labels
+	parse_options "$@"
+	[[ -x $BIN ]] || die "no agent at $BIN: build it first, or set BIN="
+	read -ra labels <<<"$KERNELS"
+	"$HERE/fetch.sh" "${labels[@]}" >/dev/null || exit "$?"
+	WORK=$(mktemp -d)
+	PAYLOAD=$WORK/payload
+	trap 'rm -rf "$WORK"' EXIT
+	make_payload
+	for label in "${labels[@]}"; do
+		run_kernel "$label"
+	done
+	echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+	((FAILED == 0)) || exit 1
+	((PASSED > 0)) || exit 77
+}
+
+main "$@"

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/agent/core.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-event.h>
+
+#include "user/agent/self.h"
+#include "user/core/cgroup_index.h"
+#include "user/core/cleanup.h"
+#include "user/core/log.h"
+#include "user/core/module.h"
+#include "user/enforce/enforce.h"
+#include "user/evidence/record.h"
+
+/* Two ticks are never closer than this, however many removals press. */
+#define MIN_TICK_NS 20000000ULL
+/* Memory of the agent itself is measured every so many ticks. */
+#define MEMORY_EVERY_TICKS 10
+/* Priorities of the loop: enforcement before export (sd-event: smaller is first). */
+#define PRIORITY_CONTROL (-20)
+#define PRIORITY_EVENTS (-10)
+#define PRIORITY_TICK 0
+
+struct core {
+	const struct wv_worker_context *ctx;
+	struct wv_agent agent;
+	struct wv_records *records;
+	struct wv_self self;
+	sd_event *loop;
+	sd_event_source *timer;
+	struct ring_buffer *ring;
+	uint64_t last_tick_ns;
+	uint64_t memory_due;
+	bool ready;
+};
+
+static int on_record(struct wv_agent *agent, const char *type, struct json_object *fields)
+{
+	struct core *c = (struct core *)((char *)agent - offsetof(struct core, agent));
+
+	if (!c->records) {
+		json_object_put(fields);
+		return -ENOENT;
+	}
+	if (strcmp(type, "decision") == 0) {
+		c->self.decisions++;
+		(void)wv_record_explain(c->records, json_object_get(fields));
+	}
+	/* a decision must be on disk before its action starts; the rest may follow with the next flush */
+	return wv_record(c->records, type, fields, strcmp(type, "decision") == 0);
+}
+
+static int on_event(void *ctx, void *bytes, size_t size)
+{
+	struct core *c = ctx;
+	const struct wv_event *ev = bytes;
+
+	if (size < sizeof(*ev) || ev->size > size || ev->type >= WV_EV_N)
+		return 0;
+	c->self.events_consumed[ev->type]++;
+	for (size_t i = 0; i < wv_modules_count; i++)
+		if (wv_modules[i]->event && (wv_modules[i]->events & (1u << ev->type)))
+			wv_modules[i]->event(&c->agent, ev);
+	return 0;
+}
+
+static void sense_all(struct core *c)
+{
+	int r;
+
+	c->agent.sample.n_facets = 0;
+	for (size_t i = 0; i < wv_modules_count; i++) {
+		if (!wv_modules[i]->sense)
+			continue;
+		r = wv_modules[i]->sense(&c->agent);
+		if (r < 0)
+			(void)wv_log_warn(r, wv_modules[i]->name, "sense");
+	}
+}
+
+static void decide_all(struct core *c)
+{
+	int r;
+
+	for (size_t i = 0; i < wv_modules_count; i++) {
+		if (!wv_modules[i]->decide)
+			continue;
+		r = wv_modules[i]->decide(&c->agent);
+		if (r < 0)
+			(void)wv_log_warn(r, wv_modules[i]->name, "decide");
+	}
+}
+
+static void publish(struct core *c)
+{
+	struct wv_snapshot *head = c->ctx->snapshot->head;
+	uint32_t pids[] = {head->supervisor_pid, head->core_pid, head->web_pid};
+
+	wv_self_read(&c->self, c->agent.bpf, pids, ARRAY_SIZE(pids));
+	if (!c->memory_due--) {
+		wv_self_read_memory(&c->self, c->agent.bpf, pids, ARRAY_SIZE(pids));
+		c->memory_due = MEMORY_EVERY_TICKS - 1;
+	}
+	if (c->records)
+		wv_records_counts(c->records, &c->self.records_written, &c->self.records_failed);
+	wv_snapshot_begin(c->ctx->snapshot);
+	wv_snapshot_rows(c->ctx->snapshot, &c->agent.sample);
+	head->self = c->self;
+	head->tick_interval_ns = c->ctx->config->agent_tick;
+	head->n_budgets = (uint32_t)c->ctx->config->n_budgets;
+	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
+	if (!head->first_limit_ns && wv_enforce_first_applied_mono_ns())
+		head->first_limit_ns = wv_enforce_first_applied_mono_ns() - head->started_mono_ns;
+	wv_snapshot_end(c->ctx->snapshot);
+}
+
+static void say_ready(struct core *c)
+{
+	char ready = WV_CONTROL_READY;
+
+	if (c->ready)
+		return;
+	c->ready = true;
+	if (send(c->ctx->control, &ready, 1, MSG_NOSIGNAL) < 0)
+		(void)wv_log_warn(-errno, "core", "tell the supervisor");
+}
+
+static void tick(struct core *c)
+{
+	const struct wv_io *io = c->agent.io;
+	uint64_t start = io->mono_ns(io->ctx);
+	int r;
+
+	c->last_tick_ns = start;
+	c->agent.want_tick = false;
+	if (c->ring)
+		(void)ring_buffer__consume(c->ring);
+	c->agent.sample.seq++;
+	c->agent.sample.mono_ns = start;
+	c->agent.sample.wall_ns = io->wall_ns(io->ctx);
+	sense_all(c);
+	decide_all(c);
+	if (c->records) {
+		r = wv_records_tick(c->records, &c->agent.sample);
+		if (r < 0)
+			(void)wv_log_full(LOG_DEBUG, r, "core", "records");
+	}
+	wv_cgroups_reap(&c->agent, start);
+	c->self.sense_ns = io->mono_ns(io->ctx) - start;
+	publish(c);
+	say_ready(c);
+}
+
+/* The next tick is due one interval after the last; at once, within limits, when a module presses. */
+static int arm(struct core *c)
+{
+	uint64_t wait = c->agent.want_tick ? MIN_TICK_NS : c->ctx->config->agent_tick;
+	int r = sd_event_source_set_time(c->timer, (c->last_tick_ns + wait) / 1000);
+
+	return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
+{
+	struct core *c = userdata;
+
+	tick(c);
+	return arm(c);
+}
+
+static int on_ring(sd_event_source *s _unused_, int fd _unused_, uint32_t revents _unused_, void *userdata)
+{
+	struct core *c = userdata;
+	bool pressed = c->agent.want_tick;
+
+	(void)ring_buffer__consume(c->ring);
+	return c->agent.want_tick && !pressed ? arm(c) : 0;
+}
+
+/* The supervisor speaks or has died; either way this worker ends. */
+static int on_control(sd_event_source *s, int fd _unused_, uint32_t revents _unused_, void *userdata _unused_)
+{
+	return sd_event_exit(sd_event_source_get_event(s), 0);
+}
+
+static int setup_ring(struct core *c)
+{
+	int map = wv_bpf_map_fd(c->agent.bpf, "wv_events"), r;
+	sd_event_source *source;
+
+	if (map < 0)
+		return 0;
+	c->ring = ring_buffer__new(map, on_event, c, NULL);
+	if (!c->ring)
+		return wv_log_errno(-errno, "core", "event ring");
+	r = sd_event_add_io(c->loop, &source, ring_buffer__epoll_fd(c->ring), EPOLLIN, on_ring, c);
+	return r < 0 ? r : sd_event_source_set_priority(source, PRIORITY_EVENTS);
+}
+
+static int setup_loop(struct core *c)
+{
+	sd_event_source *control;
+	int r = sd_event_new(&c->loop);
+
+	if (r >= 0)
+		r = sd_event_add_signal(c->loop, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_io(c->loop, &control, c->ctx->control, EPOLLIN, on_control, c);
+	if (r >= 0)
+		r = sd_event_source_set_priority(control, PRIORITY_CONTROL);
+	if (r >= 0)
+		r = sd_event_add_time(c->loop, &c->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, c);
+	if (r >= 0)
+		r = setup_ring(c);
+	return r < 0 ? wv_log_errno(r, "core", "event loop") : 0;
+}
+
+static int start_modules(struct core *c)
+{
+	int r;
+
+	for (size_t i = 0; i < wv_modules_count; i++) {
+		if (!wv_modules[i]->start)
+			continue;
+		r = wv_modules[i]->start(&c->agent);
+		if (r < 0)
+			return wv_log_errno(r, wv_modules[i]->name, "start");
+	}
+	return 0;
+}
+
+static void record_start(struct core *c)
+{
+	const struct wv_worker_context *ctx = c->ctx;
+	struct json_object *fields = json_object_new_object();
+
+	json_object_object_add(fields, "adopted", json_object_new_boolean(wv_bpf_adopted(ctx->bpf)));
+	json_object_object_add(fields, "core_restarts",
+			       json_object_new_int64((int64_t)ctx->snapshot->head->core_restarts));
+	json_object_object_add(fields, "cgroups", json_object_new_int64((int64_t)c->agent.cgroups->live));
+	json_object_object_add(fields, "dry_run", json_object_new_boolean(ctx->dry_run));
+	(void)on_record(&c->agent, "core-start", fields);
+}
+
+static int open_all(struct core *c)
+{
+	const struct wv_worker_context *ctx = c->ctx;
+	int r;
+
+	c->agent = (struct wv_agent){
+		.host = ctx->host,
+		.config = ctx->config,
+		.paths = ctx->paths,
+		.io = &wv_io_system,
+		.bpf = ctx->bpf,
+		.run_id = ctx->run_id,
+		.dry_run = ctx->dry_run,
+		.record = on_record,
+	};
+	c->self = ctx->snapshot->head->self; /* consumed counts go on over a restart of this worker */
+	r = wv_sample_init(&c->agent.sample, ctx->snapshot->head->max_rows);
+	if (r < 0)
+		return wv_log_errno(r, "core", "sample");
+	wv_snapshot_restore(ctx->snapshot, &c->agent.sample);
+	r = wv_records_open(&c->records, c->agent.io, ctx->paths, ctx->config, ctx->host, ctx->run_id);
+	if (r < 0) /* without records the agent still observes and enforces; figures are published */
+		(void)wv_log_errno(r, "core", "run folder: nothing will be recorded");
+	else
+		snprintf(ctx->snapshot->head->run_dir, sizeof(ctx->snapshot->head->run_dir), "%s",
+			 wv_records_dir(c->records));
+	r = start_modules(c);
+	return r < 0 ? r : setup_loop(c);
+}
+
+static void close_all(struct core *c)
+{
+	if (c->loop && c->ready)
+		tick(c); /* the last figures */
+	for (size_t i = wv_modules_count; i-- > 0;)
+		if (wv_modules[i]->stop)
+			wv_modules[i]->stop(&c->agent);
+	if (c->records) {
+		(void)wv_records_flush(c->records, true);
+		wv_records_close(c->records);
+	}
+	ring_buffer__free(c->ring);
+	sd_event_source_unref(c->timer);
+	sd_event_unref(c->loop);
+	wv_sample_done(&c->agent.sample);
+}
+
+int wv_core_run(const struct wv_worker_context *ctx)
+{
+	struct core c = {.ctx = ctx};
+	int r = open_all(&c);
+
+	if (r == 0) {
+		record_start(&c);
+		r = sd_event_loop(c.loop);
+	}
+	close_all(&c);
+	return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The core worker: collect, decide, enforce, record, publish; once a tick. */
+#ifndef WV_AGENT_CORE_H
+#define WV_AGENT_CORE_H
+
+#include "user/core/bpf.h"
+#include "user/flow/snapshot.h"
+
+/* What the supervisor hands a worker; everything is inherited by fork. */
+struct wv_worker_context {
+	const struct wv_host *host;
+	const struct wv_config *config;
+	const struct wv_paths *paths;
+	struct wv_bpf *bpf;
+	struct wv_snapshot_map *snapshot;
+	const char *run_id;
+	bool dry_run;
+	bool final_detach; /* an exit will remove everything: budgets are reverted by the supervisor */
+	int control;	   /* socketpair to the supervisor */
+	int listen_fd;	   /* web worker only */
+};
+
+/* Messages on the control socket, one byte each. */
+enum wv_control {
+	WV_CONTROL_READY = 'R', /* worker -> supervisor: the first tick is published */
+	WV_CONTROL_STOP = 'S',	/* supervisor -> worker: finish, flush, exit */
+};
+
+/* Runs until told to stop; returns the worker's exit status. */
+int wv_core_run(const struct wv_worker_context *ctx);
+
+#endif

@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/agent/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <time.h>
+
+#include "user/agent/core.h"
+#include "user/cmd/cmd.h"
+#include "user/core/cleanup.h"
+#include "user/core/io.h"
+#include "user/core/log.h"
+#include "user/core/module.h"
+#include "user/core/version.h"
+#include "user/enforce/enforce.h"
+#include "user/export/web.h"
+
+/* A worker that lived this long has earned an immediate restart. */
+#define STABLE_NS 10000000000ULL
+/* So many restarts in a row are immediate; only then does the pause between them grow. */
+#define FREE_RESTARTS 5
+#define BACKOFF_FIRST_NS 50000000ULL
+#define BACKOFF_MAX_NS 10000000000ULL
+/* How long a worker may take to flush and end before it is killed. */
+#define STOP_TIMEOUT_US 5000000
+
+enum worker_id { CORE, WEB, N_WORKERS };
+
+struct worker {
+	struct supervisor *sup;
+	const char *name;
+	pid_t pid;
+	int control;
+	uint64_t started_ns;
+	unsigned quick_deaths;
+	sd_event_source *child, *io, *restart;
+	bool wanted;
+};
+
+struct supervisor {
+	const struct wv_paths *paths;
+	const struct wv_config *config;
+	const struct wv_attach_options *options;
+	struct wv_host host;
+	struct wv_bpf *bpf;
+	struct wv_snapshot_map snapshot;
+	char run_id[64];
+	int lock_fd, listen_fd;
+	sd_event *loop;
+	struct worker workers[N_WORKERS];
+	bool stopping, detach, ready;
+};
+
+static uint64_t mono_ns(void)
+{
+	return wv_io_system.mono_ns(wv_io_system.ctx);
+}
+
+int wv_agent_lock(const struct wv_paths *paths, int *ret_fd, int *ret_pid)
+{
+	char path[WV_PATH_SIZE + 16], text[16] = "";
+	_cleanup_close_ int fd = -1;
+	int len;
+
+	snprintf(path, sizeof(path), "%s/lock", paths->runtime);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		*ret_pid = 0;
+		if (pread(fd, text, sizeof(text) - 1, 0) > 0)
+			(void)sscanf(text, "%d", ret_pid);
+		return -EBUSY;
+	}
+	len = snprintf(text, sizeof(text), "%d\n", getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len)
+		return -errno;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int make_run_id(char *buf, size_t size)
+{
+	unsigned char noise[3];
+	time_t now = time(NULL);
+	struct tm tm;
+	size_t len;
+	int r = wv_io_system.random(wv_io_system.ctx, noise, sizeof(noise));
+
+	if (r < 0)
+		return r;
+	gmtime_r(&now, &tm);
+	len = strftime(buf, size, "%Y%m%dT%H%M%SZ", &tm);
+	snprintf(buf + len, size - len, "-%02x%02x%02x", noise[0], noise[1], noise[2]);
+	return 0;
+}
+
+/* Workers --------------------------------------------------------------------------------------- */
+
+static int worker_spawn(struct worker *w);
+
+static int worker_main(struct worker *w, int control)
+{
+	struct supervisor *sup = w->sup;
+	struct wv_worker_context ctx = {
+		.host = &sup->host,
+		.config = sup->config,
+		.paths = sup->paths,
+		.bpf = sup->bpf,
+		.snapshot = &sup->snapshot,
+		.run_id = sup->run_id,
+		.dry_run = sup->options->dry_run,
+		.control = control,
+		.listen_fd = sup->listen_fd,
+	};
+	sigset_t none;
+
+	/* the lock is the supervisor's alone: when it dies, another agent may start at once */
+	close(sup->lock_fd);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)prctl(PR_SET_NAME, w == &sup->workers[CORE] ? "waveos-core" : "waveos-web");
+	sigemptyset(&none);
+	sigaddset(&none, SIGTERM); /* sd-event takes it from here */
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)signal(SIGINT, SIG_IGN); /* Ctrl-C goes to the whole group; the supervisor decides */
+	wv_log_identity(w->name, NULL);
+	if (w == &sup->workers[CORE])
+		return wv_core_run(&ctx);
+	return wv_web_run(sup->config, &sup->snapshot, sup->listen_fd, control);
+}
+
+static int on_restart(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
+{
+	struct worker *w = userdata;
+	int r = worker_spawn(w);
+
+	if (r < 0)
+		(void)wv_log_errno(r, "supervisor", "restart %s", w->name);
+	return 0;
+}
+
+/* First pauses are none, then doubled with jitter, so that workers of many machines do not march in step. */
+static uint64_t backoff_ns(unsigned quick_deaths)
+{
+	uint64_t wait = BACKOFF_FIRST_NS, jitter;
+
+	if (quick_deaths <= FREE_RESTARTS)
+		return 0;
+	for (unsigned i = FREE_RESTARTS + 1; i < quick_deaths && wait < BACKOFF_MAX_NS; i++)
+		wait *= 2;
+	if (wait > BACKOFF_MAX_NS)
+		wait = BACKOFF_MAX_NS;
+	if (wv_io_system.random(wv_io_system.ctx, &jitter, sizeof(jitter)) < 0)
+		jitter = 0;
+	return wait + jitter % (wait / 4);
+}
+
+static void worker_forget(struct worker *w)
+{
+	w->child = sd_event_source_disable_unref(w->child);
+	w->io = sd_event_source_disable_unref(w->io);
+	wv_closep(&w->control);
+	w->control = -1;
+	w->pid = 0;
+}
+
+static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *userdata)
+{
+	struct worker *w = userdata;
+	struct supervisor *sup = w->sup;
+	struct wv_snapshot *head = sup->snapshot.head;
+	bool all_gone = true;
+	uint64_t wait;
+	int r;
+
+	worker_forget(w);
+	if (sup->stopping) {
+		for (int i = 0; i < N_WORKERS; i++)
+			all_gone &= sup->workers[i].pid == 0;
+		return all_gone ? sd_event_exit(sup->loop, 0) : 0;
+	}
+	w->quick_deaths = mono_ns() - w->started_ns > STABLE_NS ? 1 : w->quick_deaths + 1;
+	wait = backoff_ns(w->quick_deaths);
+	(void)wv_log_full(LOG_WARNING, 0, "supervisor", "%s ended (%s %d), restart in %llu ms", w->name,
+			  si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
+			  (unsigned long long)(wait / 1000000));
+	atomic_fetch_add(w == &sup->workers[CORE] ? &head->core_restarts : &head->web_restarts, 1);
+	if (!wait) {
+		r = worker_spawn(w);
+		if (r == 0)
+			return 0;
+	}
+	w->restart = sd_event_source_disable_unref(w->restart);
+	r = sd_event_add_time_relative(sup->loop, &w->restart, CLOCK_MONOTONIC, (wait ?: BACKOFF_FIRST_NS) / 1000,
+				       1000, on_restart, w);
+	return r < 0 ? wv_log_errno(r, "supervisor", "restart timer") : 0;
+}
+
+static int on_worker_message(sd_event_source *s, int fd, uint32_t revents _unused_, void *userdata)
+{
+	struct worker *w = userdata;
+	char message;
+
+	if (recv(fd, &message, 1, MSG_DONTWAIT) <= 0) /* it died; on_child does the rest */
+		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	if (message == WV_CONTROL_READY && !w->sup->ready) {
+		w->sup->ready = true;
+		(void)sd_notify(0, "READY=1");
+		wv_log_info("supervisor", "observing; first figures after %llu ms",
+			    (unsigned long long)((mono_ns() - w->sup->snapshot.head->started_mono_ns) / 1000000));
+	}
+	return 0;
+}
+
+static int worker_spawn(struct worker *w)
+{
+	struct supervisor *sup = w->sup;
+	int pair[2], r;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		r = -errno;
+		close(pair[0]);
+		close(pair[1]);
+		return r;
+	}
+	if (pid == 0) {
+		close(pair[0]);
+		_exit(worker_main(w, pair[1]));
+	}
+	close(pair[1]);
+	w->pid = pid;
+	w->control = pair[0];
+	w->started_ns = mono_ns();
+	atomic_store(w == &sup->workers[CORE] ? &sup->snapshot.head->core_pid : &sup->snapshot.head->web_pid,
+		     (uint32_t)pid);
+	r = sd_event_add_child(sup->loop, &w->child, pid, WEXITED, on_child, w);
+	if (r >= 0)
+		r = sd_event_add_io(sup->loop, &w->io, w->control, EPOLLIN, on_worker_message, w);
+	return r < 0 ? r : 0;
+}
+
+/* Stopping -------------------------------------------------------------------------------------- */
+
+static int on_stop_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
+{
+	struct supervisor *sup = userdata;
+
+	for (int i = 0; i < N_WORKERS; i++)
+		if (sup->workers[i].pid)
+			(void)kill(sup->workers[i].pid, SIGKILL);
+	return 0;
+}
+
+static int stop_workers(struct supervisor *sup)
+{
+	char message = WV_CONTROL_STOP;
+	bool any = false;
+
+	if (sup->stopping)
+		return 0;
+	sup->stopping = true;
+	(void)sd_notify(0, "STOPPING=1");
+	for (int i = 0; i < N_WORKERS; i++) {
+		struct worker *w = &sup->workers[i];
+
+		w->restart = sd_event_source_disable_unref(w->restart);
+		if (!w->pid)
+			continue;
+		any = true;
+		if (send(w->control, &message, 1, MSG_NOSIGNAL) < 0)
+			(void)kill(w->pid, SIGTERM);
+	}
+	if (!any)
+		return sd_event_exit(sup->loop, 0);
+	return sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, STOP_TIMEOUT_US, 0, on_stop_timeout, sup);
+}
+
+static int on_signal(sd_event_source *s _unused_, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct supervisor *sup = userdata;
+
+	if (si->ssi_signo == SIGUSR2)
+		sup->detach = true;
+	return stop_workers(sup);
+}
+
+static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
+{
+	return stop_workers(userdata);
+}
+
+/* What an orderly exit leaves behind: see agent.on_exit. */
+static void finish(struct supervisor *sup)
+{
+	enum { AUTO, KEEP, DETACH } policy = (int)sup->config->agent_on_exit;
+	bool remove_all = sup->detach || policy == DETACH ||
+			  (policy == AUTO && sup->snapshot.head->n_budgets_in_force == 0);
+	int r;
+
+	atomic_store(&sup->snapshot.head->core_pid, 0);
+	atomic_store(&sup->snapshot.head->web_pid, 0);
+	atomic_store(&sup->snapshot.head->supervisor_pid, 0);
+	if (!remove_all) {
+		wv_log_info("supervisor", "budgets stay in force; `waveos-bpf detach` removes them");
+		return;
+	}
+	if (!sup->options->dry_run) {
+		r = wv_enforce_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
+		if (r < 0)
+			(void)wv_log_errno(r, "supervisor", "revert budgets");
+	}
+	wv_bpf_close(sup->bpf);
+	sup->bpf = NULL;
+	r = wv_bpf_unpin_all(sup->paths);
+	if (r < 0)
+		(void)wv_log_errno(r, "supervisor", "remove pins below %s", sup->paths->pins);
+}
+
+/* Starting -------------------------------------------------------------------------------------- */
+
+static int prepare_folders(const struct wv_paths *paths)
+{
+	int r = wv_io_mkdirs(&wv_io_system, paths->runtime, 0755);
+
+	if (r < 0) {
+		(void)wv_log_errno(r, "attach", "make %s; run as root, or choose another place with --root DIR",
+				   paths->runtime);
+		return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
+	}
+	r = wv_io_mkdirs(&wv_io_system, paths->state, 0750);
+	if (r < 0) /* observing and enforcing go on; core says again that nothing is recorded */
+		(void)wv_log_warn(r, "attach", "make %s: records will be missing", paths->state);
+	return WV_EXIT_OK;
+}
+
+static int take_lock(struct supervisor *sup)
+{
+	int pid = 0, r = wv_agent_lock(sup->paths, &sup->lock_fd, &pid);
+
+	if (r == -EBUSY) {
+		(void)wv_log_errno(0, "attach",
+				   "another agent (pid %d) holds %s/lock; stop it with `waveos-bpf detach`, "
+				   "or use --root DIR for a second one",
+				   pid, sup->paths->runtime);
+		return WV_EXIT_DENIED;
+	}
+	if (r < 0) {
+		(void)wv_log_errno(r, "attach", "lock %s/lock", sup->paths->runtime);
+		return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
+	}
+	return WV_EXIT_OK;
+}
+
+static int open_snapshot(struct supervisor *sup)
+{
+	_cleanup_close_ int dir = open(sup->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct wv_snapshot *head;
+	struct wv_version version;
+	bool adopted;
+	int r;
+
+	if (dir < 0)
+		return -errno;
+	r = wv_snapshot_create(&sup->snapshot, dir, (uint32_t)sup->config->collect_max_cgroups, sup->host.boot_id,
+			       &adopted);
+	if (r < 0)
+		return r;
+	head = sup->snapshot.head;
+	r = wv_version_get(sup->config, &version);
+	if (r < 0)
+		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
+	snprintf(head->run_id, sizeof(head->run_id), "%s", sup->run_id);
+	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
+	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
+	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
+	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s", sup->config->metrics_listen);
+	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
+	atomic_store(&head->core_restarts, 0);
+	atomic_store(&head->web_restarts, 0);
+	head->first_limit_ns = 0;
+	return 0;
+}
+
+static int open_bpf(struct supervisor *sup)
+{
+	const struct wv_object *objects[WV_MAX_MODULES];
+	size_t n = 0;
+
+	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
+		if (wv_modules[i]->object)
+			objects[n++] = wv_modules[i]->object;
+	return wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n);
+}
+
+/* Everything that may fail, before the first worker starts. Returns an exit code. */
+static int start(struct supervisor *sup, uint64_t begin)
+{
+	int r = prepare_folders(sup->paths);
+
+	if (r == WV_EXIT_OK)
+		r = take_lock(sup);
+	if (r != WV_EXIT_OK)
+		return r;
+	r = make_run_id(sup->run_id, sizeof(sup->run_id));
+	if (r < 0)
+		return wv_log_errno(WV_EXIT_INTERNAL, "attach", "no random numbers");
+	wv_log_identity("supervisor", sup->run_id);
+	if (sup->config->metrics_listen[0]) {
+		r = wv_web_listen(sup->config->metrics_listen, &sup->listen_fd);
+		if (r < 0) {
+			(void)wv_log_errno(r, "attach",
+					   "listen on metrics.listen=%s; choose another with --set "
+					   "metrics.listen=ADDRESS:PORT, or '' for none",
+					   sup->config->metrics_listen);
+			return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
+		}
+	}
+	wv_host_probe(&sup->host);
+	if (!sup->host.bpf_syscall) {
+		(void)wv_log_errno(0, "attach",
+				   "the bpf system call is refused: run as root, or give the binary CAP_BPF, "
+				   "CAP_PERFMON and CAP_NET_ADMIN (below 5.8: CAP_SYS_ADMIN)");
+		return WV_EXIT_DENIED;
+	}
+	if (sup->config->collect_hooks == 3)
+		sup->host.flavour = WV_FLAVOUR_NONE;
+	else if (sup->config->collect_hooks == 2 && sup->host.raw_tp == 0)
+		sup->host.flavour = WV_FLAVOUR_RAW;
+	r = open_snapshot(sup);
+	if (r < 0) {
+		(void)wv_log_errno(r, "attach", "snapshot in %s", sup->paths->runtime);
+		return WV_EXIT_INTERNAL;
+	}
+	sup->snapshot.head->started_mono_ns = begin;
+	sup->snapshot.head->started_wall_ns = wv_io_system.wall_ns(wv_io_system.ctx) - (mono_ns() - begin);
+	r = open_bpf(sup);
+	if (r < 0) {
+		(void)wv_log_errno(r, "attach", "load BPF programs");
+		return r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
+	}
+	if (!wv_bpf_adopted(sup->bpf)) /* figures about events are those of the maps, and these are new */
+		memset(&sup->snapshot.head->self, 0, sizeof(sup->snapshot.head->self));
+	malloc_trim(0); /* what loading used is not needed again */
+	wv_log_info("supervisor", "%s BPF programs (%s), run %s",
+		    wv_bpf_adopted(sup->bpf) ? "adopted running" : "loaded",
+		    sup->host.flavour == WV_FLAVOUR_BTF	  ? "BTF tracepoints"
+		    : sup->host.flavour == WV_FLAVOUR_RAW ? "raw tracepoints"
+							  : "files only",
+		    sup->run_id);
+	return WV_EXIT_OK;
+}
+
+static int setup_loop(struct supervisor *sup)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGUSR2};
+	sigset_t mask;
+	int r;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&mask, signals[i]);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return -errno;
+	r = sd_event_new(&sup->loop);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
+		r = sd_event_add_signal(sup->loop, NULL, signals[i], on_signal, sup);
+	if (r >= 0 && sup->options->for_ns)
+		r = sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, sup->options->for_ns / 1000, 1000,
+					       on_deadline, sup);
+	if (r >= 0)
+		r = worker_spawn(&sup->workers[CORE]);
+	if (r >= 0 && sup->listen_fd >= 0)
+		r = worker_spawn(&sup->workers[WEB]);
+	return r;
+}
+
+int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *config,
+		      const struct wv_attach_options *options)
+{
+	struct supervisor sup = {
+		.paths = paths,
+		.config = config,
+		.options = options,
+		.lock_fd = -1,
+		.listen_fd = -1,
+		.workers = {[CORE] = {.name = "core", .control = -1}, [WEB] = {.name = "web", .control = -1}},
+	};
+	uint64_t begin = mono_ns();
+	int r;
+
+	for (int i = 0; i < N_WORKERS; i++)
+		sup.workers[i].sup = &sup;
+	r = start(&sup, begin);
+	if (r == WV_EXIT_OK) {
+		r = setup_loop(&sup);
+		if (r >= 0)
+			r = sd_event_loop(sup.loop);
+		if (r < 0)
+			(void)wv_log_errno(r, "supervisor", "event loop");
+		finish(&sup);
+		r = r < 0 ? WV_EXIT_INTERNAL : WV_EXIT_OK;
+	}
+	sd_event_unref(sup.loop);
+	wv_bpf_close(sup.bpf);
+	wv_snapshot_close(&sup.snapshot);
+	wv_closep(&sup.listen_fd);
+	wv_closep(&sup.lock_fd);
+	return r;
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The table of verbs, and the parser of their options. */
+#include "user/cmd/cmd.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/core/cleanup.h"
+
+const struct wv_verb wv_verbs[] = {
+#define WV_VERB(name, summary) {#name, summary, wv_cmd_##name},
+#include "waveos/verbs.def"
+#undef WV_VERB
+};
+const unsigned wv_verbs_count = ARRAY_SIZE(wv_verbs);
+
+#define MAX_OPTIONS 32
+/* Values of getopt for long options; letters stay below. */
+#define FIRST_VALUE 256
+
+static const struct wv_option common[] = {
+	{"json", 0, NULL, "print JSON with schema_version instead of text"},
+	{"root", 0, "DIR", "prefix of configuration, state, runtime folder and pins"},
+	{"help", 'h', NULL, "print this help"},
+	{0},
+};
+
+static void print_row(const struct wv_option *o)
+{
+	char left[48];
+
+	snprintf(left, sizeof(left), "%s%c%s --%s%s%s", o->letter ? "-" : " ", o->letter ?: ' ', o->letter ? "," : " ",
+		 o->name, o->argument ? " " : "", o->argument ?: "");
+	printf("  %-28s %s\n", left, o->help);
+}
+
+static void print_help(const char *verb, const char *usage, const char *examples, const struct wv_option *options)
+{
+	printf("usage: waveos-bpf %s\n\n", usage);
+	for (unsigned i = 0; i < wv_verbs_count; i++)
+		if (strcmp(wv_verbs[i].name, verb) == 0)
+			printf("%s\n\nOptions:\n", wv_verbs[i].summary);
+	for (const struct wv_option *o = options; o && o->name; o++)
+		print_row(o);
+	for (const struct wv_option *o = common; o->name; o++)
+		print_row(o);
+	if (examples)
+		printf("\nExamples:\n%s", examples);
+	printf("\nExit codes: 0 ok, 1 finding, 2 usage, 3 unsupported here, 4 denied, 5 internal\n");
+}
+
+static unsigned add_rows(struct option *longs, char *letters, const struct wv_option *rows, unsigned n, int base)
+{
+	for (int i = 0; rows && rows[i].name && n < MAX_OPTIONS; i++) {
+		longs[n++] = (struct option){rows[i].name, rows[i].argument ? required_argument : no_argument, NULL,
+					     base + i};
+		if (rows[i].letter)
+			sprintf(letters + strlen(letters), "%c%s", rows[i].letter, rows[i].argument ? ":" : "");
+	}
+	return n;
+}
+
+static const struct wv_option *row_of(int value, const struct wv_option *options)
+{
+	if (value >= FIRST_VALUE + MAX_OPTIONS)
+		return &common[value - FIRST_VALUE - MAX_OPTIONS];
+	if (value >= FIRST_VALUE)
+		return &options[value - FIRST_VALUE];
+	for (const struct wv_option *o = options; o && o->name; o++)
+		if (o->letter == value)
+			return o;
+	for (const struct wv_option *o = common; o->name; o++)
+		if (o->letter == value)
+			return o;
+	return NULL;
+}
+
+static int set_common(struct wv_cli *cli, const struct wv_option *o, const char *value)
+{
+	if (strcmp(o->name, "json") == 0)
+		cli->json = true;
+	else if (strcmp(o->name, "root") == 0 && wv_paths_init(&cli->paths, value) < 0) {
+		fprintf(stderr, "waveos-bpf: --root is too long (at most %d bytes)\n", WV_PATH_SIZE / 2);
+		return WV_EXIT_USAGE;
+	}
+	return 0;
+}
+
+int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, const char *examples,
+		 const struct wv_option *options, int (*set)(void *ctx, const struct wv_option *o, const char *value),
+		 void *ctx)
+{
+	struct option longs[2 * MAX_OPTIONS + 1] = {0};
+	char letters[4 * MAX_OPTIONS] = "";
+	unsigned n;
+	int value, r;
+
+	n = add_rows(longs, letters, options, 0, FIRST_VALUE);
+	add_rows(longs, letters, common, n, FIRST_VALUE + MAX_OPTIONS);
+	optind = 0;
+	while ((value = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		const struct wv_option *o = value == '?' ? NULL : row_of(value, options);
+
+		if (!o) {
+			fprintf(stderr, "See: waveos-bpf %s --help\n", argv[0]);
+			return -WV_EXIT_USAGE;
+		}
+		if (strcmp(o->name, "help") == 0) {
+			print_help(argv[0], usage, examples, options);
+			exit(WV_EXIT_OK);
+		}
+		r = o >= common && o < common + ARRAY_SIZE(common) ? set_common(cli, o, optarg) : set(ctx, o, optarg);
+		if (r)
+			return -r;
+	}
+	return optind;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What every verb gets and returns. One verb a file: user/cmd/<verb>.c, registered in verbs.def. */
+#ifndef WV_CMD_CMD_H
+#define WV_CMD_CMD_H
+
+#include <stdbool.h>
+
+#include "user/core/paths.h"
+
+/* Exit codes, the same for every verb (docs/exit-codes.md). */
+enum wv_exit {
+	WV_EXIT_OK = 0,
+	WV_EXIT_FINDING = 1,	 /* what was asked for was found wanting: no agent runs, a test failed */
+	WV_EXIT_USAGE = 2,	 /* wrong arguments or configuration */
+	WV_EXIT_UNSUPPORTED = 3, /* this kernel or machine cannot */
+	WV_EXIT_DENIED = 4,	 /* a right is missing, or another agent holds the lock */
+	WV_EXIT_INTERNAL = 5,
+};
+
+/* Options that every verb has: --json, --root DIR, --help. Parsed before the verb's own. */
+struct wv_cli {
+	struct wv_paths paths;
+	bool json;
+};
+
+struct wv_verb {
+	const char *name, *summary;
+	int (*run)(struct wv_cli *cli, int argc, char **argv);
+};
+extern const struct wv_verb wv_verbs[];
+extern const unsigned wv_verbs_count;
+
+/* A verb's own option: one row gives parser and help. */
+struct wv_option {
+	const char *name;     /* long name without dashes */
+	char letter;	      /* or 0 */
+	const char *argument; /* name of its argument in the help, NULL if it takes none */
+	const char *help;
+};
+/*
+ * Parses argv by rows (last has name NULL). Calls set(ctx, row, value) for each option given; set returns
+ * 0 or an exit code (having said why). --help prints usage, summary, rows and examples, and exits 0.
+ * Returns the index of the first operand, or -exit code.
+ */
+int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, const char *examples,
+		 const struct wv_option *options, int (*set)(void *ctx, const struct wv_option *o, const char *value),
+		 void *ctx);
+
+#define WV_VERB(name, summary) int wv_cmd_##name(struct wv_cli *cli, int argc, char **argv);
+#include "waveos/verbs.def"
+#undef WV_VERB
+
+#endif

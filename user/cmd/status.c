@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* status: one page about the agent that runs on this machine. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "user/cmd/cmd.h"
+#include "user/cmd/status_view.h"
+#include "user/core/cleanup.h"
+#include "user/core/io.h"
+
+#define META_MAX_BYTES (1U << 20)
+
+struct status {
+	struct wv_view view;
+	int lock_pid;
+	bool running;
+	int read_error;		  /* of the snapshot */
+	struct json_object *meta; /* run_meta.json, NULL if it cannot be read */
+};
+
+static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
+		     const char *value _unused_)
+{
+	return WV_EXIT_USAGE;
+}
+
+static struct json_object *read_meta(const char *run_dir)
+{
+	_cleanup_close_ int fd = open(run_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	if (fd < 0 ||
+	    wv_io_read_file(&wv_io_system, fd, "run_meta.json", META_MAX_BYTES, &text, &len) < 0)
+		return NULL;
+	return json_tokener_parse(text);
+}
+
+static unsigned observed(const struct wv_view *v)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 1; i < v->sample.used_rows; i++)
+		n += (v->sample.rows[i].flags & WV_ROW_LIVE) != 0;
+	return n;
+}
+
+/* Text of a string, number or boolean below run_meta.json's top level or its "host"; "" if absent.
+ */
+static const char *meta_text(const struct status *s, const char *key)
+{
+	struct json_object *v = NULL, *host = NULL;
+
+	if (!s->meta)
+		return "";
+	if (!json_object_object_get_ex(s->meta, key, &v) &&
+	    (!json_object_object_get_ex(s->meta, "host", &host) ||
+	     !json_object_object_get_ex(host, key, &v)))
+		return "";
+	return json_object_get_string(v) ?: "";
+}
+
+/* Text ----------------------------------------------------------------------------------------- */
+
+static void print_events(const struct wv_self *self)
+{
+	unsigned shown = 0;
+
+	for (unsigned i = 0; i < WV_EV_N; i++) {
+		uint64_t produced = self->events_produced[i], consumed = self->events_consumed[i];
+		uint64_t dropped = self->events_dropped[i], known = consumed + dropped;
+
+		if (!produced && !known)
+			continue;
+		printf("%-10s %s: %llu produced = %llu consumed + %llu dropped",
+		       shown++ ? "" : "events", wv_event_names[i], (unsigned long long)produced,
+		       (unsigned long long)consumed, (unsigned long long)dropped);
+		if (produced > known)
+			printf(" + %llu on their way", (unsigned long long)(produced - known));
+		else if (produced < known)
+			printf(" (%llu counted since)", (unsigned long long)(known - produced));
+		printf("\n");
+	}
+	if (!shown)
+		printf("%-10s none\n", "events");
+}
+
+static void print_losses(const struct wv_self *self)
+{
+	unsigned shown = 0;
+
+	for (unsigned i = 0; i < WV_PLACE_N; i++) {
+		if (!self->places[i])
+			continue;
+		printf("%-10s %s: %llu", shown++ ? "" : "losses", wv_place_texts[i],
+		       (unsigned long long)self->places[i]);
+		if (self->place_errno[i])
+			printf(" (last: %s)", strerror((int)-self->place_errno[i]));
+		printf("\n");
+	}
+	if (!shown)
+		printf("%-10s none\n", "losses");
+}
+
+static void print_cost(const struct wv_snapshot *h, uint64_t now)
+{
+	uint64_t up = now > h->started_mono_ns ? now - h->started_mono_ns : 1;
+	char rss[WV_WORD], pss[WV_WORD], maps[WV_WORD];
+
+	printf("%-10s %.2f %% of one CPU since the start, %s resident (%s without double "
+	       "counting), "
+	       "%s in BPF maps\n",
+	       "cost", 100.0 * (double)h->self.cpu_ns / (double)up,
+	       wv_word_bytes(rss, (double)h->self.rss_bytes),
+	       wv_word_bytes(pss, (double)h->self.pss_bytes),
+	       wv_word_bytes(maps, (double)h->self.map_bytes));
+}
+
+static void print_budgets(const struct wv_snapshot *h)
+{
+	char first[WV_WORD];
+
+	printf("%-10s %u of %u in force; %llu decisions, %llu actions, %llu failed", "budgets",
+	       h->n_budgets_in_force, h->n_budgets, (unsigned long long)h->self.decisions,
+	       (unsigned long long)h->self.actions, (unsigned long long)h->self.action_failures);
+	if (h->first_limit_ns)
+		printf("; first limit after %s", wv_word_span(first, h->first_limit_ns));
+	printf("\n");
+}
+
+static void print_text(const struct status *s)
+{
+	const struct wv_snapshot *h = &s->view.head;
+	uint64_t now = wv_view_mono_ns(), age = now > h->mono_ns ? now - h->mono_ns : 0;
+	const char *flavour = meta_text(s, "flavour"), *adopted = meta_text(s, "adopted");
+	char up[WV_WORD], old[WV_WORD], every[WV_WORD], takes[WV_WORD];
+
+	printf("waveos-bpf %s, policy %s, bundle %.12s\n", h->version, h->policy_version,
+	       h->bundle_id);
+	printf("%-10s running for %s; supervisor %u, core %u, web %u\n", "agent",
+	       wv_word_span(up, now - h->started_mono_ns), h->supervisor_pid, h->core_pid,
+	       h->web_pid);
+	printf("%-10s %s\n%-10s %s\n", "run", h->run_id, "", h->run_dir);
+	if (flavour[0])
+		printf("%-10s %s%s\n", "hooks", flavour,
+		       strcmp(adopted, "true") == 0 ? ", adopted from the agent before" : "");
+	printf("%-10s tick %llu, %s old; every %s, takes %s%s\n", "sample",
+	       (unsigned long long)h->tick, wv_word_span(old, age),
+	       wv_word_span(every, h->tick_interval_ns), wv_word_span(takes, h->self.sense_ns),
+	       age > 3 * h->tick_interval_ns ? "  ** the core worker is late **" : "");
+	printf("%-10s %u observed, room for %u\n", "cgroups", observed(&s->view), h->max_rows - 1);
+	print_budgets(h);
+	print_events(&h->self);
+	print_losses(&h->self);
+	printf("%-10s %llu written, %llu failed\n", "records",
+	       (unsigned long long)h->self.records_written,
+	       (unsigned long long)h->self.records_failed);
+	printf("%-10s core %u, web %u\n", "restarts", h->core_restarts, h->web_restarts);
+	print_cost(h, now);
+	if (h->metrics_address[0])
+		printf("%-10s http://%s/metrics\n", "metrics", h->metrics_address);
+	else
+		printf("%-10s none (metrics.listen is empty)\n", "metrics");
+}
+
+/* JSON ----------------------------------------------------------------------------------------- */
+
+static struct json_object *events_json(const struct wv_self *self)
+{
+	struct json_object *all = json_object_new_object();
+
+	for (unsigned i = 0; i < WV_EV_N; i++) {
+		struct json_object *e = json_object_new_object();
+
+		wv_json_u64(e, "produced", self->events_produced[i]);
+		wv_json_u64(e, "consumed", self->events_consumed[i]);
+		wv_json_u64(e, "dropped", self->events_dropped[i]);
+		json_object_object_add(all, wv_event_names[i], e);
+	}
+	return all;
+}
+
+static struct json_object *losses_json(const struct wv_self *self)
+{
+	struct json_object *all = json_object_new_array();
+
+	for (unsigned i = 0; i < WV_PLACE_N; i++) {
+		struct json_object *l;
+
+		if (!self->places[i])
+			continue;
+		l = json_object_new_object();
+		wv_json_str(l, "place", wv_place_ids[i]);
+		wv_json_str(l, "meaning", wv_place_texts[i]);
+		wv_json_u64(l, "count", self->places[i]);
+		json_object_object_add(l, "last_errno",
+				       json_object_new_int64(self->place_errno[i]));
+		json_object_array_add(all, l);
+	}
+	return all;
+}
+
+static void add_process(struct json_object *o, const struct wv_snapshot *h)
+{
+	wv_json_u64(o, "supervisor_pid", h->supervisor_pid);
+	wv_json_u64(o, "core_pid", h->core_pid);
+	wv_json_u64(o, "web_pid", h->web_pid);
+	wv_json_u64(o, "core_restarts", h->core_restarts);
+	wv_json_u64(o, "web_restarts", h->web_restarts);
+	wv_json_u64(o, "cpu_ns", h->self.cpu_ns);
+	wv_json_u64(o, "rss_bytes", h->self.rss_bytes);
+	wv_json_u64(o, "pss_bytes", h->self.pss_bytes);
+	wv_json_u64(o, "map_bytes", h->self.map_bytes);
+}
+
+static void print_json(const struct status *s)
+{
+	const struct wv_snapshot *h = &s->view.head;
+	struct json_object *o = json_object_new_object();
+	uint64_t now = wv_view_mono_ns();
+
+	json_object_object_add(o, "schema_version", json_object_new_int(1));
+	json_object_object_add(o, "running", json_object_new_boolean(s->running));
+	if (s->running && s->read_error == 0) {
+		wv_json_str(o, "waveos_version", h->version);
+		wv_json_str(o, "policy_version", h->policy_version);
+		wv_json_str(o, "bundle_id", h->bundle_id);
+		wv_json_str(o, "run_id", h->run_id);
+		wv_json_str(o, "run_dir", h->run_dir);
+		wv_json_str(o, "flavour", meta_text(s, "flavour"));
+		wv_json_str(o, "adopted", meta_text(s, "adopted"));
+		wv_json_u64(o, "uptime_ns", now - h->started_mono_ns);
+		wv_json_u64(o, "tick", h->tick);
+		wv_json_u64(o, "tick_interval_ns", h->tick_interval_ns);
+		wv_json_u64(o, "sample_age_ns", now > h->mono_ns ? now - h->mono_ns : 0);
+		wv_json_u64(o, "sense_ns", h->self.sense_ns);
+		wv_json_u64(o, "cgroups", observed(&s->view));
+		wv_json_u64(o, "max_cgroups", h->max_rows - 1);
+		wv_json_u64(o, "budgets", h->n_budgets);
+		wv_json_u64(o, "budgets_in_force", h->n_budgets_in_force);
+		wv_json_u64(o, "first_limit_ns", h->first_limit_ns);
+		wv_json_u64(o, "decisions", h->self.decisions);
+		wv_json_u64(o, "actions", h->self.actions);
+		wv_json_u64(o, "action_failures", h->self.action_failures);
+		wv_json_u64(o, "records_written", h->self.records_written);
+		wv_json_u64(o, "records_failed", h->self.records_failed);
+		wv_json_str(o, "metrics_address", h->metrics_address);
+		add_process(o, h);
+		json_object_object_add(o, "events", events_json(&h->self));
+		json_object_object_add(o, "losses", losses_json(&h->self));
+	}
+	wv_json_print(o);
+	json_object_put(o);
+}
+
+/* The one line where there is nothing to show; an exit code. */
+static int explain(const struct status *s, const struct wv_paths *paths)
+{
+	const struct wv_snapshot *h = &s->view.head;
+	uint64_t now = wv_view_mono_ns();
+	char ago[WV_WORD];
+
+	if (s->read_error == -EACCES || s->read_error == -EPERM) {
+		fprintf(stderr, "waveos-bpf status: may not read %s: run it as root\n",
+			paths->runtime);
+		return WV_EXIT_DENIED;
+	}
+	if (!s->running && s->read_error == 0 && h->mono_ns && h->mono_ns < now)
+		fprintf(stderr,
+			"waveos-bpf status: no agent runs; run %s ended %s ago. Start: waveos-bpf "
+			"attach. "
+			"Remove what it may have left: waveos-bpf detach\n",
+			h->run_id, wv_word_span(ago, now - h->mono_ns));
+	else if (!s->running)
+		fprintf(stderr,
+			"waveos-bpf status: no agent runs (nothing holds %s/lock). Start: "
+			"waveos-bpf attach\n",
+			paths->runtime);
+	else if (s->read_error == -EPROTO)
+		fprintf(stderr,
+			"waveos-bpf status: agent %d is of another version than this program: use "
+			"its own\n",
+			s->lock_pid);
+	else
+		fprintf(stderr, "waveos-bpf status: agent %d has published no sample yet: %s\n",
+			s->lock_pid, strerror(-s->read_error));
+	return WV_EXIT_FINDING;
+}
+
+int wv_cmd_status(struct wv_cli *cli, int argc, char **argv)
+{
+	struct status s = {0};
+	int r = wv_cli_parse(cli, argc, argv, "status [--json]",
+			     "  waveos-bpf status\n  waveos-bpf status --json | jq .losses\n", NULL,
+			     no_option, NULL);
+
+	if (r < 0)
+		return -r;
+	if (r < argc) {
+		fprintf(stderr, "waveos-bpf status: takes no operand, but got '%s'\n", argv[r]);
+		return WV_EXIT_USAGE;
+	}
+	s.running = wv_view_agent_runs(&cli->paths, &s.lock_pid);
+	s.read_error = wv_view_read(&s.view, &cli->paths);
+	if (s.read_error == 0)
+		s.meta = read_meta(s.view.head.run_dir);
+	if (cli->json)
+		print_json(&s);
+	if (!s.running || s.read_error < 0)
+		r = explain(&s, &cli->paths);
+	else
+		r = WV_EXIT_OK;
+	if (r == WV_EXIT_OK && !cli->json)
+		print_text(&s);
+	json_object_put(s.meta);
+	wv_view_done(&s.view);
+	return r;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Inside of the cgroup module: an index from cgroup key to slot, and the module's state. */
+#ifndef WV_CORE_CGROUP_INDEX_H
+#define WV_CORE_CGROUP_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Open addressing with linear probing; deletion moves entries back, so there are no tombstones. */
+struct wv_index {
+	uint64_t *keys; /* 0: empty */
+	uint32_t *slots;
+	size_t mask;
+	size_t used, max;
+};
+
+/* Room for max entries. */
+int wv_index_init(struct wv_index *ix, size_t max);
+void wv_index_done(struct wv_index *ix);
+/* Slot, or -1. */
+int wv_index_find(const struct wv_index *ix, uint64_t key);
+/* Adds or replaces; -ENOSPC when max entries are in, -EINVAL for key 0. */
+int wv_index_put(struct wv_index *ix, uint64_t key, uint32_t slot);
+void wv_index_remove(struct wv_index *ix, uint64_t key);
+
+struct wv_cgroups {
+	struct wv_index index;
+	uint64_t *gone_ns;   /* per slot: when the kernel removed it; 0 with WV_ROW_GONE: before we looked */
+	uint32_t *reap_list; /* scratch */
+	uint32_t live;	     /* rows in use, `other` not counted */
+	uint32_t gone_pending;
+	uint32_t next_slot;   /* only where there is no BPF to give slots */
+	uint64_t over_ceiling; /* cgroups that got no row */
+};
+
+struct wv_agent;
+/* Takes back the slots of cgroups that were removed before sensed_ns (the start of this tick's sense). */
+void wv_cgroups_reap(struct wv_agent *agent, uint64_t sensed_ns);
+
+#endif

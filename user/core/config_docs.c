@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Texts about the configuration for people, all from the rows of config.def and lists.def. */
+#include <string.h>
+
+#include "user/core/cleanup.h"
+#include "user/core/config.h"
+#include "user/core/fields.h"
+
+/* "duration, 100ms to 1m", "auto, keep or detach" */
+static void value_text(enum wv_setting_type type, const char *min, const char *max, char *buf,
+		       size_t size)
+{
+	char list[128];
+	const char *words[16];
+	size_t n, len = 0;
+
+	if (type != WV_CHOICE) {
+		snprintf(buf, size, "%s%s%s%s%s", wv_value_name(type), *min ? ", " : "", min,
+			 *max ? " to " : "", max);
+		return;
+	}
+	n = wv_choices(min, list, sizeof(list), words, ARRAY_SIZE(words));
+	buf[0] = '\0';
+	for (size_t i = 0; i < n && len < size; i++)
+		len += (size_t)snprintf(buf + len, size - len, "%s%s",
+					i == 0	     ? ""
+					: i + 1 == n ? " or "
+						     : ", ",
+					words[i]);
+}
+
+static bool starts_section(size_t i)
+{
+	return i == 0 ||
+	       strcmp(wv_settings_table[i].section, wv_settings_table[i - 1].section) != 0;
+}
+
+void wv_config_print_help(FILE *f)
+{
+	fprintf(f,
+		"Settings: --set SECTION.KEY=VALUE, or WAVEOS_SECTION_KEY in the environment, or "
+		"the configuration file\n");
+	for (size_t i = 0; i < wv_settings_count; i++) {
+		const struct wv_setting *s = &wv_settings_table[i];
+		char name[64], values[160];
+
+		snprintf(name, sizeof(name), "%s.%s", s->section, s->key);
+		value_text(s->type, s->min, s->max, values, sizeof(values));
+		fprintf(f, "  %-26s %s\n  %-26s (%s; default %s)\n", name, s->doc, "", values,
+			*s->def ? s->def : "empty");
+	}
+	for (size_t i = 0; i < wv_lists_count; i++)
+		fprintf(f, "  %-26s %s; in the configuration file only\n", wv_lists[i].name,
+			wv_lists[i].doc);
+}
+
+/* Sections stay uncommented, so that a reader uncomments just the line that he changes. */
+static void sample_settings(FILE *f)
+{
+	for (size_t i = 0; i < wv_settings_count; i++) {
+		const struct wv_setting *s = &wv_settings_table[i];
+		char values[160];
+
+		if (starts_section(i))
+			fprintf(f, "\n%s:\n", s->section);
+		value_text(s->type, s->min, s->max, values, sizeof(values));
+		fprintf(f, "  # %s (%s)\n", s->doc, values);
+		/* quotes: an address has a colon, an empty value would be null */
+		fprintf(f, s->type == WV_STRING ? "  #%s: \"%s\"\n" : "  #%s: %s\n", s->key,
+			s->def);
+	}
+}
+
+static void sample_list(FILE *f, const struct wv_list_info *list)
+{
+	const char *groups[WV_GROUPS_MAX];
+	size_t n = wv_field_groups(list->name, groups);
+	bool first = true;
+
+	fprintf(f, "\n# %s\n#%s:\n", list->doc, list->name);
+	for (size_t g = 0; g < n; g++) {
+		if (*groups[g])
+			fprintf(f, "#    %s:\n", groups[g]);
+		for (size_t i = 0; i < wv_fields_count; i++) {
+			const struct wv_field *s = &wv_fields[i];
+			char line[160];
+
+			if (strcmp(s->list, list->name) || strcmp(s->group, groups[g]))
+				continue;
+			snprintf(line, sizeof(line), "%s: %s", s->key, s->example);
+			fprintf(f, "#%s%-36s # %s%s\n",
+				*groups[g] ? "      "
+				: first	   ? "  - "
+					   : "    ",
+				line, s->doc, wv_field_is_required(s) ? " (required)" : "");
+			first = false;
+		}
+	}
+}
+
+void wv_config_print_sample(FILE *f)
+{
+	fprintf(f,
+		"# Configuration of waveos-bpf. Every line that is commented out shows the default "
+		"or an example.\n"
+		"# A setting can also be given as --set SECTION.KEY=VALUE or as "
+		"WAVEOS_SECTION_KEY in the environment.\n");
+	sample_settings(f);
+	for (size_t i = 0; i < wv_lists_count; i++)
+		sample_list(f, &wv_lists[i]);
+}
+
+/* A text in roff: no line may start as a request, no dash may become a hyphen. */
+static void roff(FILE *f, const char *s)
+{
+	if (*s == '.' || *s == '\'')
+		fputs("\\&", f);
+	for (; *s; s++) {
+		if (*s == '\\')
+			fputs("\\e", f);
+		else if (*s == '-')
+			fputs("\\-", f);
+		else if (*s != '`')
+			fputc(*s, f);
+	}
+}
+
+static void man_row(FILE *f, const char *group, const char *key, const char *values,
+		    const char *def, const char *doc)
+{
+	fputs(".TP\n.B ", f);
+	if (*group) {
+		roff(f, group);
+		fputc('.', f);
+	}
+	roff(f, key);
+	fputs("\n", f);
+	roff(f, doc);
+	fputs(".\n(", f);
+	roff(f, values);
+	if (strcmp(def, "!") == 0) {
+		fputs("; required", f);
+	} else if (*def) {
+		fputs("; default ", f);
+		roff(f, def);
+	}
+	fputs(")\n", f);
+}
+
+void wv_config_print_man(FILE *f)
+{
+	char values[160];
+
+	for (size_t i = 0; i < wv_settings_count; i++) {
+		const struct wv_setting *s = &wv_settings_table[i];
+
+		if (starts_section(i))
+			fprintf(f, ".SS %s\n", s->section);
+		value_text(s->type, s->min, s->max, values, sizeof(values));
+		man_row(f, "", s->key, values, s->def, s->doc);
+	}
+	for (size_t l = 0; l < wv_lists_count; l++) {
+		fprintf(f, ".SS %s\n", wv_lists[l].name);
+		roff(f, wv_lists[l].doc);
+		fputs(". A list; each item has these keys:\n", f);
+		for (size_t i = 0; i < wv_fields_count; i++) {
+			const struct wv_field *s = &wv_fields[i];
+
+			if (strcmp(s->list, wv_lists[l].name) != 0)
+				continue;
+			value_text(s->type, s->min, s->max, values, sizeof(values));
+			man_row(f, s->group, s->key, values, s->def, s->doc);
+		}
+	}
+}
+
+static void markdown_head(FILE *f)
+{
+	fputs("| key | value | default | meaning |\n| --- | --- | --- | --- |\n", f);
+}
+
+static void markdown_row(FILE *f, const char *group, const char *key, const char *values,
+			 const char *def, const char *doc)
+{
+	bool required = strcmp(def, "!") == 0;
+
+	fprintf(f, "| `%s%s%s` | %s | %s%s%s | %s |\n", group, *group ? "." : "", key, values,
+		required || !*def ? "" : "`", required ? "required" : def,
+		required || !*def ? "" : "`", doc);
+}
+
+void wv_config_print_list_markdown(FILE *f, const char *list)
+{
+	char values[160];
+
+	markdown_head(f);
+	for (size_t i = 0; i < wv_fields_count; i++) {
+		const struct wv_field *s = &wv_fields[i];
+
+		if (strcmp(s->list, list) != 0)
+			continue;
+		value_text(s->type, s->min, s->max, values, sizeof(values));
+		markdown_row(f, s->group, s->key, values, s->def, s->doc);
+	}
+}
+
+void wv_config_print_markdown(FILE *f)
+{
+	char values[160];
+
+	for (size_t i = 0; i < wv_settings_count; i++) {
+		const struct wv_setting *s = &wv_settings_table[i];
+
+		if (starts_section(i)) {
+			fprintf(f, "%s## %s\n\n", i ? "\n" : "", s->section);
+			markdown_head(f);
+		}
+		value_text(s->type, s->min, s->max, values, sizeof(values));
+		markdown_row(f, "", s->key, values, s->def, s->doc);
+	}
+	for (size_t i = 0; i < wv_lists_count; i++) {
+		fprintf(f, "\n## %s\n\n%s. A list; each item has these keys:\n\n", wv_lists[i].name,
+			wv_lists[i].doc);
+		wv_config_print_list_markdown(f, wv_lists[i].name);
+	}
+}

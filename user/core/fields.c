@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/core/fields.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "user/core/cleanup.h"
+#include "user/flow/budget.h"
+#include "user/flow/heartbeat.h"
+#include "user/flow/sample.h"
+
+#define WV_STRUCT_budgets struct wv_budget
+#define WV_STRUCT_heartbeats struct wv_heartbeat
+
+#define WV_FIELD(list, group, key, type, member, def, min, max, example, doc)                      \
+	{#list,                                                                                    \
+	 group,                                                                                    \
+	 key,                                                                                      \
+	 WV_##type,                                                                                \
+	 offsetof(WV_STRUCT_##list, member),                                                       \
+	 sizeof(((WV_STRUCT_##list *)0)->member),                                                  \
+	 def,                                                                                      \
+	 min,                                                                                      \
+	 max,                                                                                      \
+	 example,                                                                                  \
+	 doc},
+const struct wv_field wv_fields[] = {
+#include "waveos/lists.def"
+};
+const size_t wv_fields_count = ARRAY_SIZE(wv_fields);
+
+size_t wv_field_groups(const char *list, const char *groups[WV_GROUPS_MAX])
+{
+	size_t n = 0;
+
+	groups[n++] = "";
+	for (size_t i = 0; i < wv_fields_count; i++) {
+		const struct wv_field *f = &wv_fields[i];
+
+		if (strcmp(f->list, list) == 0 && strcmp(f->group, groups[n - 1]) != 0 &&
+		    n + 1 < WV_GROUPS_MAX)
+			groups[n++] = f->group;
+	}
+	groups[n] = NULL;
+	return n;
+}
+
+static bool is_of(const struct wv_field *f, const char *list, const char *group)
+{
+	return strcmp(f->list, list) == 0 && strcmp(f->group, group) == 0;
+}
+
+/* "cpu.quota" or "cgroup" */
+static void field_name(const struct wv_field *f, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s%s%s", f->group, *f->group ? "." : "", f->key);
+}
+
+/* How a level of this signal is written: times as durations, bytes as sizes, the rest as numbers.
+ */
+static int parse_level(enum wv_signal signal, const char *text, double *ret,
+		       char expected[WV_EXPECTED_SIZE])
+{
+	enum wv_scale scale = wv_signals[signal].scale;
+	uint64_t v;
+	char *end;
+	double d;
+	int r;
+
+	if (scale == WV_NS || scale == WV_US) {
+		r = scale == WV_NS ? wv_parse_duration(text, &v) : wv_parse_duration_us(text, &v);
+		snprintf(expected, WV_EXPECTED_SIZE,
+			 "expected a duration, such as 100ms, as %s is a time",
+			 wv_signals[signal].name);
+	} else if (scale == WV_BYTES_SCALE) {
+		r = wv_parse_bytes(text, &v);
+		snprintf(expected, WV_EXPECTED_SIZE, "expected a size, such as 64M, as %s is one",
+			 wv_signals[signal].name);
+	} else {
+		snprintf(expected, WV_EXPECTED_SIZE, "expected a number that is not negative");
+		/* no hexadecimal, infinity or NaN */
+		if (!*text || strspn(text, "0123456789.") != strlen(text))
+			return -EINVAL;
+		d = strtod(text, &end);
+		if (*end || end == text || !isfinite(d))
+			return -EINVAL;
+		*ret = d;
+		return 0;
+	}
+	if (r < 0)
+		return -EINVAL;
+	*ret = (double)v;
+	return 0;
+}
+
+static int parse_signal(const char *text, int *ret, char expected[WV_EXPECTED_SIZE])
+{
+	const char *names[WV_SIG_N + 1] = {NULL}, *near;
+	int signal = wv_signal_by_name(text);
+
+	if (signal >= 0) {
+		*ret = signal;
+		return 0;
+	}
+	for (int i = 0; i < WV_SIG_N; i++)
+		names[i] = wv_signals[i].name;
+	near = wv_suggest(text, names);
+	snprintf(expected, WV_EXPECTED_SIZE, "expected a signal (docs/signals.md)%s%s%s",
+		 near ? "; did you mean '" : "", near ?: "", near ? "'?" : "");
+	return -EINVAL;
+}
+
+/* The signal of the group that holds a level, or -1 if that is missing or wrong (told elsewhere).
+ */
+static int signal_of(const struct wv_yaml *y, const yaml_node_t *group)
+{
+	const yaml_node_t *node = group ? wv_yaml_get(y, group, "signal") : NULL;
+	const char *text = node ? wv_yaml_scalar(node) : NULL;
+
+	return text ? wv_signal_by_name(text) : -1;
+}
+
+static int store(const struct wv_field *f, int signal, const char *text, void *member,
+		 char expected[WV_EXPECTED_SIZE])
+{
+	uint64_t v;
+	int r;
+
+	switch (f->type) {
+	case WV_STRING:
+	case WV_CGROUP:
+	case WV_PATTERN:
+	case WV_PATH:
+	case WV_DEVICE:
+		return wv_text_parse(f->type, text, member, f->size, expected);
+	case WV_SIGNAL_NAME:
+		return parse_signal(text, member, expected);
+	case WV_LEVEL:
+		return signal < 0 ? 0 : parse_level((enum wv_signal)signal, text, member, expected);
+	default:
+		break;
+	}
+	r = wv_value_parse(f->type, f->min, f->max, f->example, text, &v, expected);
+	if (r < 0)
+		return r;
+	if (f->type == WV_BOOL)
+		*(bool *)member = v;
+	else
+		*(uint64_t *)member = v;
+	return 0;
+}
+
+static int parse_field(const struct wv_yaml *y, const yaml_node_t *map, const struct wv_field *f,
+		       void *item)
+{
+	const yaml_node_t *node = map ? wv_yaml_get(y, map, f->key) : NULL;
+	char expected[WV_EXPECTED_SIZE] = "", name[64];
+	void *member = (char *)item + f->offset;
+	const char *text;
+
+	if (!node)
+		return *f->def && !wv_field_is_required(f) ? store(f, -1, f->def, member, expected)
+							   : 0;
+	field_name(f, name, sizeof(name));
+	text = wv_yaml_scalar(node);
+	if (!text)
+		return wv_yaml_error(y, node, "%s: expected a single value (%s), got %s", name,
+				     wv_value_name(f->type), wv_yaml_kind(node));
+	if (store(f, signal_of(y, map), text, member, expected) < 0)
+		return wv_yaml_error(y, node, "%s: %s; got '%.60s'", name, expected, text);
+	return 0;
+}
+
+/* Keys of one group of an item; map is NULL if the group was not given. */
+static int parse_group(const struct wv_yaml *y, const yaml_node_t *node, const yaml_node_t *map,
+		       const char *list, const char *group, void *item)
+{
+	char name[64];
+	int r;
+
+	for (size_t i = 0; i < wv_fields_count; i++) {
+		const struct wv_field *f = &wv_fields[i];
+
+		if (!is_of(f, list, group))
+			continue;
+		if (map && wv_field_is_required(f) && !wv_yaml_get(y, map, f->key)) {
+			field_name(f, name, sizeof(name));
+			return wv_yaml_error(y, map ?: node, "%s is missing; expected %s: %s", name,
+					     f->key, f->example);
+		}
+		r = parse_field(y, map, f, item);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int check_group_keys(const struct wv_yaml *y, const yaml_node_t *map, const char *list,
+			    const char *group, const char *const groups[])
+{
+	const char *keys[32];
+	char where[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < wv_fields_count && n + 1 < ARRAY_SIZE(keys); i++)
+		if (is_of(&wv_fields[i], list, group))
+			keys[n++] = wv_fields[i].key;
+	for (size_t i = 1; !*group && groups[i] && n + 1 < ARRAY_SIZE(keys); i++)
+		keys[n++] = groups[i];
+	keys[n] = NULL;
+	snprintf(where, sizeof(where), "%s '%s'", *group ? "section" : "an item of",
+		 *group ? group : list);
+	return wv_yaml_check_keys(y, map, where, keys);
+}
+
+int wv_fields_parse(const struct wv_yaml *y, const yaml_node_t *node, const char *list, void *item)
+{
+	const char *groups[WV_GROUPS_MAX];
+	size_t n = wv_field_groups(list, groups);
+	int r = check_group_keys(y, node, list, "", groups);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const yaml_node_t *map = *groups[i] ? wv_yaml_get(y, node, groups[i]) : node;
+
+		if (map && *groups[i])
+			r = check_group_keys(y, map, list, groups[i], groups);
+		if (r == 0)
+			r = parse_group(y, node, map, list, groups[i], item);
+	}
+	return r;
+}
+
+const yaml_node_t *wv_fields_node(const struct wv_yaml *y, const yaml_node_t *item,
+				  const char *group, const char *key)
+{
+	const yaml_node_t *map = *group ? wv_yaml_get(y, item, group) : item;
+
+	return map && key ? wv_yaml_get(y, map, key) : map;
+}
+
+static int check_name(const struct wv_yaml *y, const yaml_node_t *node,
+		      const struct wv_list_parse *how, const char *items, size_t n)
+{
+	const char *name = items + n * how->size + how->name_offset;
+
+	if (!*name)
+		return wv_yaml_error(y, node, "name: must not be empty");
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(items + i * how->size + how->name_offset, name) == 0)
+			return wv_yaml_error(y, node,
+					     "name '%s' is taken by another item of '%s'; give "
+					     "each a name of its own",
+					     name, how->list);
+	return 0;
+}
+
+int wv_list_parse(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_list_parse *how,
+		  void **ret_items, size_t *ret_n)
+{
+	_cleanup_free_ char *items = NULL;
+	const yaml_node_item_t *at;
+	size_t n = 0, count;
+
+	if (node->type != YAML_SEQUENCE_NODE)
+		return wv_yaml_error(y, node, "%s: expected a list (- key: value), got %s",
+				     how->list, wv_yaml_kind(node));
+	count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+	if (count > WV_LIST_ITEMS_MAX)
+		return wv_yaml_error(y, node, "%s: at most %d items, got %zu", how->list,
+				     WV_LIST_ITEMS_MAX, count);
+	items = calloc(count ?: 1, how->size);
+	if (!items)
+		return -ENOMEM;
+	for (at = node->data.sequence.items.start; at < node->data.sequence.items.top; at++, n++) {
+		const yaml_node_t *map = yaml_document_get_node(y->doc, *at);
+		void *item = memcpy(items + n * how->size, how->blank, how->size);
+		int r = wv_fields_parse(y, map, how->list, item);
+
+		if (r == 0 && how->check)
+			r = how->check(y, map, item);
+		if (r == 0)
+			r = check_name(y, map, how, items, n);
+		if (r < 0)
+			return r;
+	}
+	*ret_items = count ? TAKE_PTR(items) : NULL;
+	*ret_n = count;
+	return 0;
+}

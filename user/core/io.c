@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/core/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "user/core/cleanup.h"
+
+static int sys_open(void *ctx _unused_, int dirfd, const char *path, int flags, mode_t mode)
+{
+	int fd = openat(dirfd, path, flags | O_CLOEXEC, mode);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static ssize_t sys_write(void *ctx _unused_, int fd, const void *buf, size_t len)
+{
+	ssize_t n = write(fd, buf, len);
+
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t sys_pread(void *ctx _unused_, int fd, void *buf, size_t len, off_t off)
+{
+	ssize_t n = pread(fd, buf, len, off);
+
+	return n < 0 ? -errno : n;
+}
+
+static int sys_fsync(void *ctx _unused_, int fd)
+{
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+static int sys_ftruncate(void *ctx _unused_, int fd, off_t len)
+{
+	return ftruncate(fd, len) < 0 ? -errno : 0;
+}
+
+static int sys_close(void *ctx _unused_, int fd)
+{
+	return close(fd) < 0 ? -errno : 0;
+}
+
+static int sys_rename(void *ctx _unused_, int dirfd, const char *from, const char *to)
+{
+	return renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
+}
+
+static int sys_unlink(void *ctx _unused_, int dirfd, const char *path)
+{
+	return unlinkat(dirfd, path, 0) < 0 ? -errno : 0;
+}
+
+static int sys_mkdir(void *ctx _unused_, int dirfd, const char *path, mode_t mode)
+{
+	return mkdirat(dirfd, path, mode) < 0 ? -errno : 0;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t sys_mono_ns(void *ctx _unused_)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static uint64_t sys_wall_ns(void *ctx _unused_)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+static int sys_random(void *ctx _unused_, void *buf, size_t len)
+{
+	return getrandom(buf, len, 0) == (ssize_t)len ? 0 : -EIO;
+}
+
+const struct wv_io wv_io_system = {
+	.open = sys_open,
+	.write = sys_write,
+	.pread = sys_pread,
+	.fsync = sys_fsync,
+	.ftruncate = sys_ftruncate,
+	.close = sys_close,
+	.rename = sys_rename,
+	.unlink = sys_unlink,
+	.mkdir = sys_mkdir,
+	.mono_ns = sys_mono_ns,
+	.wall_ns = sys_wall_ns,
+	.random = sys_random,
+};
+
+int wv_io_write_all(const struct wv_io *io, int fd, const void *buf, size_t len)
+{
+	const char *p = buf;
+
+	while (len) {
+		ssize_t n = io->write(io->ctx, fd, p, len);
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return -EIO;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int wv_io_sync_dir(const struct wv_io *io, int dirfd)
+{
+	int fd = io->open(io->ctx, dirfd, ".", O_RDONLY | O_DIRECTORY, 0), r;
+
+	if (fd < 0)
+		return fd;
+	r = io->fsync(io->ctx, fd);
+	(void)io->close(io->ctx, fd);
+	return r;
+}
+
+int wv_io_replace(const struct wv_io *io, int dirfd, const char *name, const void *buf, size_t len, mode_t mode)
+{
+	char tmp[NAME_MAX + 1];
+	int fd, r, closed;
+
+	if (snprintf(tmp, sizeof(tmp), ".%s.tmp", name) >= (int)sizeof(tmp))
+		return -ENAMETOOLONG;
+	fd = io->open(io->ctx, dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC, mode);
+	if (fd < 0)
+		return fd;
+	r = wv_io_write_all(io, fd, buf, len);
+	if (r == 0)
+		r = io->fsync(io->ctx, fd);
+	closed = io->close(io->ctx, fd);
+	if (r == 0)
+		r = closed;
+	if (r == 0)
+		r = io->rename(io->ctx, dirfd, tmp, name);
+	if (r < 0) {
+		(void)io->unlink(io->ctx, dirfd, tmp);
+		return r;
+	}
+	return wv_io_sync_dir(io, dirfd);
+}
+
+int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t max, char **ret_buf, size_t *ret_len)
+{
+	_cleanup_free_ char *buf = NULL;
+	size_t len = 0, size = 4096;
+	int fd, r = 0;
+
+	fd = io->open(io->ctx, dirfd, name, O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	buf = malloc(size);
+	while (buf) {
+		ssize_t n = io->pread(io->ctx, fd, buf + len, size - len - 1, (off_t)len);
+		char *bigger;
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0) {
+			r = (int)n;
+			break;
+		}
+		len += (size_t)n;
+		if (len > max) {
+			r = -EFBIG;
+			break;
+		}
+		if (size - len > 1)
+			continue;
+		bigger = realloc(buf, size * 2);
+		if (!bigger) {
+			r = -ENOMEM;
+			break;
+		}
+		buf = bigger;
+		size *= 2;
+	}
+	(void)io->close(io->ctx, fd);
+	if (!buf)
+		return -ENOMEM;
+	if (r < 0)
+		return r;
+	buf[len] = '\0';
+	*ret_buf = TAKE_PTR(buf);
+	if (ret_len)
+		*ret_len = len;
+	return 0;
+}
+
+int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode)
+{
+	char part[PATH_MAX];
+	size_t len = strlen(path);
+
+	if (len >= sizeof(part))
+		return -ENAMETOOLONG;
+	for (size_t i = 1; i <= len; i++) {
+		int r;
+
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		r = io->mkdir(io->ctx, AT_FDCWD, part, mode);
+		if (r < 0 && r != -EEXIST)
+			return r;
+	}
+	return 0;
+}

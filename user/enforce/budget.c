@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Module `budget`: budgets of the configuration on the cgroups of this machine. Evaluates
+ * conditions, records each decision before it acts, and hands what is wanted to reconcile.c.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <json-c/json.h>
+#include <string.h>
+
+#include "waveos/limit.h"
+#include "skel/limit.btf.skel.h"
+#include "user/core/cleanup.h"
+#include "user/core/log.h"
+#include "user/enforce/enforce.h"
+#include "user/enforce/enforcer.h"
+
+/* Pairs of budget and cgroup that are evaluated at most (72 bytes each, touched as they are used).
+ */
+#define MAX_PAIRS 65536
+/* Samples further apart than this many ticks break a run of samples. */
+#define GAP_TICKS 3
+/* Decisions of one pass; what is over is decided in the next. */
+#define MAX_DECISIONS 256
+
+static struct wv_enforcer enforcer;
+
+size_t wv_enforce_in_force(void)
+{
+	return enforcer.n_in_force;
+}
+
+uint64_t wv_enforce_first_applied_mono_ns(void)
+{
+	return enforcer.first_applied_ns;
+}
+
+/* The hold of a live row, matched against all budgets when its cgroup is new. */
+static struct wv_hold *hold_of(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row)
+{
+	const struct wv_config *c = e->agent->config;
+	struct wv_hold *h = &e->holds[slot];
+	uint64_t *words = &e->matches[slot * e->words_per_slot];
+
+	if (h->known && h->key == row->key)
+		return h;
+	*h = (struct wv_hold){.key = row->key, .known = true};
+	memset(words, 0, e->words_per_slot * sizeof(*words));
+	for (size_t i = 0; i < c->n_budgets; i++) {
+		if (fnmatch(c->budgets[i].cgroup, row->path, 0) != 0)
+			continue;
+		words[i / 64] |= 1ULL << i % 64;
+		h->matched = true;
+	}
+	return h;
+}
+
+static const char *const verdict_names[] = {"none", "apply", "release"};
+
+/* The record of a decision: everything that led to it, before anything is done. */
+static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
+{
+	const struct wv_budget *b = &e->agent->config->budgets[d->budget];
+	struct json_object *o = json_object_new_object();
+	struct wv_row *row = wv_sample_row(&e->agent->sample, d->slot);
+	int r;
+
+	json_object_object_add(o, "budget", json_object_new_string(b->name));
+	json_object_object_add(o, "rule", json_object_new_string(b->cgroup));
+	json_object_object_add(o, "rule_file", json_object_new_string(e->agent->config->source));
+	json_object_object_add(o, "rule_line", json_object_new_int64(b->line));
+	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
+	json_object_object_add(o, "cgroup_key", json_object_new_uint64(d->key));
+	json_object_object_add(o, "slot", json_object_new_int64(d->slot));
+	json_object_object_add(o, "verdict", json_object_new_string(verdict_names[d->verdict]));
+	json_object_object_add(o, "dry_run", json_object_new_boolean(d->dry_run));
+	json_object_object_add(o, "sample_mono_ns", json_object_new_uint64(d->mono_ns));
+	json_object_object_add(o, "since_mono_ns", json_object_new_uint64(d->since_ns));
+	if (d->signal >= 0) {
+		bool apply = d->verdict == WV_VERDICT_APPLY;
+
+		json_object_object_add(o, "signal",
+				       json_object_new_string(wv_signals[d->signal].name));
+		json_object_object_add(o, "rate", json_object_new_boolean(d->rate));
+		json_object_object_add(o, "value", json_object_new_double(d->value));
+		json_object_object_add(o, "threshold", json_object_new_double(d->threshold));
+		json_object_object_add(o, "comparison", json_object_new_string(apply ? ">" : "<"));
+		json_object_object_add(
+			o, "for_ns",
+			json_object_new_uint64(apply ? b->when.for_ns : b->when.clear_for_ns));
+	}
+	r = e->agent->record(e->agent, "decision", o);
+	if (r < 0) /* a full disk must not keep a limit from being applied: the journal is what
+		      restores it */
+		(void)wv_log_full(LOG_DEBUG, r, "budget", "record of a decision");
+}
+
+/* Evaluates all budgets on one row; decisions go to the record, changes are marked. */
+static void evaluate_row(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row,
+			 uint64_t now_ns)
+{
+	const struct wv_config *c = e->agent->config;
+	struct wv_hold *h = hold_of(e, slot, row);
+	struct wv_decision d;
+
+	if (!h->matched)
+		return;
+	for (uint32_t i = 0; i < c->n_budgets; i++) {
+		if (!wv_enforcer_matches(e, slot, i) ||
+		    wv_eval_step(&e->eval, i, slot, row->key, now_ns, row->f.v, &d) ==
+			    WV_VERDICT_NONE)
+			continue;
+		d.dry_run = e->dry_run;
+		record_decision(e, &d);
+		h->changed = true;
+		if (c->budgets[i].when.signal >= 0 && !e->dry_run && !e->journal_error)
+			(void)wv_journal_set_force(&e->journal, c->budgets[i].name, row->key,
+						   d.verdict == WV_VERDICT_APPLY);
+	}
+}
+
+static void say_overflow(struct wv_enforcer *e)
+{
+	struct json_object *o;
+
+	if (e->eval.overflow == e->overflow_said)
+		return;
+	if (!e->overflow_said)
+		(void)wv_log_warn(0, "budget",
+				  "more than %d pairs of budget and cgroup: the rest is not held",
+				  MAX_PAIRS);
+	e->overflow_said = e->eval.overflow;
+	o = json_object_new_object();
+	json_object_object_add(o, "steps", json_object_new_uint64(e->eval.overflow));
+	(void)e->agent->record(e->agent, "budget-overflow", o);
+}
+
+/* Budgets that are in force on a cgroup where something is enforced. */
+static void count_in_force(struct wv_enforcer *e)
+{
+	_cleanup_free_ uint64_t *seen = calloc(e->words_per_slot, sizeof(*seen));
+
+	e->n_in_force = 0;
+	for (size_t i = 0; seen && i < e->eval.capacity; i++) {
+		const struct wv_eval_state *s = &e->eval.states[i];
+
+		if (s->used && s->in_force && e->holds[s->slot].held &&
+		    e->holds[s->slot].key == s->key)
+			seen[s->budget / 64] |= 1ULL << s->budget % 64;
+	}
+	for (size_t i = 0; seen && i < e->words_per_slot; i++)
+		e->n_in_force += (size_t)__builtin_popcountll(seen[i]);
+}
+
+static int pass(struct wv_enforcer *e)
+{
+	struct wv_agent *agent = e->agent;
+	int r;
+
+	wv_sample_for_each (&agent->sample, slot, row) {
+		if (slot != WV_SLOT_OTHER && !(row->flags & WV_ROW_GONE))
+			evaluate_row(e, slot, row, agent->sample.mono_ns);
+	}
+	say_overflow(e);
+	r = e->dry_run ? 0 : wv_enforcer_reconcile(e);
+	return r;
+}
+
+/* Conditional budgets that a former agent left in force stay so until their condition clears. */
+static void restore_force(struct wv_enforcer *e)
+{
+	const struct wv_config *c = e->agent->config;
+
+	for (size_t i = e->journal.n_force; i-- > 0;) {
+		const struct wv_journal_force f = e->journal.force[i];
+		int slot = wv_cgroups_slot(e->agent->cgroups, f.key);
+		struct wv_row *row =
+			slot > 0 ? wv_sample_row(&e->agent->sample, (uint32_t)slot) : NULL;
+		bool taken = false;
+
+		for (uint32_t b = 0; row && b < c->n_budgets && !taken; b++) {
+			if (strcmp(c->budgets[b].name, f.budget) != 0 ||
+			    c->budgets[b].when.signal < 0)
+				continue;
+			hold_of(e, (uint32_t)slot, row)->changed = true;
+			taken = wv_enforcer_matches(e, (uint32_t)slot, b) &&
+				wv_eval_restore(&e->eval, b, (uint32_t)slot, f.key) == 0;
+		}
+		if (!taken) /* the budget or the cgroup is no more */
+			(void)wv_journal_set_force(&e->journal, f.budget, f.key, false);
+	}
+}
+
+static int mark_pin(void *ctx, uint64_t key, enum wv_hook hook _unused_)
+{
+	struct wv_enforcer *e = ctx;
+	int slot = wv_cgroups_slot(e->agent->cgroups, key);
+	struct wv_row *row = slot > 0 ? wv_sample_row(&e->agent->sample, (uint32_t)slot) : NULL;
+
+	if (row) {
+		struct wv_hold *h = hold_of(e, (uint32_t)slot, row);
+
+		h->net = h->changed = true;
+		return 0;
+	}
+	(void)wv_netlimit_release(&e->net, key); /* of a cgroup that is gone */
+	return 0;
+}
+
+/* What a former agent left: intents are resolved by the journal, everything else is looked at once.
+ */
+static void adopt(struct wv_enforcer *e)
+{
+	if (!e->net_error)
+		(void)wv_netlimit_each(e->agent->paths, mark_pin, e);
+	if (e->journal_error)
+		return;
+	restore_force(e);
+	for (size_t i = 0; i < e->journal.n_entries; i++) {
+		uint64_t key = e->journal.entries[i].key;
+		int slot = wv_cgroups_slot(e->agent->cgroups, key);
+		struct wv_row *row =
+			slot > 0 ? wv_sample_row(&e->agent->sample, (uint32_t)slot) : NULL;
+
+		if (row)
+			hold_of(e, (uint32_t)slot, row)->changed = true;
+	}
+	e->sweep = true;
+}
+
+static int open_parts(struct wv_enforcer *e)
+{
+	struct wv_agent *agent = e->agent;
+
+	e->net_error = wv_netlimit_init(&e->net, agent->bpf, agent->paths, agent->host);
+	if (e->net_error) {
+		snprintf(e->net_reason, sizeof(e->net_reason), "%.150s",
+			 agent->host->cgroup2[0] ? wv_bpf_reason(agent->bpf, "limit")
+						 : "no cgroup v2 hierarchy is mounted");
+	} else {
+		e->n_pacers = wv_pacers_refresh(&e->net, NULL, 0);
+	}
+	e->journal_error =
+		wv_journal_open(&e->journal, agent->io, agent->paths->state, agent->host->boot_id);
+	if (e->journal_error)
+		(void)wv_log_errno(e->journal_error, "budget",
+				   "journal below %s/" WV_JOURNAL_DIR
+				   ": cgroup files will not be changed",
+				   agent->paths->state);
+	return 0;
+}
+
+/* Budgets without a condition hold before the first sample. */
+static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
+{
+	const struct wv_config *c = e->agent->config;
+	struct wv_decision d;
+
+	wv_sample_for_each (&e->agent->sample, slot, row) {
+		struct wv_hold *h = slot == WV_SLOT_OTHER ? NULL : hold_of(e, slot, row);
+
+		for (uint32_t i = 0; h && h->matched && i < c->n_budgets; i++) {
+			if (!wv_enforcer_matches(e, slot, i) || c->budgets[i].when.signal >= 0 ||
+			    wv_eval_step(&e->eval, i, slot, row->key, now_ns, row->f.v, &d) ==
+				    WV_VERDICT_NONE)
+				continue;
+			record_decision(e, &d);
+			h->changed = true;
+		}
+	}
+}
+
+static int start(struct wv_agent *agent)
+{
+	struct wv_enforcer *e = &enforcer;
+	const struct wv_config *c = agent->config;
+	size_t pairs = c->n_budgets * agent->sample.max_rows;
+	int r;
+
+	*e = (struct wv_enforcer){.agent = agent, .journal = {.dir = -1}};
+	e->dry_run = agent->dry_run || !c->enforce_enabled;
+	e->words_per_slot = (c->n_budgets + 63) / 64 ?: 1;
+	e->holds = calloc(agent->sample.max_rows, sizeof(*e->holds));
+	e->matches = calloc(agent->sample.max_rows * e->words_per_slot, sizeof(*e->matches));
+	if (!e->holds || !e->matches)
+		return -ENOMEM;
+	r = wv_eval_init(&e->eval, c->budgets, c->n_budgets, pairs < MAX_PAIRS ? pairs : MAX_PAIRS,
+			 GAP_TICKS * c->agent_tick);
+	if (r < 0 || e->dry_run) /* nothing of a former agent is touched either */
+		return r;
+	r = open_parts(e);
+	if (r < 0)
+		return r;
+	adopt(e);
+	apply_unconditional(e, agent->io->mono_ns(agent->io->ctx));
+	r = wv_enforcer_reconcile(e);
+	if (r < 0)
+		(void)wv_log_warn(r, "budget", "apply");
+	count_in_force(e);
+	return 0;
+}
+
+static int sense(struct wv_agent *agent _unused_)
+{
+	if (!enforcer.dry_run)
+		wv_enforcer_figures(&enforcer);
+	return 0;
+}
+
+/* Where pacing became possible or impossible, every limit has to know. */
+static void refresh_pacers(struct wv_enforcer *e)
+{
+	bool paced = e->net.pace;
+
+	e->n_pacers = wv_pacers_refresh(&e->net, NULL, 0);
+	if (e->net.pace == paced)
+		return;
+	wv_log_info("budget", "egress limits: %s",
+		    e->net.pace ? "paced where a device has fq" : "policed");
+	for (uint32_t slot = 0; slot < e->agent->sample.used_rows; slot++)
+		e->holds[slot].changed |= e->holds[slot].net;
+}
+
+static int decide(struct wv_agent *agent)
+{
+	struct wv_enforcer *e = &enforcer;
+	bool any_net = false;
+	int r;
+
+	if (!agent->config->n_budgets && !e->sweep)
+		return 0;
+	for (uint32_t slot = 0; slot < agent->sample.used_rows && !any_net; slot++)
+		any_net = e->holds[slot].net;
+	if (any_net && !e->net_error)
+		refresh_pacers(e);
+	r = pass(e);
+	if (!e->dry_run)
+		count_in_force(e);
+	return r;
+}
+
+/* A new cgroup is held at once, not at the next tick. */
+static void on_event(struct wv_agent *agent, const struct wv_event *event)
+{
+	struct wv_enforcer *e = &enforcer;
+	struct wv_row *row;
+	int slot;
+
+	if (!agent->config->n_budgets)
+		return;
+	slot = wv_cgroups_slot(agent->cgroups, event->key);
+	row = slot > 0 ? wv_sample_row(&agent->sample, (uint32_t)slot) : NULL;
+	if (!row || !hold_of(e, (uint32_t)slot, row)->matched)
+		return;
+	agent->want_tick = true;
+}
+
+static void slot_gone(struct wv_agent *agent, uint32_t slot)
+{
+	struct wv_enforcer *e = &enforcer;
+	struct wv_hold *h = &e->holds[slot];
+
+	wv_eval_forget(&e->eval, slot);
+	if (!h->known)
+		return;
+	if (!e->dry_run) {
+		if (h->net)
+			(void)wv_netlimit_release(&e->net, h->key);
+		for (size_t i = 0; !e->journal_error && i < agent->config->n_budgets; i++)
+			(void)wv_journal_set_force(&e->journal, agent->config->budgets[i].name,
+						   h->key, false);
+		for (size_t i = e->journal.n_entries; i-- > 0;) {
+			struct wv_file_result result;
+
+			if (e->journal.entries[i].key == h->key)
+				wv_journal_revert(&e->journal, i, &result); /* finds it gone */
+		}
+	}
+	*h = (struct wv_hold){0};
+}
+
+static void stop(struct wv_agent *agent _unused_)
+{
+	struct wv_enforcer *e = &enforcer;
+
+	if (!e->dry_run && !e->journal_error) {
+		if (e->journal.dirty)
+			(void)wv_journal_save(&e->journal);
+		wv_journal_close(&e->journal);
+	}
+	wv_eval_done(&e->eval);
+	free(e->holds);
+	free(e->matches);
+	free(e->files);
+	free(e->file_slots);
+	*e = (struct wv_enforcer){0};
+}
+
+static const void *elf(size_t *size)
+{
+	return limit_btf__elf_bytes(size);
+}
+
+static int configure(struct bpf_object *obj, const struct wv_host *host _unused_,
+		     const struct wv_config *config)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, "limit_rates");
+
+	if (!map)
+		return -ENOENT;
+	return bpf_map__set_max_entries(map, (__u32)config->collect_max_cgroups);
+}
+
+static const struct wv_object object = {
+	.name = "limit",
+	.elf_btf = elf, /* no tracepoints: one build for every kernel */
+	.configure = configure,
+};
+
+const struct wv_module wv_module_budget = {
+	.name = "budget",
+	.summary =
+		"budgets of cgroups: limits through cgroup files and in the kernel's network path",
+	.object = &object,
+	.probe = wv_enforce_probe,
+	.start = start,
+	.sense = sense,
+	.decide = decide,
+	.event = on_event,
+	.events = 1u << WV_EV_CGROUP_NEW,
+	.slot_gone = slot_gone,
+	.stop = stop,
+};

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the rest of the agent asks of enforcement. */
+#ifndef WV_ENFORCE_ENFORCE_H
+#define WV_ENFORCE_ENFORCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct wv_host;
+struct wv_io;
+struct wv_paths;
+
+/* Restores every old value in the journal and removes <pins>/limits; needs no agent. report: may be
+ * NULL. */
+int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *host,
+			  const struct wv_io *io, FILE *report);
+/* Budgets that hold on at least one cgroup now (core worker only). */
+size_t wv_enforce_in_force(void);
+/* Monotonic time at which the first limit of this run was in force; 0: none yet. */
+uint64_t wv_enforce_first_applied_mono_ns(void);
+
+#endif

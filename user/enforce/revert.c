@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Letting go of everything, without an agent: `detach`, and an orderly exit that leaves nothing. */
+#include <errno.h>
+#include <string.h>
+
+#include "user/core/cleanup.h"
+#include "user/enforce/enforce.h"
+#include "user/enforce/journal.h"
+#include "user/enforce/netlimit.h"
+
+static void say(FILE *f, const struct wv_journal_entry *e, const struct wv_file_result *r)
+{
+	if (!f || r->outcome == WV_OUTCOME_GONE)
+		return;
+	if (r->outcome == WV_OUTCOME_RESTORED)
+		fprintf(f, "restored %s: %s -> %s\n", e->path, r->before, r->after);
+	else if (r->outcome == WV_OUTCOME_NOT_OURS)
+		fprintf(f, "left alone %s: shows %s, not our %s\n", e->path, r->before, e->ours);
+	else
+		fprintf(f, "not restored %s: %s\n", e->path, strerror(-r->error));
+}
+
+static int revert_files(const struct wv_paths *paths, const struct wv_host *host,
+			const struct wv_io *io, FILE *report)
+{
+	char path[WV_PATH_SIZE + 32];
+	struct wv_journal j;
+	int r, s;
+
+	/* opening would make the folder; where there is none there is nothing to restore */
+	snprintf(path, sizeof(path), "%s/" WV_JOURNAL_DIR "/" WV_JOURNAL_FILE, paths->state);
+	if (access(path, F_OK) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	r = wv_journal_open(&j, io, paths->state, host->boot_id);
+	if (r < 0) {
+		if (report)
+			fprintf(report, "%s cannot be read: %s\n", path, strerror(-r));
+		return r;
+	}
+	for (size_t i = j.n_entries; i-- > 0;) {
+		const struct wv_journal_entry entry = j.entries[i];
+		struct wv_file_result result;
+
+		wv_journal_revert(&j, i, &result);
+		say(report, &entry, &result);
+		if (result.outcome == WV_OUTCOME_FAILED)
+			r = result.error;
+	}
+	j.dirty |= j.n_force > 0;
+	j.n_force = 0;
+	s = j.dirty ? wv_journal_save(&j) : 0;
+	wv_journal_close(&j);
+	return r ?: s;
+}
+
+int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *host,
+			  const struct wv_io *io, FILE *report)
+{
+	int r = revert_files(paths, host, io, report);
+	int links = wv_netlimit_remove_all(paths);
+
+	if (links > 0 && report)
+		fprintf(report, "removed %d network limit link(s)\n", links);
+	if (links < 0 && report)
+		fprintf(report, "network limits below %s remain: %s\n", paths->pins,
+			strerror(-links));
+	return r ?: links < 0 ? links : 0;
+}

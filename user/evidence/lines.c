@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/evidence/lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "user/core/cleanup.h"
+
+#define BLOCK 4096
+
+static ssize_t read_at(const struct wv_lines *l, void *buf, size_t len, uint64_t off)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = l->io->pread(l->io->ctx, l->fd, (char *)buf + got, len - got,
+					 (off_t)(off + got));
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+/* The seam has no fstat: the end is where reading gives nothing. About 60 reads for any length. */
+static int find_size(const struct wv_lines *l, uint64_t *ret)
+{
+	uint64_t low = 0, high = BLOCK;
+	ssize_t n;
+	char c;
+
+	/* below low there are bytes, at high there is none */
+	while ((n = read_at(l, &c, 1, high)) == 1 && high < (1ULL << 60)) {
+		low = high + 1;
+		high *= 2;
+	}
+	while (n >= 0 && low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		n = read_at(l, &c, 1, mid);
+		if (n == 1)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (n < 0)
+		return (int)n;
+	*ret = low;
+	return 0;
+}
+
+/* Offset just after the last newline before `end`, 0 if there is none. */
+static int find_line_start(const struct wv_lines *l, uint64_t end, uint64_t *ret)
+{
+	char block[BLOCK];
+
+	while (end > 0) {
+		size_t len = end < BLOCK ? (size_t)end : BLOCK;
+		ssize_t n = read_at(l, block, len, end - len);
+		const char *newline;
+
+		if (n < 0)
+			return (int)n;
+		if ((size_t)n != len)
+			return -EIO; /* it shrank under us */
+		newline = memrchr(block, '\n', len);
+		if (newline) {
+			*ret = end - len + (uint64_t)(newline - block) + 1;
+			return 0;
+		}
+		end -= len;
+	}
+	*ret = 0;
+	return 0;
+}
+
+int wv_lines_cut(struct wv_lines *l, uint64_t len)
+{
+	int r = l->io->ftruncate(l->io->ctx, l->fd, (off_t)len);
+
+	/* what is after len is no longer wanted, even where it cannot be removed yet */
+	l->len = len;
+	l->torn = r < 0;
+	return r;
+}
+
+int wv_lines_open(struct wv_lines *l, const struct wv_io *io, int dirfd, const char *name,
+		  mode_t mode, uint64_t *ret_cut)
+{
+	uint64_t size = 0, whole = 0;
+	int r;
+
+	*l = (struct wv_lines){.io = io, .fd = -1};
+	r = io->open(io->ctx, dirfd, name, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, mode);
+	if (r < 0)
+		return r;
+	l->fd = r;
+	r = find_size(l, &size);
+	if (r == 0)
+		r = find_line_start(l, size, &whole);
+	if (r == 0 && whole < size)
+		r = wv_lines_cut(l, whole);
+	if (r < 0) {
+		wv_lines_close(l);
+		return r;
+	}
+	l->len = whole;
+	if (ret_cut)
+		*ret_cut = size - whole;
+	return 0;
+}
+
+int wv_lines_append(struct wv_lines *l, const void *buf, size_t len, bool durable)
+{
+	int r = l->torn ? wv_lines_cut(l, l->len) : 0;
+
+	if (r < 0)
+		return r;
+	r = wv_io_write_all(l->io, l->fd, buf, len);
+	if (r == 0 && durable)
+		r = l->io->fsync(l->io->ctx, l->fd);
+	if (r < 0) {
+		(void)wv_lines_cut(l, l->len);
+		return r;
+	}
+	l->len += len;
+	return 0;
+}
+
+int wv_lines_last(const struct wv_lines *l, char *buf, size_t size)
+{
+	uint64_t start;
+	ssize_t n;
+	int r;
+
+	if (l->len == 0)
+		return -ENODATA;
+	r = find_line_start(l, l->len - 1, &start);
+	if (r < 0)
+		return r;
+	if (l->len - 1 - start >= size)
+		return -EFBIG;
+	n = read_at(l, buf, (size_t)(l->len - 1 - start), start);
+	if (n < 0)
+		return (int)n;
+	buf[n] = '\0';
+	return 0;
+}
+
+int wv_lines_is_single(const struct wv_lines *l)
+{
+	uint64_t start = 0;
+	int r = l->len ? find_line_start(l, l->len - 1, &start) : 0;
+
+	return r < 0 ? r : start == 0;
+}
+
+int wv_lines_head(const struct wv_lines *l, char *buf, size_t len)
+{
+	ssize_t n;
+
+	if (l->len < len)
+		return -ENODATA;
+	n = read_at(l, buf, len, 0);
+	return n < 0 ? (int)n : (size_t)n == len ? 0 : -ENODATA;
+}
+
+int wv_lines_sync(struct wv_lines *l)
+{
+	int r = l->torn ? wv_lines_cut(l, l->len) : 0;
+
+	return r < 0 ? r : l->io->fsync(l->io->ctx, l->fd);
+}
+
+void wv_lines_close(struct wv_lines *l)
+{
+	if (l->fd >= 0)
+		(void)l->io->close(l->io->ctx, l->fd);
+	l->fd = -1;
+}

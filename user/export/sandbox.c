@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/export/sandbox.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <grp.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/core/log.h"
+
+#define NOBODY 65534
+
+/* A server on open descriptors: sockets, epoll, timers, memory, time, its own end. No file, no
+ * process. */
+static const int allowed[] = {
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(writev),
+	SCMP_SYS(close),
+	SCMP_SYS(accept),
+	SCMP_SYS(accept4),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendto),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(shutdown),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(setsockopt),
+	SCMP_SYS(getsockname),
+	SCMP_SYS(getpeername),
+	SCMP_SYS(fcntl),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat), /* fstat() of newer C libraries */
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_pwait2),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(timerfd_settime),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(nanosleep),
+	SCMP_SYS(gettimeofday),
+	SCMP_SYS(time),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(futex),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+};
+
+static void filter_release(scmp_filter_ctx *f)
+{
+	if (*f)
+		seccomp_release(*f);
+}
+
+static int load_filter(void)
+{
+	_cleanup_(filter_release) scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++) {
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
+		/* -EDOM: this architecture has no such call */
+		if (r < 0 && r != -EDOM)
+			return r;
+	}
+	/* memory, but never code */
+	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+			     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (r < 0)
+		return r;
+	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+			     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (r < 0)
+		return r;
+	/* a kernel without seccomp logging kills as well */
+	(void)seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
+	return seccomp_load(f);
+}
+
+static int drop_user(const char *module)
+{
+	if (geteuid() != 0)
+		return 0;
+	/* in a user namespace of one id there is no nobody to become; capabilities go in any case
+	 */
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+	    setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		(void)wv_log_warn(-errno, module,
+				  "cannot become nobody: staying root without capabilities");
+	/* the kernel forgets it at a change of user */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return 0;
+}
+
+static int drop_capabilities(void)
+{
+	capng_clear(CAPNG_SELECT_CAPS);
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		return -EPERM;
+	return capng_have_capabilities(CAPNG_SELECT_CAPS) == CAPNG_NONE ? 0 : -EPERM;
+}
+
+static int limit(int resource, rlim_t max)
+{
+	struct rlimit l = {.rlim_cur = max, .rlim_max = max};
+
+	return setrlimit(resource, &l) < 0 ? -errno : 0;
+}
+
+int wv_sandbox_enter(const char *module, unsigned max_fds)
+{
+	int r;
+
+	capng_clear(CAPNG_SELECT_BOUNDS);
+	/* needs CAP_SETPCAP; without it the set bounds nothing, as no new privileges can be gained
+	 */
+	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
+		(void)wv_log_full(LOG_DEBUG, 0, module,
+				  "the capability bounding set stays as it is");
+	r = drop_user(module);
+	if (r < 0)
+		return r;
+	r = drop_capabilities();
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	r = limit(RLIMIT_NPROC, 0);
+	if (r == 0)
+		r = limit(RLIMIT_NOFILE, max_fds);
+	if (r == 0)
+		r = limit(RLIMIT_CORE, 0);
+	return r < 0 ? r : load_filter();
+}
+
+static bool kept(int fd, const int *keep, size_t n_keep)
+{
+	for (size_t i = 0; i < n_keep; i++)
+		if (keep[i] == fd)
+			return true;
+	return false;
+}
+
+/* For kernels without close_range (before 5.9). */
+static int close_listed(const int *keep, size_t n_keep)
+{
+	_cleanup_closedir_ DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+
+	if (!d)
+		return -errno;
+	while ((e = readdir(d))) {
+		char *end;
+		long fd = strtol(e->d_name, &end, 10);
+
+		if (*end == '\0' && fd > STDERR_FILENO && fd != dirfd(d) &&
+		    !kept((int)fd, keep, n_keep))
+			close((int)fd);
+	}
+	return 0;
+}
+
+int wv_sandbox_close_fds(const int *keep, size_t n_keep)
+{
+	unsigned from = STDERR_FILENO + 1;
+
+	while (from != 0) {
+		unsigned next = 0;
+
+		/* up to the next one that is kept */
+		for (size_t i = 0; i < n_keep; i++)
+			if (keep[i] >= (int)from && (next == 0 || (unsigned)keep[i] < next))
+				next = (unsigned)keep[i];
+		if (next != from && syscall(SYS_close_range, from, next ? next - 1 : ~0U, 0) < 0)
+			return errno == ENOSYS ? close_listed(keep, n_keep) : -errno;
+		from = next ? next + 1 : 0;
+	}
+	return 0;
+}
+
+/* A mapping of /proc/self/smaps, its lines being read. */
+struct mapping {
+	unsigned long start, end;
+	bool of_file, clean;
+};
+
+static void drop(const struct mapping *m)
+{
+	if (m->of_file && m->clean)
+		(void)madvise((void *)m->start, m->end - m->start, MADV_DONTNEED);
+}
+
+void wv_sandbox_drop_clean_pages(void)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/smaps", "re");
+	struct mapping m = {0};
+	char line[512], mode[8];
+	unsigned long start, end, inode, kb;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %7s %*x %*s %lu", &start, &end, mode, &inode) == 4) {
+			drop(&m);
+			/* a shared mapping is someone's work in progress; private pages are checked
+			 * below */
+			m = (struct mapping){start, end,
+					     inode != 0 && mode[1] == '-' && mode[3] == 'p', true};
+		} else if (sscanf(line, "Anonymous: %lu", &kb) == 1 ||
+			   sscanf(line, "Swap: %lu", &kb) == 1) {
+			/* copies that this process made, such as relocated pointers, exist nowhere
+			 * else */
+			m.clean = m.clean && kb == 0;
+		}
+	}
+	drop(&m);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A decision: what the evaluator concluded for one budget and one cgroup, with everything that led
+ * to it. The type that travels from the evaluator to the enforcers and into the record.
+ */
+#ifndef WV_FLOW_DECISION_H
+#define WV_FLOW_DECISION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum wv_verdict {
+	WV_VERDICT_NONE,    /* nothing changes */
+	WV_VERDICT_APPLY,   /* the budget comes into force */
+	WV_VERDICT_RELEASE, /* the budget is no longer in force */
+};
+
+struct wv_decision {
+	uint32_t budget; /* index into the configuration's budgets */
+	uint32_t slot;
+	uint64_t key; /* the cgroup that has the slot */
+	enum wv_verdict verdict;
+	int signal;	   /* enum wv_signal that the condition is about; -1: always in force */
+	bool rate;	   /* value and threshold are changes a second */
+	double value;	   /* as it was compared */
+	double threshold;  /* `above` of an APPLY, `clear` of a RELEASE */
+	uint64_t since_ns; /* from when on the comparison held without a break */
+	uint64_t mono_ns;  /* of the sample that decided */
+	bool dry_run;	   /* recorded only; set by the caller of the evaluator */
+};
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Budgets of the configuration: what the rows of lists.def cannot say is checked here. */
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "user/core/fields.h"
+#include "user/flow/budget.h"
+#include "user/flow/sample.h"
+
+#define PPM 1000000ULL
+/* kernel/sched/core.c: a quota below 1 ms is refused */
+#define QUOTA_MIN_US 1000
+
+static const struct wv_budget blank = {
+	.when = {.signal = -1},
+	.cpu_quota_us = WV_UNSET,
+	.cpu_weight = WV_UNSET,
+	.memory_high_bytes = WV_UNSET,
+	.memory_max_bytes = WV_UNSET,
+	.io_rbps = WV_UNSET,
+	.io_wbps = WV_UNSET,
+	.io_riops = WV_UNSET,
+	.io_wiops = WV_UNSET,
+	.pids_max = WV_UNSET,
+	.egress_bps = WV_UNSET,
+	.ingress_bps = WV_UNSET,
+	.egress_pps = WV_UNSET,
+	.ingress_pps = WV_UNSET,
+	.connects_ps = WV_UNSET,
+	.burst_bytes = WV_UNSET,
+	.burst_packets = WV_UNSET,
+	.burst_connects = WV_UNSET,
+};
+
+static int check_when(const struct wv_yaml *y, const yaml_node_t *node, struct wv_condition *when)
+{
+	const yaml_node_t *clear = wv_fields_node(y, node, "when", "clear");
+
+	if (when->signal < 0)
+		return 0;
+	if (!wv_fields_node(y, node, "when", "rate"))
+		when->rate = wv_signal_is_counter((enum wv_signal)when->signal);
+	if (!clear)
+		when->clear = when->above;
+	else if (when->clear > when->above)
+		return wv_yaml_error(y, clear,
+				     "when.clear: expected at most what `above` says, "
+				     "else the budget would come and go at every tick");
+	return 0;
+}
+
+/* The quota was read as millionths of a CPU, as the period may stand after it. */
+static int check_cpu(const struct wv_yaml *y, const yaml_node_t *node, struct wv_budget *b)
+{
+	const yaml_node_t *quota = wv_fields_node(y, node, "cpu", "quota");
+
+	if (!quota)
+		return 0;
+	b->cpu_quota_us = b->cpu_quota_us * b->cpu_period_us / PPM;
+	if (b->cpu_quota_us < QUOTA_MIN_US)
+		return wv_yaml_error(y, quota,
+				     "cpu.quota: %" PRIu64 " us in a period of %" PRIu64
+				     " us; expected 1ms or more: choose a longer cpu.period",
+				     b->cpu_quota_us, b->cpu_period_us);
+	return 0;
+}
+
+static int check_memory(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
+{
+	if (b->memory_high_bytes != WV_UNSET && b->memory_high_bytes > b->memory_max_bytes)
+		return wv_yaml_error(y, wv_fields_node(y, node, "memory", "high"),
+				     "memory.high: expected at most memory.max, which would "
+				     "otherwise hit first");
+	return 0;
+}
+
+static bool has_io(const struct wv_budget *b)
+{
+	return b->io_rbps != WV_UNSET || b->io_wbps != WV_UNSET || b->io_riops != WV_UNSET ||
+	       b->io_wiops != WV_UNSET;
+}
+
+static int check_io(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
+{
+	const yaml_node_t *io = wv_fields_node(y, node, "io", NULL);
+
+	if (!io)
+		return 0;
+	if (!*b->io_device)
+		return wv_yaml_error(y, io, "io.device is missing; expected device: /dev/vda");
+	if (!has_io(b))
+		return wv_yaml_error(y, io,
+				     "io: expected one of read, write, read_iops, "
+				     "write_iops beside the device");
+	return 0;
+}
+
+/* A burst alone would limit nothing. */
+static int check_bursts(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
+{
+	const struct {
+		const char *key, *needs;
+		bool given, used;
+	} bursts[] = {
+		{"burst", "egress or ingress", b->burst_bytes != WV_UNSET,
+		 b->egress_bps != WV_UNSET || b->ingress_bps != WV_UNSET},
+		{"burst_packets", "egress_packets or ingress_packets", b->burst_packets != WV_UNSET,
+		 b->egress_pps != WV_UNSET || b->ingress_pps != WV_UNSET},
+		{"burst_connects", "connects", b->burst_connects != WV_UNSET,
+		 b->connects_ps != WV_UNSET},
+	};
+
+	for (size_t i = 0; i < sizeof(bursts) / sizeof(bursts[0]); i++)
+		if (bursts[i].given && !bursts[i].used)
+			return wv_yaml_error(y, wv_fields_node(y, node, "network", bursts[i].key),
+					     "network.%s: expected %s beside it", bursts[i].key,
+					     bursts[i].needs);
+	return 0;
+}
+
+static bool has_limit(const struct wv_budget *b)
+{
+	return b->cpu_quota_us != WV_UNSET || b->cpu_weight != WV_UNSET ||
+	       b->memory_high_bytes != WV_UNSET || b->memory_max_bytes != WV_UNSET || has_io(b) ||
+	       b->pids_max != WV_UNSET || b->egress_bps != WV_UNSET || b->ingress_bps != WV_UNSET ||
+	       b->egress_pps != WV_UNSET || b->ingress_pps != WV_UNSET ||
+	       b->connects_ps != WV_UNSET;
+}
+
+static int check(const struct wv_yaml *y, const yaml_node_t *node, void *item)
+{
+	struct wv_budget *b = item;
+	int r;
+
+	b->line = (unsigned)node->start_mark.line + 1;
+	if (!wv_fields_node(y, node, "", "name")) {
+		if (strlen(b->cgroup) >= sizeof(b->name))
+			return wv_yaml_error(y, node,
+					     "name is missing; expected one, as the "
+					     "cgroup pattern is longer than 63 bytes");
+		memcpy(b->name, b->cgroup, sizeof(b->name));
+	}
+	r = check_when(y, node, &b->when);
+	r = r ?: check_bursts(y, node, b);
+	r = r ?: check_io(y, node, b);
+	r = r ?: check_memory(y, node, b);
+	r = r ?: check_cpu(y, node, b);
+	if (r == 0 && !has_limit(b))
+		return wv_yaml_error(y, node,
+				     "budget '%s' limits nothing; expected one of cpu, "
+				     "memory, io, pids, network with a limit in it",
+				     b->name);
+	return r;
+}
+
+int wv_budgets_parse(struct wv_config *c, const struct wv_yaml *y, yaml_node_t *node)
+{
+	static const struct wv_list_parse how = {
+		.list = "budgets",
+		.size = sizeof(struct wv_budget),
+		.name_offset = offsetof(struct wv_budget, name),
+		.blank = &blank,
+		.check = check,
+	};
+	void *items;
+	int r = wv_list_parse(y, node, &how, &items, &c->n_budgets);
+
+	if (r == 0)
+		c->budgets = items;
+	return r;
+}
