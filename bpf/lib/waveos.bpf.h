@@ -33,6 +33,7 @@
 const volatile struct wv_settings wv_settings = {};
 
 #include "maps.bpf.h"
+#include "hist.h"
 
 /* Counts a drop or a failed helper. err: negative errno, or 0. */
 static __always_inline void wv_count_place(enum wv_place place, long err)
@@ -137,38 +138,6 @@ static __always_inline void *wv_chunk_row(void *table, __u32 slot, __u32 index)
 }
 
 #define wv_add(counter, n) __sync_fetch_and_add(&(counter), (n))
-
-/* Bucket of a duration (see WV_HIST_BUCKETS). Branches only: no loop, the same on every kernel. */
-static __always_inline __u32 wv_hist_bucket(__u64 ns)
-{
-	__u64 us = ns / 1000;
-	__u32 bucket = 0, v;
-
-	if (us >> 32)
-		return WV_HIST_BUCKETS - 1;
-	v = us;
-	if (v >> 16) {
-		v >>= 16;
-		bucket += 16;
-	}
-	if (v >> 8) {
-		v >>= 8;
-		bucket += 8;
-	}
-	if (v >> 4) {
-		v >>= 4;
-		bucket += 4;
-	}
-	if (v >> 2) {
-		v >>= 2;
-		bucket += 2;
-	}
-	if (v >> 1)
-		bucket += 2;
-	else if (v)
-		bucket += 1;
-	return bucket < WV_HIST_BUCKETS ? bucket : WV_HIST_BUCKETS - 1;
-}
 
 /*
  * Reserves an event of the given type, header filled except key and slot (subject: wv_event_subject()).

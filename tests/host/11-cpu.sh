@@ -21,8 +21,8 @@ taskset -c 0 bash "$TMP/hog.sh" "$dir" "$TMP/a" &
 a=$!
 taskset -c 0 bash "$TMP/hog.sh" "$dir" "$TMP/b" &
 wait $a $!
-want_cpu=$(awk '{s += $1} END {print s}' "$TMP/a" "$TMP/b")
-want_delay=$(awk '{s += $2} END {print s}' "$TMP/a" "$TMP/b")
+want_cpu=$(awk '{s += $1} END {printf "%.0f", s}' "$TMP/a" "$TMP/b")
+want_delay=$(awk '{s += $2} END {printf "%.0f", s}' "$TMP/a" "$TMP/b")
 seen() { [ "$(figure "/$name" cpu_usage_ns)" -ge $((want_cpu * 97 / 100)) ]; }
 wait_until 5 seen || fail "cpu_usage_ns $(figure "/$name" cpu_usage_ns), kernel $want_cpu"
 got_cpu=$(figure "/$name" cpu_usage_ns)
@@ -31,7 +31,7 @@ echo "cpu $got_cpu against $want_cpu; run delay $got_delay against $want_delay"
 within "$got_cpu" "$want_cpu" 4 || fail "cpu time is off"
 within "$got_delay" "$want_delay" 5 || fail "run delay is off"
 switches=$(($(figure "/$name" cpu_switch_voluntary) + $(figure "/$name" cpu_switch_involuntary)))
-observations=$(rows | jq --arg p "/$name" '[.cgroups[] | select(.path == $p)][0].runq_latency.count')
+observations=$(rows | jq --arg p "/$name" '[.rows[] | select(.cgroup == $p)][0].histograms.runq_latency.count')
 [ "$observations" -gt 0 ] || fail "empty histogram"
 within "$observations" "$switches" 10 || fail "$observations latencies, but $switches switches"
 

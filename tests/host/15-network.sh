@@ -28,6 +28,7 @@ metric() {
 }
 # kernel FILE GROUP NAME: a counter of the namespace
 kernel() {
+	# shellcheck disable=SC2016
 	in_net awk -v g="$2:" -v n="$3" '$1 == g && !head { for (i = 2; i <= NF; i++) if ($i == n) at = i; head = 1; next }
 		$1 == g { print at ? $at : 0 }' "/proc/net/$1"
 }
@@ -123,6 +124,27 @@ if [ "$args" -ge 4 ]; then
 	expect "full receive buffer" network_drops_by_reason_total 'reason="SOCKET_RCVBUFF"' "$(kernel snmp Udp RcvbufErrors).000000000"
 fi
 
+# ---- drops of a cgroup that goes are kept by its parent
+if [ "$args" -ge 4 ]; then
+	before=$(metric network_drops_by_reason_total 'reason="SOCKET_RCVBUFF"')
+	mkdir "$dir/child"
+	cat >"$TMP/full.py" <<'PY'
+import socket
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+full = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+full.bind(('127.0.0.1', 0))
+for i in range(50):
+    udp.sendto(b'x' * 100, full.getsockname())
+PY
+	cgroup_run "$dir/child" nsenter -t $holder -n python3 "$TMP/full.py"
+	wanted=$(($(kernel snmp Udp RcvbufErrors) - ${before%.*}))
+	[ "$wanted" -gt 0 ] || fail "no datagram was dropped"
+	expect "drops of the child" network_drops_by_reason_total 'reason="SOCKET_RCVBUFF"' "$wanted.000000000" "/$name/child"
+	rmdir "$dir/child"
+	expect "drops of the parent" network_drops_by_reason_total 'reason="SOCKET_RCVBUFF"' "$(plus "$before" "$wanted")"
+fi
+
 # ---- retransmits and round-trip times over a lossy lo
 # RetransSegs counts tries; those that a queue of this machine refused at once never left
 resent() { echo $(($(kernel snmp Tcp RetransSegs) - $(kernel netstat TcpExt TCPRetransFail))); }
@@ -130,6 +152,7 @@ before=$(resent)
 exported=$(metric tcp_retransmits_total '')
 rtt_sum=$(metric tcp_rtt_seconds_sum '')
 rtt_count=$(metric tcp_rtt_seconds_count '')
+rm -f "$TMP/rtt"
 if in_net tc qdisc add dev lo root netem delay 5ms loss 0.5% 2>/dev/null || # either way lo loses and is slow
 	in_net tc qdisc add dev lo root tbf rate 200mbit burst 32k limit 200k 2>/dev/null; then
 	in_net ip link set lo mtu 1500
@@ -158,9 +181,11 @@ else
 fi
 
 # ---- a cgroup of a v1 hierarchy: sockets are given to the cgroup of the task that makes them
-for v1 in $(awk '$3 == "cgroup" && $4 ~ /memory|cpu|pids/ {print $2}' /proc/self/mounts); do
-	mkdir "$v1/$name" 2>/dev/null || continue
-	at_exit rmdir "$v1/$name"
+mapfile -t v1_mounts < <(awk '$3 == "cgroup" && $4 ~ /,(memory|cpu|pids)(,|$)/ {print $2}' /proc/self/mounts)
+for v1 in "${v1_mounts[@]}"; do
+	mkdir "$v1/$name" && at_exit rmdir "$v1/$name"
+done
+if [ ${#v1_mounts[@]} -gt 0 ]; then
 	cat >"$TMP/v1.py" <<'PY'
 import socket
 listener = socket.socket()
@@ -175,11 +200,9 @@ for i in range(20):
     near.close()
     far.close()
 PY
-done
-if [ -f "$TMP/v1.py" ]; then
 	(
-		for v1 in $(awk '$3 == "cgroup" && $4 ~ /memory|cpu|pids/ {print $2}' /proc/self/mounts); do
-			echo "$BASHPID" >"$v1/$name/cgroup.procs" || true
+		for v1 in "${v1_mounts[@]}"; do
+			echo "$BASHPID" >"$v1/$name/cgroup.procs"
 		done
 		exec nsenter -t $holder -n python3 "$TMP/v1.py"
 	)
@@ -189,4 +212,15 @@ if [ -f "$TMP/v1.py" ]; then
 	echo "v1 bytes: $v1_bytes for 20000 of payload"
 	awk -v b="$v1_bytes" 'BEGIN { exit !(b > 20000 && b < 40000) }' || fail "v1 bytes are off"
 fi
+agent_stop
+
+# ---- files only: the whole namespace in the root's row
+detach() { "$BIN" detach --root "$ROOT" >/dev/null 2>&1; }
+detach || fail "detach"
+agent_start --set agent.tick=200ms --set "metrics.listen=127.0.0.1:$port" --set collect.hooks=files
+octets=$(awk '$1 == "IpExt:" && !head { for (i = 2; i <= NF; i++) if ($i == "InOctets") at = i; head = 1; next }
+	$1 == "IpExt:" { print $at }' /proc/net/netstat)
+counted() { awk -v a="$(metric network_bytes_total 'direction="receive"' /)" -v b="$octets" 'BEGIN { exit a < b || a == 0 }'; }
+wait_until 5 counted || fail "files only: $(metric network_bytes_total 'direction="receive"' /) bytes, the kernel counted $octets"
+echo "files only: $(metric network_bytes_total 'direction="receive"' /) bytes received, before that $octets"
 agent_stop

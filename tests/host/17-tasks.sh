@@ -111,26 +111,39 @@ accounted() {
 	status
 	jq -e '[.events[] | select(.produced != .consumed + .dropped)] | length == 0' "$TMP/status.json" >/dev/null
 }
-background() { # DIR KIND N: starts it in the cgroup
-	cgroup_run "$1" "$TMP/tasks" "$2" "$3" &
+background() { # DIR COMMAND...: starts it in the cgroup
+	(
+		echo "$BASHPID" >"$1/cgroup.procs"
+		shift
+		exec "$@"
+	) >/dev/null 2>&1 &
+	disown
 }
-empty() { [ ! -s "$1/cgroup.procs" ] && ! pgrep -f "^$TMP/tasks" >/dev/null; }
+# cgroup.kill does not reach a process whose first thread is gone
+kill_all() { xargs -r kill -9 <"$1/cgroup.procs"; }
+empty() {
+	kill_all "$1" 2>/dev/null || true
+	grep -qx 'populated 0' "$1/cgroup.events"
+}
 stop_all() { # DIR
-	if [ -e "$1/cgroup.kill" ]; then echo 1 >"$1/cgroup.kill"; else xargs -r kill -9 <"$1/cgroup.procs"; fi
 	wait_until 5 empty "$1" || fail "processes stay in $1"
+}
+remove() { # DIR
+	stop_all "$1"
+	wait_until 5 rmdir "$1"
 }
 
 check_starts() { # FLAVOUR: every fork, exec and exit of the cgroup, to the last one
 	local name=wvtest-start-$1-$$ dir
 	dir=$(cgroup_make "$name")
-	at_exit cgroup_remove "$dir"
+	at_exit remove "$dir"
 	cgroup_run "$dir" "$TMP/tasks" fork 200
 	expect "$1: 200 forks" "/$name" task_forks=200 task_execs=1 task_exits=201
 	cgroup_run "$dir" "$TMP/tasks" exec 200
 	expect "$1: 200 forks with exec" "/$name" task_forks=400 task_execs=202 task_exits=402
 	cgroup_run "$dir" "$TMP/tasks" exec 2000
 	expect "$1: churn of 2000" "/$name" task_forks=2400 task_execs=2203 task_exits=2403
-	background "$dir" threads- 30
+	background "$dir" "$TMP/tasks" threads- 30
 	expect "$1: threads start" "/$name" task_forks=2430 task_execs=2204 task_exits=2403
 	stop_all "$dir"
 	expect "$1: threads end" "/$name" task_forks=2430 task_execs=2204 task_exits=2434
@@ -138,20 +151,18 @@ check_starts() { # FLAVOUR: every fork, exec and exit of the cgroup, to the last
 }
 
 check_walk() { # FLAVOUR
-	local name=wvtest-walk-$1-$$ dir
-	dir=$(cgroup_make "$name")
-	at_exit cgroup_remove "$dir"
-	background "$dir" threads- 50
+	local name=wvtest-walk-$$ dir=$CGROUP2/wvtest-walk-$$
+	background "$dir" "$TMP/tasks" threads- 50
 	expect "$1: threads" "/$name" task_processes=1 task_threads=51 task_zombies=0 cpu_runnable=0
-	background "$dir" leader- 4
+	background "$dir" "$TMP/tasks" leader- 4
 	expect "$1: dead leader" "/$name" task_processes=2 task_threads=55 task_zombies=0
-	background "$dir" zombies- 10
+	background "$dir" "$TMP/tasks" zombies- 10
 	expect "$1: zombies" "/$name" task_processes=3 task_threads=56 task_zombies=10
-	background "$dir" dstate- 1
+	background "$dir" "$TMP/tasks" dstate- 1
 	expect "$1: D state" "/$name" task_processes=5 task_threads=58 task_dstate=1 task_dstate_long=1
 	status
 	[ "$(record_count task-hung "/$name")" = 1 ] || fail "$(record_count task-hung "/$name") records task-hung, not 1"
-	cgroup_run "$dir" timeout 20 sh -c 'while :; do :; done' &
+	background "$dir" timeout 20 sh -c 'while :; do :; done'
 	expect "$1: runnable" "/$name" cpu_runnable=1
 	stop_all "$dir"
 	expect "$1: empty again" "/$name" task_processes=0 task_threads=0 task_zombies=0 task_dstate=0 \
@@ -161,7 +172,7 @@ check_walk() { # FLAVOUR
 check_crash_loop() { # FLAVOUR
 	local name=wvtest-crash-$1-$$ dir
 	dir=$(cgroup_make "$name")
-	at_exit cgroup_remove "$dir"
+	at_exit remove "$dir"
 	cgroup_run "$dir" "$TMP/tasks" fail 4
 	expect "$1: four failed exits" "/$name" err_exits_nonzero=4 task_crash_loops=0
 	cgroup_run "$dir" "$TMP/tasks" fail 20
@@ -171,7 +182,10 @@ check_crash_loop() { # FLAVOUR
 }
 
 check_heartbeat() { # FLAVOUR
-	touched() { touch "$TMP/alive-$1" && status && [ "$(records | grep -c heartbeat-back || true)" -ge 1 ]; }
+	touched() {
+		touch "$TMP/alive-$1" && status
+		[ "$(records | grep -c heartbeat-back || true)" -ge 1 ]
+	}
 	missed() { [ "$(signals "/wvtest-hb-$$" | jq .task_heartbeats_missed)" -ge 2 ]; }
 	wait_until 10 missed || fail "$1: no missed heartbeat"
 	status
@@ -179,10 +193,14 @@ check_heartbeat() { # FLAVOUR
 	wait_until 5 touched "$1" || fail "$1: no record heartbeat-back"
 }
 
-dir=$(cgroup_make "wvtest-hb-$$")
-at_exit cgroup_remove "$dir"
+# made before the agent starts: where no hook tells of new cgroups it finds them late
+for name in hb walk; do
+	dir=$(cgroup_make "wvtest-$name-$$")
+	at_exit remove "$dir"
+done
 tested=0
 for flavour in btf raw files; do
+	ROOT=$TMP/root-$flavour
 	touch "$TMP/alive-$flavour"
 	cat >"$TMP/config.yaml" <<CONFIG
 agent: {tick: 200ms}

@@ -83,7 +83,7 @@ echo "  $RATE Mbit/s"
 
 echo "detach lets go:"
 "$BIN" detach --root "$ROOT" >"$TMP/detach.out"
-AGENT=
+agent_kill # it has ended: forget it
 RATE=$(mbit)
 awk -v r="$RATE" 'BEGIN { exit !(r > 200) }' || fail "still limited after detach: $RATE Mbit/s"
 echo "  $RATE Mbit/s"

@@ -20,14 +20,16 @@ agent_start
 [ ! -e "$LINK" ] || fail "in force although the condition does not hold"
 
 cgroup_run "$CG" bash -c 'while :; do /bin/true; done' &
-LOAD=$!
-at_exit kill $LOAD
+# the shell above is not the load itself: that is what is in the cgroup
+stop_load() {
+	xargs -r kill -9 <"$CG/cgroup.procs" 2>/dev/null || true
+	[ -z "$(cat "$CG/cgroup.procs")" ]
+}
 wait_until 10 test -e "$LINK" || fail "did not come into force"
 agent_kill
 [ -e "$LINK" ] || fail "gone with the agent"
 # the new agent has never seen the condition hold: it must not release what the old one applied
-kill $LOAD
-wait $LOAD 2>/dev/null || true
+wait_until 5 stop_load || fail "the load does not end"
 agent_start
 [ -e "$LINK" ] || fail "released at the start, before clear_for was over"
 wait_until 10 bash -c "[ ! -e '$LINK' ]" || fail "was not released"

@@ -95,9 +95,17 @@ cgroup_run() (
 rows() {
 	"$BIN" top --once --json --root "$ROOT"
 }
-# figure PATH NAME: one cumulative figure of a cgroup, from the published snapshot
+# figure PATH NAME: one cumulative figure of a v2 cgroup, from the published snapshot
 figure() {
-	rows | jq -e --arg p "$1" --arg n "$2" '[.cgroups[] | select(.path == $p)][0][$n] // 0' 2>/dev/null || echo 0
+	rows | jq --arg p "$1" --arg n "$2" \
+		'[.rows[] | select(.cgroup == $p and .hierarchy != "v1") | .signals[$n]][0] // 0'
+}
+# known PATH: whether the agent has a row of that cgroup
+known() {
+	rows | jq -e --arg p "$1" 'any(.rows[]; .cgroup == $p)' >/dev/null
+}
+unknown() {
+	! known "$1"
 }
 
 # within A B PERCENT: |a - b| <= percent of b

@@ -181,6 +181,25 @@ static void eval_table_full_is_counted_and_frees_on_forget(void **state)
 	wv_eval_done(&e);
 }
 
+static void eval_forget_keeps_all_others(void **state)
+{
+	struct wv_budget b = {.when = {.signal = -1}};
+	uint32_t n = 3072; /* three quarters of the table: runs of neighbours are long */
+	struct wv_decision d;
+	struct wv_eval e;
+
+	(void)state;
+	assert_int_equal(wv_eval_init(&e, &b, 1, n, GAP), 0);
+	for (uint32_t slot = 0; slot < n; slot++)
+		assert_int_equal(step(&e, slot * 7, slot, S, 0, &d), WV_VERDICT_APPLY);
+	for (uint32_t slot = 0; slot < n; slot += 3)
+		wv_eval_forget(&e, slot * 7);
+	assert_int_equal(e.used, n - n / 3);
+	for (uint32_t slot = 0; slot < n; slot++)
+		assert_int_equal(wv_eval_in_force(&e, 0, slot * 7, slot), slot % 3 != 0);
+	wv_eval_done(&e);
+}
+
 /* The definition in its own words, over the whole history of one pair. Quadratic and obvious. */
 struct history {
 	uint64_t t[400], v[400];
@@ -292,6 +311,7 @@ int main(void)
 		cmocka_unit_test(eval_slot_reused_starts_anew),
 		cmocka_unit_test(eval_restored_budget_is_released_by_its_condition_only),
 		cmocka_unit_test(eval_table_full_is_counted_and_frees_on_forget),
+		cmocka_unit_test(eval_forget_keeps_all_others),
 		cmocka_unit_test(eval_random_histories_equal_definition),
 	};
 

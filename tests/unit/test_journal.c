@@ -443,6 +443,46 @@ static void journal_cgroup_of_same_name_is_another_one(void **state)
 	assert_int_equal(system(from), 0);
 }
 
+static void journal_intent_is_resolved_by_the_file(void **state)
+{
+	static const struct {
+		const char *now;
+		size_t entries;
+		const char *ours;
+	} cases[] = {
+		{"10", 1, "10"}, /* it was written */
+		{"100", 0, ""},	 /* it was not */
+		{"77", 0, ""},	 /* someone else was there: nothing of ours to restore */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct wv_journal_entry *e;
+		struct wv_journal j;
+		char folder[256];
+
+		fresh();
+		assert_int_equal(open_journal(&j, &wv_io_system, "boot-1"), 0);
+		e = wv_journal_add(&j);
+		assert_non_null(e);
+		snprintf(e->path, sizeof(e->path), "%s/cg/pids.max", root);
+		snprintf(folder, sizeof(folder), "%s/cg/x", root);
+		e->folder = wv_cgfile_folder(folder);
+		snprintf(e->old, sizeof(e->old), "100");
+		snprintf(e->want, sizeof(e->want), "10");
+		assert_int_equal(wv_journal_save(&j), 0);
+		wv_journal_close(&j);
+		put("pids.max", cases[i].now);
+		assert_int_equal(open_journal(&j, &wv_io_system, "boot-1"), 0);
+		assert_int_equal(j.n_entries, cases[i].entries);
+		if (j.n_entries) {
+			assert_string_equal(j.entries[0].ours, cases[i].ours);
+			assert_string_equal(j.entries[0].want, "");
+		}
+		wv_journal_close(&j);
+	}
+}
+
 static void journal_in_force_survives_restart(void **state)
 {
 	struct wv_journal j;
@@ -525,6 +565,7 @@ int main(void)
 		cmocka_unit_test(journal_without_space_writes_nothing),
 		cmocka_unit_test(journal_of_another_boot_is_dropped),
 		cmocka_unit_test(journal_cgroup_of_same_name_is_another_one),
+		cmocka_unit_test(journal_intent_is_resolved_by_the_file),
 		cmocka_unit_test(journal_in_force_survives_restart),
 		cmocka_unit_test(journal_that_is_none_is_refused),
 	};

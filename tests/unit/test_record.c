@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +31,7 @@ static struct fault {
 	enum mode mode;
 	int error;
 	unsigned at, span;
-	unsigned calls, writes;
+	unsigned calls, syncs;
 	bool dead; /* after a CRASH nothing happens any more */
 	uint64_t now;
 } fault;
@@ -82,6 +83,7 @@ static ssize_t f_pread(void *ctx _unused_, int fd, void *buf, size_t len, off_t 
 
 static int f_fsync(void *ctx _unused_, int fd _unused_)
 {
+	fault.syncs++;
 	return step();
 }
 
@@ -157,12 +159,15 @@ static void make_base(void)
 	snprintf(paths.state, sizeof(paths.state), "%s/state", base);
 }
 
+static int remove_one(const char *path, const struct stat *st _unused_, int type _unused_,
+		      struct FTW *f _unused_)
+{
+	return remove(path);
+}
+
 static void remove_base(void)
 {
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", base);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static int setup(void **state _unused_)
@@ -199,7 +204,6 @@ static int teardown(void **state _unused_)
 
 static char *slurp(const char *name)
 {
-	_cleanup_close_ int fd = -1;
 	char path[WV_PATH_SIZE + 300], *text = NULL;
 
 	snprintf(path, sizeof(path), "%s/runs/%s", paths.state, name);
@@ -444,7 +448,7 @@ static unsigned count_calls(void)
 static void record_run_writes_all_artifacts(void **state _unused_)
 {
 	struct wv_records *r;
-	_cleanup_free_ char *meta = NULL, *explain = NULL, *log = NULL;
+	_cleanup_free_ char *meta = NULL, *explain = NULL;
 	struct json_object *o, *list;
 	unsigned rows_of[TICKS + 1];
 	uint64_t lost;
@@ -541,15 +545,18 @@ static void record_csv_has_figures_under_their_names(void **state _unused_)
 
 static void record_any_call_failing_loses_only_what_was_refused(void **state _unused_)
 {
-	static const int errors[] = {ENOSPC, EROFS, EIO};
+	static const struct {
+		enum mode mode;
+		int error;
+	} rounds[] = {{FAIL, ENOSPC}, {TORN, ENOSPC}, {FAIL, EROFS}, {TORN, EIO}};
 	unsigned calls = count_calls();
 
-	for (unsigned round = 0; round < 2 * ARRAY_SIZE(errors); round++) {
+	for (unsigned round = 0; round < ARRAY_SIZE(rounds); round++) {
 		for (unsigned at = 0; at < calls; at++) {
 			struct wv_records *r;
 
-			fault = (struct fault){.mode = round % 2 ? TORN : FAIL,
-					       .error = errors[round / 2],
+			fault = (struct fault){.mode = rounds[round].mode,
+					       .error = rounds[round].error,
 					       .at = at,
 					       .span = 1};
 			if (open_records(&r) < 0) {
@@ -640,7 +647,7 @@ static void record_torn_tail_is_cut_and_noted(void **state _unused_)
 	assert_int_equal(check_log(&lost), 4);
 	after = slurp(RUN "/" WV_EVENTS_NAME);
 	assert_int_equal(strncmp(after, before, strlen(before)), 0);
-	assert_non_null(strstr(after, "\"resumed\":true,\"cut_bytes\":30}"));
+	assert_non_null(strstr(after, "\"resumed\":true,\"cut_bytes\":31}"));
 }
 
 static void record_resumed_run_keeps_start_counts_and_metrics(void **state _unused_)
@@ -779,6 +786,60 @@ static void record_that_cannot_be_told_is_counted(void **state _unused_)
 	free(big);
 }
 
+static void record_durable_is_synced_before_it_returns(void **state _unused_)
+{
+	struct wv_records *r;
+
+	assert_int_equal(open_records(&r), 0);
+	fault.syncs = 0;
+	assert_int_equal(wv_record(r, "test", numbered(1), false), 0);
+	assert_int_equal(fault.syncs, 0);
+	assert_int_equal(wv_record(r, "decision", numbered(2), true), 0);
+	assert_int_equal(fault.syncs, 1);
+	wv_records_close(r);
+}
+
+/* A sample of many rows takes several writes: one that fails takes the earlier ones back. */
+static void record_sample_of_many_writes_is_whole_or_absent(void **state _unused_)
+{
+	struct wv_records *r;
+	_cleanup_free_ char *text = NULL;
+	unsigned lines = 0, before;
+
+	wv_sample_done(&sample);
+	assert_int_equal(wv_sample_init(&sample, 2000), 0);
+	sample.used_rows = 2000;
+	for (uint32_t slot = 0; slot < 2000; slot++) {
+		sample.rows[slot].flags = WV_ROW_LIVE;
+		snprintf(sample.rows[slot].path, WV_ROW_PATH_MAX, "/c%u", slot);
+	}
+	assert_int_equal(open_records(&r), 0);
+	tick(r, 1);
+	before = fault.calls;
+	tick(r, 3);
+	/* the record, then at least three chunks */
+	assert_true(fault.calls - before > 4);
+	fault = (struct fault){.mode = TORN, .error = ENOSPC, .at = 3, .span = 1};
+	tick(r, 5);
+	tick(r, 7);
+	assert_int_equal(wv_records_flush(r, true), 0);
+	wv_records_close(r);
+	for (unsigned i = 0; i < 2; i++) {
+		char name[64], buf[32];
+
+		snprintf(name, sizeof(name), RUN "/%s", wv_csv_segment_name(i, buf));
+		text = slurp(name);
+		if (!text)
+			continue;
+		assert_null(strstr(text, "\n1,5,"));
+		for (const char *p = text; (p = strchr(p, '\n')); p++)
+			lines++;
+		lines--;
+		free(TAKE_PTR(text));
+	}
+	assert_int_equal(lines, 3 * 2000);
+}
+
 static void record_explanations_are_bounded(void **state _unused_)
 {
 	struct wv_records *r;
@@ -801,15 +862,12 @@ static void record_explanations_are_bounded(void **state _unused_)
 
 static void record_run_id_that_is_no_name_is_refused(void **state _unused_)
 {
-	static const char *const ids[] = {"",
-					  ".",
-					  "..",
-					  "a/b",
-					  ".hidden",
-					  "0123456789012345678901234567890123456789012345678901234"
-					  "567890123"};
+	char longer[65];
+	const char *const ids[] = {"", ".", "..", "a/b", ".hidden", longer};
 	struct wv_records *r;
 
+	memset(longer, 'r', 64);
+	longer[64] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
 		assert_int_equal(wv_records_open(&r, &faulty, &paths, &config, NULL, ids[i]),
 				 -EINVAL);
@@ -840,6 +898,8 @@ int main(void)
 		T(record_old_runs_go_and_a_dead_one_is_completed),
 		T(record_hostile_fields_stay_one_line_of_utf8),
 		T(record_that_cannot_be_told_is_counted),
+		T(record_durable_is_synced_before_it_returns),
+		T(record_sample_of_many_writes_is_whole_or_absent),
 		T(record_explanations_are_bounded),
 		T(record_run_id_that_is_no_name_is_refused),
 		T(record_read_only_state_is_refused_without_a_trace),

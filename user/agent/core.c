@@ -95,6 +95,15 @@ static void decide_all(struct core *c)
 	}
 }
 
+/* After the first limit of this run, whoever set it, the snapshot says how long it took. */
+static void note_first_limit(struct wv_snapshot *head)
+{
+	uint64_t first_ns = wv_enforce_first_applied_mono_ns();
+
+	if (!head->first_limit_ns && first_ns)
+		head->first_limit_ns = first_ns - head->started_mono_ns;
+}
+
 static void publish(struct core *c)
 {
 	struct wv_snapshot *head = c->ctx->snapshot->head;
@@ -113,8 +122,7 @@ static void publish(struct core *c)
 	head->tick_interval_ns = c->ctx->config->agent_tick;
 	head->n_budgets = (uint32_t)c->ctx->config->n_budgets;
 	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
-	if (!head->first_limit_ns && wv_enforce_first_applied_mono_ns())
-		head->first_limit_ns = wv_enforce_first_applied_mono_ns() - head->started_mono_ns;
+	note_first_limit(head);
 	wv_snapshot_end(c->ctx->snapshot);
 }
 
@@ -219,12 +227,13 @@ static int setup_loop(struct core *c)
 	return r < 0 ? wv_log_errno(r, "core", "event loop") : 0;
 }
 
-static int start_modules(struct core *c)
+/* first_limits: only those that are needed to apply budgets */
+static int start_modules(struct core *c, bool first_limits)
 {
 	int r;
 
 	for (size_t i = 0; i < wv_modules_count; i++) {
-		if (!wv_modules[i]->start)
+		if (!wv_modules[i]->start || (first_limits && !wv_modules[i]->early))
 			continue;
 		r = wv_modules[i]->start(&c->agent);
 		if (r < 0)
@@ -272,8 +281,7 @@ static int open_all(struct core *c)
 	else
 		snprintf(ctx->snapshot->head->run_dir, sizeof(ctx->snapshot->head->run_dir), "%s",
 			 wv_records_dir(c->records));
-	r = start_modules(c);
-	return r < 0 ? r : setup_loop(c);
+	return 0;
 }
 
 static void close_all(struct core *c)
@@ -298,10 +306,27 @@ int wv_core_run(const struct wv_worker_context *ctx)
 	struct core c = {.ctx = ctx};
 	int r = open_all(&c);
 
+	if (r == 0)
+		r = start_modules(&c, false);
+	if (r == 0)
+		r = setup_loop(&c);
 	if (r == 0) {
 		record_start(&c);
 		r = sd_event_loop(c.loop);
 	}
 	close_all(&c);
+	return r < 0 ? 1 : 0;
+}
+
+int wv_core_first_limits(const struct wv_worker_context *ctx)
+{
+	struct core c = {.ctx = ctx};
+	int r = open_all(&c);
+
+	if (r == 0)
+		r = start_modules(&c, true);
+	note_first_limit(ctx->snapshot->head);
+	/* the process ends here and core goes on with the same run: nothing is completed or stopped */
+	wv_records_close(c.records);
 	return r < 0 ? 1 : 0;
 }

@@ -15,9 +15,7 @@ struct wv_worker_context {
 	struct wv_snapshot_map *snapshot;
 	const char *run_id;
 	bool dry_run;
-	bool final_detach; /* an exit will remove everything: budgets are reverted by the supervisor */
 	int control;	   /* socketpair to the supervisor */
-	int listen_fd;	   /* web worker only */
 };
 
 /* Messages on the control socket, one byte each. */
@@ -28,5 +26,10 @@ enum wv_control {
 
 /* Runs until told to stop; returns the worker's exit status. */
 int wv_core_run(const struct wv_worker_context *ctx);
+/*
+ * Applies the unconditional budgets and returns: for a process of its own, while the supervisor still
+ * loads the observers. The core worker that follows adopts what it did. Returns an exit status.
+ */
+int wv_core_first_limits(const struct wv_worker_context *ctx);
 
 #endif

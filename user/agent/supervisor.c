@@ -58,6 +58,7 @@ struct supervisor {
 	int lock_fd, listen_fd;
 	sd_event *loop;
 	struct worker workers[N_WORKERS];
+	pid_t first_limits;
 	bool stopping, detach, ready;
 };
 
@@ -111,20 +112,24 @@ static int make_run_id(char *buf, size_t size)
 
 static int worker_spawn(struct worker *w);
 
-static int worker_main(struct worker *w, int control)
+static struct wv_worker_context worker_context(struct supervisor *sup, struct wv_bpf *bpf, int control)
 {
-	struct supervisor *sup = w->sup;
-	struct wv_worker_context ctx = {
+	return (struct wv_worker_context){
 		.host = &sup->host,
 		.config = sup->config,
 		.paths = sup->paths,
-		.bpf = sup->bpf,
+		.bpf = bpf,
 		.snapshot = &sup->snapshot,
 		.run_id = sup->run_id,
 		.dry_run = sup->options->dry_run,
 		.control = control,
-		.listen_fd = sup->listen_fd,
 	};
+}
+
+static int worker_main(struct worker *w, int control)
+{
+	struct supervisor *sup = w->sup;
+	struct wv_worker_context ctx = worker_context(sup, sup->bpf, control);
 	sigset_t none;
 
 	/* the lock is the supervisor's alone: when it dies, another agent may start at once */
@@ -397,15 +402,38 @@ static int open_snapshot(struct supervisor *sup)
 	return 0;
 }
 
+/* Budgets without a condition need not wait until all observers are loaded. */
+static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
+{
+	struct supervisor *sup = userdata;
+	struct wv_worker_context ctx = worker_context(sup, bpf, -1);
+
+	if (!sup->config->n_budgets || sup->options->dry_run)
+		return;
+	sup->first_limits = fork();
+	if (sup->first_limits != 0) /* on failure core applies them a little later */
+		return;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	wv_log_identity("first-limits", NULL);
+	close(sup->lock_fd);
+	_exit(wv_core_first_limits(&ctx));
+}
+
 static int open_bpf(struct supervisor *sup)
 {
+	const struct wv_bpf_early early = {.fn = spawn_first_limits, .ctx = sup};
 	const struct wv_object *objects[WV_MAX_MODULES];
 	size_t n = 0;
+	int r;
 
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
 		if (wv_modules[i]->object)
 			objects[n++] = wv_modules[i]->object;
-	return wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n);
+	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &early);
+	/* core opens the same journal and run: one at a time */
+	if (sup->first_limits > 0)
+		(void)waitpid(sup->first_limits, NULL, 0);
+	return r;
 }
 
 /* Everything that may fail, before the first worker starts. Returns an exit code. */

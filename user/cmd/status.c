@@ -18,6 +18,7 @@ struct status {
 	bool running;
 	int read_error;		  /* of the snapshot */
 	struct json_object *meta; /* run_meta.json, NULL if it cannot be read */
+	int adopted;		  /* 1, 0, or -1 if the records do not say */
 };
 
 static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
@@ -45,6 +46,31 @@ static unsigned observed(const struct wv_view *v)
 	for (uint32_t i = 1; i < v->sample.used_rows; i++)
 		n += (v->sample.rows[i].flags & WV_ROW_LIVE) != 0;
 	return n;
+}
+
+/* Whether this run's first core took over what an agent before it had loaded: its record says so.
+ */
+static int read_adopted(const char *run_dir)
+{
+	char path[sizeof(((struct wv_snapshot *)0)->run_dir) + 16];
+	_cleanup_fclose_ FILE *f = NULL;
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+	int adopted = -1;
+
+	snprintf(path, sizeof(path), "%s/events.jsonl", run_dir);
+	f = fopen(path, "re");
+	/* it is among the first records */
+	for (int i = 0; f && adopted < 0 && i < 16 && getline(&line, &size, f) > 0; i++) {
+		struct json_object *o = json_tokener_parse(line), *type, *v;
+
+		if (o && json_object_object_get_ex(o, "type", &type) &&
+		    strcmp(json_object_get_string(type), "core-start") == 0 &&
+		    json_object_object_get_ex(o, "adopted", &v))
+			adopted = json_object_get_boolean(v);
+		json_object_put(o);
+	}
+	return adopted;
 }
 
 /* Text of a string, number or boolean below run_meta.json's top level or its "host"; "" if absent.
@@ -134,7 +160,7 @@ static void print_text(const struct status *s)
 {
 	const struct wv_snapshot *h = &s->view.head;
 	uint64_t now = wv_view_mono_ns(), age = now > h->mono_ns ? now - h->mono_ns : 0;
-	const char *flavour = meta_text(s, "flavour"), *adopted = meta_text(s, "adopted");
+	const char *hooks = meta_text(s, "hooks");
 	char up[WV_WORD], old[WV_WORD], every[WV_WORD], takes[WV_WORD];
 
 	printf("waveos-bpf %s, policy %s, bundle %.12s\n", h->version, h->policy_version,
@@ -143,9 +169,9 @@ static void print_text(const struct status *s)
 	       wv_word_span(up, now - h->started_mono_ns), h->supervisor_pid, h->core_pid,
 	       h->web_pid);
 	printf("%-10s %s\n%-10s %s\n", "run", h->run_id, "", h->run_dir);
-	if (flavour[0])
-		printf("%-10s %s%s\n", "hooks", flavour,
-		       strcmp(adopted, "true") == 0 ? ", adopted from the agent before" : "");
+	if (hooks[0])
+		printf("%-10s %s%s\n", "hooks", hooks,
+		       s->adopted == 1 ? ", adopted from the agent before" : "");
 	printf("%-10s tick %llu, %s old; every %s, takes %s%s\n", "sample",
 	       (unsigned long long)h->tick, wv_word_span(old, age),
 	       wv_word_span(every, h->tick_interval_ns), wv_word_span(takes, h->self.sense_ns),
@@ -229,8 +255,9 @@ static void print_json(const struct status *s)
 		wv_json_str(o, "bundle_id", h->bundle_id);
 		wv_json_str(o, "run_id", h->run_id);
 		wv_json_str(o, "run_dir", h->run_dir);
-		wv_json_str(o, "flavour", meta_text(s, "flavour"));
-		wv_json_str(o, "adopted", meta_text(s, "adopted"));
+		wv_json_str(o, "hooks", meta_text(s, "hooks"));
+		json_object_object_add(o, "adopted",
+				       s->adopted < 0 ? NULL : json_object_new_boolean(s->adopted));
 		wv_json_u64(o, "uptime_ns", now - h->started_mono_ns);
 		wv_json_u64(o, "tick", h->tick);
 		wv_json_u64(o, "tick_interval_ns", h->tick_interval_ns);
@@ -304,8 +331,11 @@ int wv_cmd_status(struct wv_cli *cli, int argc, char **argv)
 	}
 	s.running = wv_view_agent_runs(&cli->paths, &s.lock_pid);
 	s.read_error = wv_view_read(&s.view, &cli->paths);
-	if (s.read_error == 0)
+	s.adopted = -1;
+	if (s.read_error == 0) {
 		s.meta = read_meta(s.view.head.run_dir);
+		s.adopted = read_adopted(s.view.head.run_dir);
+	}
 	if (cli->json)
 		print_json(&s);
 	if (!s.running || s.read_error < 0)

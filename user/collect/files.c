@@ -17,12 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/core/module.h"
 
-/* Share of a tick that one round may use: 1/50, that is 2 % of one CPU. */
+/* Share of a tick that one round may use, in CPU time: 1/50, that is 2 % of one CPU. */
 #define BUDGET_SHARE 50
 /* Cgroups whose files stay open, and descriptors left to everyone else. */
 #define MAX_OPEN_SETS 56
@@ -358,26 +359,34 @@ static void sense_roots(struct wv_agent *agent)
 	}
 }
 
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
 static int sense(struct wv_agent *agent)
 {
-	uint64_t start = agent->io->mono_ns(agent->io->ctx), now = start;
-	uint64_t end = start + agent->config->agent_tick / BUDGET_SHARE;
+	uint64_t now = agent->io->mono_ns(agent->io->ctx), cpu = own_cpu_ns();
+	uint64_t end = cpu + agent->config->agent_tick / BUDGET_SHARE;
 	uint32_t used = agent->sample.used_rows, seen;
 	bool behind;
 
 	if (!files.slots)
 		return 0;
 	sense_roots(agent);
-	for (seen = 0; seen < used && now < end; seen++) {
+	for (seen = 0; seen < used && cpu < end; seen++) {
 		if (files.cursor >= used)
 			files.cursor = 0;
-		if (visit(agent, files.cursor++, start))
-			now = agent->io->mono_ns(agent->io->ctx);
+		if (visit(agent, files.cursor++, now))
+			cpu = own_cpu_ns();
 	}
 	behind = seen < used;
 	if (behind && !files.behind)
-		wv_log_info("files", "%u cgroups take longer than %llu us a tick: read in turns",
-			    used, (unsigned long long)(end - start) / 1000);
+		wv_log_info("files", "%u cgroups: reading takes over 1/%d of a tick, so in turns",
+			    used, BUDGET_SHARE);
 	files.behind |= behind;
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "skel/mem.btf.skel.h"
@@ -22,7 +23,7 @@
 #include "user/core/log.h"
 #include "user/core/module.h"
 
-/* A walk that took t is followed by a pause of this many t: at most 2 % of one CPU. */
+/* A walk that took t of CPU time is followed by a pause of this many t: at most 2 % of one CPU. */
 #define WALK_PAUSE 50
 /* Walks between two removals of ended processes from mem_seen. */
 #define SWEEP_EVERY 32
@@ -124,17 +125,25 @@ static int walk_kernel(struct wv_agent *agent, uint64_t *ret_walk)
 	return 0;
 }
 
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
 /* Walks if it is time to; *ret_walk is the walk to show, 0 if there is no new one. */
 static void walk_if_due(struct wv_agent *agent, uint64_t *ret_walk)
 {
-	uint64_t begin = agent->io->mono_ns(agent->io->ctx), end;
+	uint64_t begin = agent->io->mono_ns(agent->io->ctx), cpu;
 	int r;
 
 	if (begin < mem.next_ns)
 		return;
+	cpu = own_cpu_ns();
 	r = mem.link_fd >= 0 ? walk_kernel(agent, ret_walk) : wv_mem_walk_proc(agent);
-	end = agent->io->mono_ns(agent->io->ctx);
-	mem.next_ns = begin + (end - begin) * WALK_PAUSE;
+	mem.next_ns = begin + (own_cpu_ns() - cpu) * WALK_PAUSE;
 	if (r < 0 && r != -EAGAIN && !mem.complained) {
 		(void)wv_log_warn(r, "mem", "walk over all processes");
 		mem.complained = true;

@@ -447,15 +447,20 @@ int wv_bpf_set_live(struct wv_bpf *bpf, bool live)
 	return write_ctl(bpf, live ? bpf->generation : 0);
 }
 
-static int load_all(struct wv_bpf *bpf, const struct wv_host *host, const struct wv_config *config,
-		    const struct wv_object *const *objects, size_t n_objects)
+static void load_all(struct wv_bpf *bpf, const struct wv_host *host, const struct wv_config *config,
+		     const struct wv_object *const *objects, size_t n_objects, const struct wv_bpf_early *early)
 {
 	bpf->generation++;
 	if (bpf->pinned)
 		reuse_pinned_maps(bpf, objects, n_objects);
 	for (size_t i = 0; i < n_objects; i++)
-		load_object(bpf, objects[i], host, config);
-	return 0;
+		if (objects[i]->early)
+			load_object(bpf, objects[i], host, config);
+	if (early && bpf->n_objects)
+		early->fn(early->ctx, bpf);
+	for (size_t i = 0; i < n_objects; i++)
+		if (!objects[i]->early)
+			load_object(bpf, objects[i], host, config);
 }
 
 /*
@@ -480,7 +485,8 @@ static int go_live(struct wv_bpf *bpf, const struct wv_host *host)
 }
 
 int wv_bpf_open(struct wv_bpf **ret, const struct wv_paths *paths, const struct wv_host *host,
-		const struct wv_config *config, const struct wv_object *const *objects, size_t n_objects)
+		const struct wv_config *config, const struct wv_object *const *objects, size_t n_objects,
+		const struct wv_bpf_early *early)
 {
 	struct wv_bpf *bpf;
 	int r;
@@ -509,7 +515,7 @@ int wv_bpf_open(struct wv_bpf **ret, const struct wv_paths *paths, const struct 
 		bpf->adopted = adopt(bpf) == 0;
 	if (r == 0 && !bpf->adopted) {
 		bpf->n_objects = 0;
-		r = load_all(bpf, host, config, objects, n_objects);
+		load_all(bpf, host, config, objects, n_objects, early);
 	}
 	if (r == 0)
 		r = wv_tables_init(bpf, objects, n_objects);

@@ -29,6 +29,7 @@ struct wv_table_desc {
 /* One BPF object: the kernel half of a subsystem. */
 struct wv_object {
 	const char *name;
+	bool early; /* loaded before the others: what the first limit needs */
 	/* ELF bytes of the two builds, from the generated skeletons. elf_raw MAY be NULL (no tracepoints). */
 	const void *(*elf_btf)(size_t *ret_size);
 	const void *(*elf_raw)(size_t *ret_size);
@@ -42,12 +43,19 @@ struct wv_object {
 	int (*attach)(struct wv_bpf *bpf, struct bpf_object *obj, const struct wv_host *host);
 };
 
+/* Called when the early objects are loaded and the others are not; bpf has the early ones only. */
+struct wv_bpf_early {
+	void (*fn)(void *ctx, struct wv_bpf *bpf);
+	void *ctx;
+};
+
 /*
- * Loads or adopts all objects. An object that the kernel refuses is left out and the reason kept
+ * Loads or adopts all objects. early may be NULL; it is not called when everything is adopted. An object that the kernel refuses is left out and the reason kept
  * (wv_bpf_reason()); that is no error. Errors: -EPERM (no right to use BPF), -ENOMEM and the like.
  */
 int wv_bpf_open(struct wv_bpf **ret, const struct wv_paths *paths, const struct wv_host *host,
-		const struct wv_config *config, const struct wv_object *const *objects, size_t n_objects);
+		const struct wv_config *config, const struct wv_object *const *objects, size_t n_objects,
+		const struct wv_bpf_early *early);
 /* Closes file descriptors; pins and what they hold stay. */
 void wv_bpf_close(struct wv_bpf *bpf);
 /* Removes every pin of the agent below paths->pins, whoever made it. Works without an open set. */

@@ -52,6 +52,12 @@ int wv_cgroups_slot_by_path(const struct wv_agent *agent, const char *path)
 	return v1;
 }
 
+/* Map from key to slot, or -1 where no kernel half gives slots (files only, or only limits are loaded). */
+static int slot_index(const struct wv_agent *agent)
+{
+	return wv_bpf_has(agent->bpf, "cgroup") ? wv_bpf_map_fd(agent->bpf, "wv_slots") : -1;
+}
+
 static void row_set_path(struct wv_row *row, const char *path, size_t len)
 {
 	row->flags &= ~(uint32_t)WV_ROW_CUT;
@@ -108,7 +114,7 @@ static void row_remove(struct wv_agent *agent, uint32_t slot)
 /* Slot that BPF or this process gave the key, taking one if none did; -ENOSPC: it stays in `other`. */
 static int slot_for(struct wv_agent *agent, uint64_t key, uint32_t *ret_slot)
 {
-	int index = wv_bpf_map_fd(agent->bpf, "wv_slots"), r;
+	int index = slot_index(agent), r;
 	uint32_t slot;
 
 	if (index < 0) { /* no BPF here: rows are numbered by us alone */
@@ -210,7 +216,7 @@ static int walk_mount(struct wv_agent *agent, const char *mount, uint64_t bit)
 static int adopt_rows(struct wv_agent *agent)
 {
 	struct wv_sample *s = &agent->sample;
-	int index = wv_bpf_map_fd(agent->bpf, "wv_slots"), r;
+	int index = slot_index(agent), r;
 
 	for (uint32_t i = 1; i < s->used_rows; i++) {
 		struct wv_row *row = &s->rows[i];
@@ -237,7 +243,7 @@ static int adopt_rows(struct wv_agent *agent)
 /* Slots of cgroups that came and went while no agent looked have no row: put them back. */
 static void reclaim_orphans(struct wv_agent *agent)
 {
-	int index = wv_bpf_map_fd(agent->bpf, "wv_slots");
+	int index = slot_index(agent);
 	uint64_t key, next, *prev = NULL;
 	uint32_t slot;
 
@@ -345,7 +351,7 @@ static void on_event(struct wv_agent *agent, const struct wv_event *event)
 static void reap(struct wv_agent *agent, uint32_t slot)
 {
 	struct wv_row *row = &agent->sample.rows[slot];
-	int index = wv_bpf_map_fd(agent->bpf, "wv_slots"), r;
+	int index = slot_index(agent), r;
 
 	wv_sample_fold(&agent->sample, slot, row->parent_slot);
 	for (size_t i = 0; i < wv_modules_count; i++)
@@ -439,6 +445,7 @@ static const struct wv_object object = {
 
 const struct wv_module wv_module_cgroup = {
 	.name = "cgroup",
+	.early = true,
 	.summary = "life and identity of cgroups",
 	.object = &object,
 	.probe = probe,

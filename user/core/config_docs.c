@@ -204,9 +204,49 @@ void wv_config_print_list_markdown(FILE *f, const char *list)
 	}
 }
 
+/* clang-format off */
+static const char config_intro[] =
+	"<!-- Written by `make docs`. -->\n"
+	"# Configuration\n"
+	"\n"
+	"`waveos-bpf` needs no configuration. What is set comes, in this order of precedence, from\n"
+	"\n"
+	"1. `--set SECTION.KEY=VALUE` on the command line,\n"
+	"2. `WAVEOS_SECTION_KEY` in the environment (`WAVEOS_AGENT_TICK=250ms`),\n"
+	"3. the file `/etc/waveos/waveos.yaml`, or the one given with `--config`,\n"
+	"4. the defaults below.\n"
+	"\n"
+	"The file is YAML (UTF-8, one document, 1 MiB at most, 16 levels deep at most); anchors and aliases are fine, merge\n"
+	"keys (`<<`) are not known. An unknown key, a key given twice, a value of the wrong type or out of its range, or text\n"
+	"that is no YAML is an error with file, line and column; then nothing of the file is applied and the agent does not\n"
+	"start (exit code 2). Lists (`budgets`, `heartbeats`) can be given in the file only. A file says a list as a whole.\n"
+	"\n"
+	"An environment variable whose first word is a section but whose rest is no key of it is an error, too. The variables\n"
+	"that Kubernetes adds for a service (`WAVEOS_METRICS_SERVICE_HOST`, `..._PORT...`) are left alone.\n"
+	"\n"
+	"How values are written:\n"
+	"\n"
+	"| value | written as |\n"
+	"| --- | --- |\n"
+	"| number | digits, without sign and leading zeros |\n"
+	"| duration | `250ms`, `1.5s`, `5m`, `1h`, `1d`; also `us`, `ns`. A unit is needed |\n"
+	"| size | bytes, or with `K`, `M`, `G`, `T` (powers of 1024; `KiB` is the same as `K`, `KB` is refused) |\n"
+	"| bit rate | `500kbit`, `10mbit`, `2.5gbit` (powers of 1000), a second |\n"
+	"| share of a CPU | `50%` of one CPU, `200%`, `2cpu` |\n"
+	"| true, false | also `yes`, `no`, `on`, `off` |\n"
+	"| cgroup path | below the root of its hierarchy: `/system.slice/cron.service`; `/` is the root |\n"
+	"| device | `/dev/vda`, or `\"8:0\"` (in quotes: some YAML readers take it for a number) |\n"
+	"\n"
+	"A JSON schema (draft 7) of the file exists for editors and checks; it knows what the agent accepts except for ranges\n"
+	"of durations and sizes and for rules between keys (such as `memory.high` at most `memory.max`).\n"
+	"\n";
+/* clang-format on */
+
 void wv_config_print_markdown(FILE *f)
 {
 	char values[160];
+
+	fputs(config_intro, f);
 
 	for (size_t i = 0; i < wv_settings_count; i++) {
 		const struct wv_setting *s = &wv_settings_table[i];

@@ -54,10 +54,8 @@ static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach, int
 
 static void probe_hooks(struct wv_host *h)
 {
-	_cleanup_close_ int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "wv_probe", 4, 8, 1, NULL);
 	int id;
 
-	h->bpf_syscall = map >= 0;
 	h->btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
 	id = wv_btf_id("btf_trace_" PROBE_TRACEPOINT, BTF_KIND_TYPEDEF);
 	h->tp_btf = id < 0 ? id : try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, id, NULL);
@@ -131,59 +129,85 @@ static void probe_mounts(struct wv_host *h)
  * Where v1 hierarchies hold the machine's tasks, all of them are in the v2 root. The v1 hierarchy with
  * the most cgroups tells them apart; memory wins a tie, for every container runtime sets it.
  */
+static const struct {
+	enum wv_controller ctrl;
+	const char *enum_name; /* in enum cgroup_subsys_id */
+} attributions[] = {
+	{WV_CTRL_MEMORY, "memory_cgrp_id"},
+	{WV_CTRL_CPU, "cpu_cgrp_id"},
+	{WV_CTRL_PIDS, "pids_cgrp_id"},
+	{WV_CTRL_CPUACCT, "cpuacct_cgrp_id"},
+};
+
 static void probe_attribution(struct wv_host *h)
 {
-	static const struct {
-		enum wv_controller ctrl;
-		const char *enum_name;
-	} candidates[] = {
-		{WV_CTRL_MEMORY, "memory_cgrp_id"},
-		{WV_CTRL_CPU, "cpu_cgrp_id"},
-		{WV_CTRL_PIDS, "pids_cgrp_id"},
-		{WV_CTRL_CPUACCT, "cpuacct_cgrp_id"},
-	};
 	_cleanup_fclose_ FILE *f = fopen("/proc/cgroups", "re");
-	char line[256], name[64];
 	unsigned hierarchy, count, enabled, best = 0;
-	int ssid;
+	char line[256], name[64];
 
 	h->v1_ssid = -1;
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%63s %u %u %u", name, &hierarchy, &count, &enabled) != 4 || !hierarchy || !enabled)
 			continue;
-		for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
-			enum wv_controller c = candidates[i].ctrl;
+		for (size_t i = 0; i < ARRAY_SIZE(attributions); i++) {
+			enum wv_controller c = attributions[i].ctrl;
 
 			if (strcmp(name, wv_controller_names[c]) != 0 || !h->v1[c][0])
 				continue;
 			if (count < best || (count == best && c != WV_CTRL_MEMORY))
 				continue;
-			ssid = wv_btf_enum_value("cgroup_subsys_id", candidates[i].enum_name);
-			if (ssid < 0)
-				continue;
 			best = count;
 			h->v1_attribution = c;
-			h->v1_ssid = ssid;
+			h->v1_ssid = 0; /* known when BTF is read */
 			h->v1_hierarchy = hierarchy;
 		}
 	}
 }
 
-void wv_host_probe(struct wv_host *h)
+/* The id that BPF finds the hierarchy by; without it v2 alone attributes. */
+static void probe_ssid(struct wv_host *h)
 {
+	if (h->v1_ssid < 0)
+		return;
+	h->v1_ssid = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(attributions); i++)
+		if (attributions[i].ctrl == h->v1_attribution)
+			h->v1_ssid = wv_btf_enum_value("cgroup_subsys_id", attributions[i].enum_name);
+	if (h->v1_ssid < 0) {
+		h->v1_ssid = -1;
+		h->v1_hierarchy = 0;
+	}
+}
+
+void wv_host_probe_cgroups(struct wv_host *h)
+{
+	_cleanup_close_ int map = -1;
 	struct utsname uts;
 	int n;
 
 	*h = (struct wv_host){.v1_ssid = -1};
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "wv_probe", 4, 8, 1, NULL);
+	h->bpf_syscall = map >= 0;
 	if (uname(&uts) == 0)
 		snprintf(h->kernel, sizeof(h->kernel), "%.79s", uts.release);
 	read_line("/proc/sys/kernel/random/boot_id", h->boot_id, sizeof(h->boot_id));
 	n = libbpf_num_possible_cpus();
 	h->ncpu = n > 0 ? (unsigned)n : 1;
 	h->psi = access("/proc/pressure/cpu", R_OK) == 0;
-	probe_hooks(h);
 	probe_mounts(h);
 	probe_attribution(h);
+}
+
+void wv_host_probe_hooks(struct wv_host *h)
+{
+	probe_hooks(h);
+	probe_ssid(h);
+}
+
+void wv_host_probe(struct wv_host *h)
+{
+	wv_host_probe_cgroups(h);
+	wv_host_probe_hooks(h);
 }
 
 int wv_host_cgroup_file(const struct wv_host *h, uint64_t key, const char *path, enum wv_controller ctrl,

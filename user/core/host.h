@@ -49,6 +49,12 @@ extern const char *const wv_controller_names[WV_CTRL_N]; /* v1 names: "cpu", "bl
 
 /* Probes everything; loads and discards a few tiny programs. Never fails: what is missing says why. */
 void wv_host_probe(struct wv_host *h);
+/*
+ * The same in two steps, for a start that is in a hurry to enforce: cgroups and clocks first (no kernel
+ * BTF is read; v1_ssid is 0 where a v1 hierarchy attributes), hooks afterwards.
+ */
+void wv_host_probe_cgroups(struct wv_host *h);
+void wv_host_probe_hooks(struct wv_host *h);
 
 /*
  * Path of a controller's file for a cgroup, into buf: on v2 <cgroup2><path>/<file2>, on v1

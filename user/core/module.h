@@ -53,6 +53,7 @@ struct wv_agent {
 
 struct wv_module {
 	const char *name, *summary;
+	bool early; /* started alone at first, so that limits hold before the observers are loaded */
 	/* MAY: its BPF object */
 	const struct wv_object *object;
 	/*

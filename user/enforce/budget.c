@@ -76,6 +76,8 @@ static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 	json_object_object_add(o, "dry_run", json_object_new_boolean(d->dry_run));
 	json_object_object_add(o, "sample_mono_ns", json_object_new_uint64(d->mono_ns));
 	json_object_object_add(o, "since_mono_ns", json_object_new_uint64(d->since_ns));
+	json_object_object_add(o, "condition",
+			       json_object_new_string(d->signal < 0 ? "always" : "signal"));
 	if (d->signal >= 0) {
 		bool apply = d->verdict == WV_VERDICT_APPLY;
 
@@ -138,8 +140,12 @@ static void say_overflow(struct wv_enforcer *e)
 /* Budgets that are in force on a cgroup where something is enforced. */
 static void count_in_force(struct wv_enforcer *e)
 {
-	_cleanup_free_ uint64_t *seen = calloc(e->words_per_slot, sizeof(*seen));
+	_cleanup_free_ uint64_t *seen = NULL;
 
+	if (!e->recount)
+		return;
+	seen = calloc(e->words_per_slot, sizeof(*seen));
+	e->recount = !seen;
 	e->n_in_force = 0;
 	for (size_t i = 0; seen && i < e->eval.capacity; i++) {
 		const struct wv_eval_state *s = &e->eval.states[i];
@@ -257,7 +263,10 @@ static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
 	struct wv_decision d;
 
 	wv_sample_for_each (&e->agent->sample, slot, row) {
-		struct wv_hold *h = slot == WV_SLOT_OTHER ? NULL : hold_of(e, slot, row);
+		struct wv_hold *h = NULL;
+
+		if (slot != WV_SLOT_OTHER && !(row->flags & WV_ROW_GONE))
+			h = hold_of(e, slot, row);
 
 		for (uint32_t i = 0; h && h->matched && i < c->n_budgets; i++) {
 			if (!wv_enforcer_matches(e, slot, i) || c->budgets[i].when.signal >= 0 ||
@@ -339,6 +348,33 @@ static int decide(struct wv_agent *agent)
 	return r;
 }
 
+static void record_trip(struct wv_agent *agent, const struct wv_event *event)
+{
+	static const struct {
+		const char *text, *unit;
+	} limits[WV_LIMIT_N] = {
+#define X(id, text, unit) [WV_LIMIT_##id] = {text, unit},
+		WV_LIMITS(X)
+#undef X
+	};
+	const struct wv_event_limit *ev = (const void *)event;
+	int slot = wv_cgroups_slot(agent->cgroups, event->key);
+	struct wv_row *row = slot > 0 ? wv_sample_row(&agent->sample, (uint32_t)slot) : NULL;
+	struct json_object *o;
+
+	if (event->size < sizeof(*ev) || ev->limit >= WV_LIMIT_N)
+		return;
+	o = json_object_new_object();
+	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
+	json_object_object_add(o, "cgroup_key", json_object_new_uint64(event->key));
+	json_object_object_add(o, "event_mono_ns", json_object_new_uint64(event->mono_ns));
+	json_object_object_add(o, "limit", json_object_new_string(limits[ev->limit].text));
+	json_object_object_add(o, "unit", json_object_new_string(limits[ev->limit].unit));
+	json_object_object_add(o, "rate", json_object_new_uint64(ev->per_second));
+	json_object_object_add(o, "refused", json_object_new_uint64(ev->refused));
+	(void)agent->record(agent, "limit-trip", o);
+}
+
 /* A new cgroup is held at once, not at the next tick. */
 static void on_event(struct wv_agent *agent, const struct wv_event *event)
 {
@@ -346,6 +382,10 @@ static void on_event(struct wv_agent *agent, const struct wv_event *event)
 	struct wv_row *row;
 	int slot;
 
+	if (event->type == WV_EV_LIMIT_TRIP) {
+		record_trip(agent, event);
+		return;
+	}
 	if (!agent->config->n_budgets)
 		return;
 	slot = wv_cgroups_slot(agent->cgroups, event->key);
@@ -361,6 +401,7 @@ static void slot_gone(struct wv_agent *agent, uint32_t slot)
 	struct wv_hold *h = &e->holds[slot];
 
 	wv_eval_forget(&e->eval, slot);
+	e->recount = true;
 	if (!h->known)
 		return;
 	if (!e->dry_run) {
@@ -412,12 +453,14 @@ static int configure(struct bpf_object *obj, const struct wv_host *host _unused_
 }
 
 static const struct wv_object object = {
+	.early = true,
 	.name = "limit",
 	.elf_btf = elf, /* no tracepoints: one build for every kernel */
 	.configure = configure,
 };
 
 const struct wv_module wv_module_budget = {
+	.early = true,
 	.name = "budget",
 	.summary =
 		"budgets of cgroups: limits through cgroup files and in the kernel's network path",
@@ -427,7 +470,7 @@ const struct wv_module wv_module_budget = {
 	.sense = sense,
 	.decide = decide,
 	.event = on_event,
-	.events = 1u << WV_EV_CGROUP_NEW,
+	.events = 1u << WV_EV_CGROUP_NEW | 1u << WV_EV_LIMIT_TRIP,
 	.slot_gone = slot_gone,
 	.stop = stop,
 };

@@ -33,7 +33,8 @@ struct wv_enforcer {
 	uint64_t *matches;     /* bit per budget, words_per_slot words a slot */
 	size_t words_per_slot;
 	bool dry_run;
-	bool sweep; /* look for what is in force without being wanted, once after the start */
+	bool sweep;   /* look for what is in force without being wanted, once after the start */
+	bool recount; /* n_in_force has to be counted again */
 	size_t n_in_force;
 	uint64_t first_applied_ns;
 	uint64_t overflow_said;

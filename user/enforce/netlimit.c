@@ -133,6 +133,20 @@ static bool link_is_current(const struct wv_netlimit *n, const char *path, enum 
 	       info.prog_id == n->prog_id[hook] && info.cgroup.cgroup_id != 0;
 }
 
+/* Tells the cgroup's storage which rates are its own; from then on packets are counted and limited.
+ */
+static int bind_state(const struct wv_netlimit *n, uint64_t key)
+{
+	struct wv_limit_state state;
+
+	if (bpf_map_lookup_elem_flags(n->state_fd, &key, &state, BPF_F_LOCK) < 0)
+		return -errno;
+	if (state.cgroup == key)
+		return 0;
+	state = (struct wv_limit_state){.cgroup = key};
+	return bpf_map_update_elem(n->state_fd, &key, &state, BPF_F_LOCK) < 0 ? -errno : 1;
+}
+
 /* Attaches and pins; a link of an older set under this name goes only when the new one is in force.
  */
 static int attach(const struct wv_netlimit *n, int cgroup, uint64_t key, enum wv_hook hook)
@@ -148,6 +162,10 @@ static int attach(const struct wv_netlimit *n, int cgroup, uint64_t key, enum wv
 	link = bpf_link_create(n->prog_fd[hook], cgroup, hooks[hook].type, NULL);
 	if (link < 0)
 		return -errno;
+	/* the storage exists from here on; bound before the old link goes, so there is no gap */
+	r = bind_state(n, key);
+	if (r < 0)
+		return r;
 	(void)unlink(fresh);
 	if (bpf_obj_pin(link, fresh) < 0)
 		return -errno;
@@ -167,20 +185,6 @@ static int detach(const struct wv_paths *paths, uint64_t key, enum wv_hook hook)
 	if (unlink(path) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	return 1;
-}
-
-/* Tells the cgroup's storage which rates are its own; from then on packets are counted and limited.
- */
-static int bind_state(const struct wv_netlimit *n, uint64_t key)
-{
-	struct wv_limit_state state;
-
-	if (bpf_map_lookup_elem_flags(n->state_fd, &key, &state, BPF_F_LOCK) < 0)
-		return -errno;
-	if (state.cgroup == key)
-		return 0;
-	state = (struct wv_limit_state){.cgroup = key};
-	return bpf_map_update_elem(n->state_fd, &key, &state, BPF_F_LOCK) < 0 ? -errno : 1;
 }
 
 static int set_rates(const struct wv_netlimit *n, uint64_t key, const struct wv_want *want)
@@ -239,12 +243,7 @@ int wv_netlimit_apply(struct wv_netlimit *n, uint64_t key, const char *path,
 		}
 		changed |= r > 0;
 	}
-	r = bind_state(n, key);
-	if (r < 0) {
-		snprintf(reason, size, "bind storage: %s", strerror(-r));
-		return r;
-	}
-	return changed || r > 0;
+	return changed;
 }
 
 int wv_netlimit_release(struct wv_netlimit *n, uint64_t key)

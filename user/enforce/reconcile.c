@@ -159,10 +159,10 @@ static void hold_net(struct wv_enforcer *e, const struct wv_row *row, struct wv_
 	r = wv_netlimit_apply(&e->net, h->key, row->path, want, reason, sizeof(reason));
 	result = r < 0 ? WV_OUTCOME_FAILED : r ? WV_OUTCOME_CHANGED : WV_OUTCOME_ALREADY;
 	outcome_add(outcome, net_action(e, want, result, reason));
-	if (r < 0)
-		return;
-	h->net = true;
-	mark_applied(e, h);
+	h->net = true; /* also after a failure: some of its links may be in force and must go some
+			  day */
+	if (r >= 0)
+		mark_applied(e, h);
 }
 
 static int plan_files(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row,
@@ -288,6 +288,7 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 		any = e->holds[slot].changed;
 	if (!any)
 		return 0;
+	e->recount = true;
 	outcomes = calloc(s->max_rows, sizeof(struct json_object *));
 	if (!outcomes)
 		return -ENOMEM;

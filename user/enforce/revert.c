@@ -4,14 +4,23 @@
 #include <string.h>
 
 #include "user/core/cleanup.h"
+#include "user/core/log.h"
 #include "user/enforce/enforce.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
 
 static void say(FILE *f, const struct wv_journal_entry *e, const struct wv_file_result *r)
 {
-	if (!f || r->outcome == WV_OUTCOME_GONE)
+	if (r->outcome == WV_OUTCOME_GONE)
 		return;
+	if (!f) { /* the agent's own exit: its log is where people look */
+		if (r->outcome == WV_OUTCOME_NOT_OURS)
+			(void)wv_log_warn(0, "budget", "left alone %s: shows %s, not our %s",
+					  e->path, r->before, e->ours);
+		else if (r->outcome == WV_OUTCOME_FAILED)
+			(void)wv_log_warn(r->error, "budget", "not restored %s", e->path);
+		return;
+	}
 	if (r->outcome == WV_OUTCOME_RESTORED)
 		fprintf(f, "restored %s: %s -> %s\n", e->path, r->before, r->after);
 	else if (r->outcome == WV_OUTCOME_NOT_OURS)

@@ -5,14 +5,9 @@
 
 void wv_want_init(struct wv_want *w)
 {
-	*w = (struct wv_want){
-		.cpu_quota_us = WV_UNSET,
-		.cpu_period_us = WV_UNSET,
-		.cpu_weight = WV_UNSET,
-		.memory_high_bytes = WV_UNSET,
-		.memory_max_bytes = WV_UNSET,
-		.pids_max = WV_UNSET,
-	};
+	memset(w, 0, sizeof(*w)); /* padding too: wants are compared as bytes */
+	w->cpu_quota_us = w->cpu_period_us = w->cpu_weight = WV_UNSET;
+	w->memory_high_bytes = w->memory_max_bytes = w->pids_max = WV_UNSET;
 	for (unsigned i = 0; i < WV_LIMIT_N; i++)
 		w->net[i] = w->burst[i] = WV_UNSET;
 }

@@ -40,9 +40,9 @@ int wv_artifact_write(const struct wv_io *io, int dirfd, const char *name, struc
 	const char *made = json_object_to_json_string_ext(
 		o,
 		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
-	_cleanup_free_ char *text = made ? strdup(made) : NULL;
+	_cleanup_free_ char *text = NULL;
 
-	if (!text)
+	if (!made || asprintf(&text, "%s\n", made) < 0)
 		return -ENOMEM;
 	/* names of cgroups and hosts may have any bytes; a line of the layout at a time */
 	for (char *line = text, *end; *line; line = end) {

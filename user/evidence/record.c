@@ -33,6 +33,7 @@ struct wv_records {
 	uint64_t lost; /* records since the log last took one */
 	int lost_errno;
 	uint64_t next_row_ns, segment_end_ns; /* monotonic; 0: not yet known */
+	uint64_t told; /* losses that run_meta.json has */
 	bool final;
 };
 
@@ -175,6 +176,15 @@ static int record_opened(struct wv_records *r, uint64_t cut)
 	return wv_record(r, "run-opened", fields, true);
 }
 
+static int write_meta(struct wv_records *r)
+{
+	int e = wv_meta_write(&r->meta, r->io, r->dirfd, r->config);
+
+	if (e == 0)
+		r->told = r->meta.failed + r->meta.samples_failed;
+	return e;
+}
+
 static int open_files(struct wv_records *r)
 {
 	uint64_t cut = 0;
@@ -193,7 +203,7 @@ static int open_files(struct wv_records *r)
 		return r->meta.resumes ? 0 : opened;
 	e = wv_csv_open(&r->csv, r->io, r->dirfd);
 	if (e == 0)
-		e = wv_meta_write(&r->meta, r->io, r->dirfd, r->config);
+		e = write_meta(r);
 	if (e == 0 || r->meta.resumes)
 		return 0;
 	return e;
@@ -309,13 +319,15 @@ int wv_records_tick(struct wv_records *r, const struct wv_sample *s)
 {
 	/* a tick that comes a little early is the one that was meant */
 	uint64_t now = s->mono_ns + r->config->agent_tick / 2;
+	bool due;
 	int e = 0, f;
 
 	if (!r->segment_end_ns) {
 		r->next_row_ns = s->mono_ns;
 		r->segment_end_ns = s->mono_ns + r->config->record_artifacts_every;
 	}
-	if (now >= r->next_row_ns) {
+	due = now >= r->next_row_ns;
+	if (due) {
 		r->next_row_ns = next_due(r->next_row_ns, r->config->record_interval, now);
 		e = write_rows(r, s);
 		if (r->explain.dirty) {
@@ -323,6 +335,11 @@ int wv_records_tick(struct wv_records *r, const struct wv_sample *s)
 					     r->meta.boot_id, &r->meta.version);
 			e = e ?: f;
 		}
+	}
+	/* losses are told soon: a core that dies takes its counts with it */
+	if (due && r->told != r->meta.failed + r->meta.samples_failed) {
+		f = write_meta(r);
+		e = e ?: f;
 	}
 	if (now >= r->segment_end_ns) {
 		r->segment_end_ns =
@@ -340,6 +357,9 @@ int wv_records_flush(struct wv_records *r, bool final)
 	struct json_object *fields;
 	int e = 0, f;
 
+	/* at the end, what an earlier failure left open is completed or removed, too */
+	if (final && r->csv.lines.fd < 0)
+		e = wv_csv_open(&r->csv, r->io, r->dirfd);
 	if (r->csv.lines.fd >= 0) {
 		e = wv_csv_complete(&r->csv, r->dirfd, (unsigned)r->config->record_keep_segments);
 		r->meta.segments_completed += e > 0;
@@ -364,7 +384,7 @@ int wv_records_flush(struct wv_records *r, bool final)
 	e = e ?: f;
 	if (e < 0)
 		r->meta.last_errno = e;
-	f = wv_meta_write(&r->meta, r->io, r->dirfd, r->config);
+	f = write_meta(r);
 	return e ?: f;
 }
 

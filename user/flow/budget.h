@@ -34,7 +34,7 @@ struct wv_budget {
 	uint64_t egress_bps, ingress_bps; /* bits a second of IP packets */
 	uint64_t egress_pps, ingress_pps; /* packets a second */
 	uint64_t connects_ps;		  /* connects a second */
-	uint64_t burst_bytes;		  /* tokens of the byte buckets; default 20 ms at the rate, at least 64 KiB */
+	uint64_t burst_bytes;		  /* tokens of the byte buckets; defaults: docs/enforcement.md */
 	uint64_t burst_packets, burst_connects;
 	unsigned line; /* in the configuration file */
 };
