@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Life of cgroups: a slot is given in the tracepoint of mkdir, before any task can enter the cgroup, so
- * no start is unattributed. User space gives slots to what existed before (initial walk) and takes them
- * back after rmdir, when it has folded the last figures into the parent.
+ * Life of cgroups: a slot is given in the tracepoint of mkdir, before any task can enter the
+ * cgroup, so no start is unattributed. User space gives slots to what existed before (initial walk)
+ * and takes them back after rmdir, when it has folded the last figures into the parent.
  *
  * Hooks: cgroup_mkdir, cgroup_rmdir.
  */
@@ -32,7 +32,8 @@ static __always_inline bool attributed(struct cgroup *cgrp, __u64 *ret_key)
 	return false;
 }
 
-static __always_inline void emit(enum wv_event_type type, struct cgroup *cgrp, const char *path, __u64 key, __u32 slot)
+static __always_inline void emit(enum wv_event_type type, struct cgroup *cgrp, const char *path,
+				 __u64 key, __u32 slot)
 {
 	struct cgroup_subsys_state *parent = WV_READ(cgrp, self.parent);
 	struct wv_event_cgroup *ev = wv_event_reserve(type, sizeof(*ev));

@@ -4,11 +4,11 @@
  *
  * Hooks: sched_switch (every context switch: the hot path), sched_migrate_task.
  *
- * The kernel already keeps, per task, the CPU time (se.sum_exec_runtime), the time spent waiting on run
- * queues (sched_info.run_delay) and the faults. They change only while the task runs or when it arrives
- * on a CPU, so the difference between switch-in and switch-out is exact without a wakeup hook and
- * without reading a clock: `next`'s values are saved at switch-in, before sched_info_arrive() adds the
- * wait that just ended, and compared at switch-out.
+ * The kernel already keeps, per task, the CPU time (se.sum_exec_runtime), the time spent waiting on
+ * run queues (sched_info.run_delay) and the faults. They change only while the task runs or when it
+ * arrives on a CPU, so the difference between switch-in and switch-out is exact without a wakeup
+ * hook and without reading a clock: `next`'s values are saved at switch-in, before
+ * sched_info_arrive() adds the wait that just ended, and compared at switch-out.
  */
 #include "lib/waveos.bpf.h"
 #include "waveos/cpu.h"
@@ -69,7 +69,8 @@ static __always_inline void stint_charge(const struct wv_cpu_state *stint, struc
 }
 
 /* state: the task's state as it leaves the CPU; 0 is still runnable, so it was preempted */
-static __always_inline void on_switch(bool preempt, struct task_struct *prev, struct task_struct *next, long state)
+static __always_inline void on_switch(bool preempt, struct task_struct *prev,
+				      struct task_struct *next, long state)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct wv_cpu_state *stint = bpf_map_lookup_elem(&cpu_states, &cpu);
@@ -132,8 +133,8 @@ int BPF_PROG(cpu_migrate, struct task_struct *task)
 }
 
 /*
- * Run by user space on each CPU before a sample is taken (test run, no hook): charges what the task that
- * runs there used so far, so that one that is never switched out still shows.
+ * Run by user space on each CPU before a sample is taken (test run, no hook): charges what the task
+ * that runs there used so far, so that one that is never switched out still shows.
  */
 SEC("raw_tp")
 int cpu_flush(void *ctx)

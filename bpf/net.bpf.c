@@ -30,7 +30,7 @@
 /* Set by user space before load. */
 const volatile __u32 net_drop_args =
 	0; /* arguments of kfree_skb: 3 have a reason, 4 the receiving socket too */
-const volatile __u32 net_retransmit_args = 0; /* 3: has the result, and fires for failures too */
+const volatile __u32 net_retransmit_args = 0; /* 3: the result is among them */
 
 WV_TABLE(net_rows, struct wv_net_row);
 WV_TABLE(tcp_rows, struct wv_tcp_row);
@@ -305,7 +305,11 @@ int BPF_PROG(tcp_state, struct sock *sk, int from, int to)
 	return 0;
 }
 
-/* tcp_retransmit_skb(sk, skb[, err]) */
+/*
+ * tcp_retransmit_skb(sk, skb[, err]). Before 6.15 it fires for what was sent. Since then it fires
+ * for every try: a positive result is a drop in a queue of this machine, which the kernel's
+ * RetransSegs has too; a negative one was no try.
+ */
 WV_TP("tcp_retransmit_skb")
 int tcp_retransmit(__u64 *ctx)
 {
@@ -314,7 +318,7 @@ int tcp_retransmit(__u64 *ctx)
 	struct tcp_skb_cb *cb;
 	struct wv_tcp_row *row;
 
-	if (!wv_live() || (net_retransmit_args >= 3 && (int)ctx[2]))
+	if (!wv_live() || (net_retransmit_args >= 3 && (int)ctx[2] < 0))
 		return 0;
 	row = tcp_row(wv_sock_key(sk));
 	if (!row)

@@ -7,10 +7,12 @@
 
 static int usage(FILE *f, int exit_code)
 {
-	fprintf(f, "usage: waveos-bpf VERB [options]\n\nKeeps this machine inside a declared safety envelope.\n\n");
+	fprintf(f, "usage: waveos-bpf VERB [options]\n\nKeeps this machine inside a declared "
+		   "safety envelope.\n\n");
 	for (unsigned i = 0; i < wv_verbs_count; i++)
 		fprintf(f, "  %-12s %s\n", wv_verbs[i].name, wv_verbs[i].summary);
-	fprintf(f, "\nStart with: sudo waveos-bpf attach     Help of a verb: waveos-bpf VERB --help\n");
+	fprintf(f, "\nStart with: sudo waveos-bpf attach     Help of a verb: waveos-bpf VERB "
+		   "--help\n");
 	return exit_code;
 }
 
@@ -20,7 +22,8 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return usage(stderr, WV_EXIT_USAGE);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0)
 		return usage(stdout, WV_EXIT_OK);
 	if (strcmp(argv[1], "--version") == 0)
 		argv[1] = (char[]){"version"};

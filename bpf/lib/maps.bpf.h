@@ -42,9 +42,9 @@ struct {
 } wv_events SEC(".maps");
 
 /*
- * Declares a table: chunks of WV_CHUNK_SLOTS rows of `row_type`. User space sets the number of chunks, the
- * rows of a chunk (times the CPUs for a per-CPU table) and fills in chunks as slots are used. Sizes, not
- * types: clang leaves the type of a nested map's value incomplete in BTF.
+ * Declares a table: chunks of WV_CHUNK_SLOTS rows of `row_type`. User space sets the number of
+ * chunks, the rows of a chunk (times the CPUs for a per-CPU table) and fills in chunks as slots are
+ * used. Sizes, not types: clang leaves the type of a nested map's value incomplete in BTF.
  */
 #define WV_TABLE(name, row_type)                                                                   \
 	struct {                                                                                   \

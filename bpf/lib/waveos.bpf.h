@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What every BPF object of the agent includes: the kernel's types, the shared maps, and the few helpers
- * that a hook needs to find the row of a cgroup, count a loss and emit an event.
+ * What every BPF object of the agent includes: the kernel's types, the shared maps, and the few
+ * helpers that a hook needs to find the row of a cgroup, count a loss and emit an event.
  *
- * Each subsystem is compiled twice from one source: as BTF tracepoints (kernel pointers are dereferenced)
- * and, with WV_RAW_TP, as raw tracepoints for kernels that refuse the former (fields are probe-read).
+ * Each subsystem is compiled twice from one source: as BTF tracepoints (kernel pointers are
+ * dereferenced) and, with WV_RAW_TP, as raw tracepoints for kernels that refuse the former (fields
+ * are probe-read).
  */
 #ifndef WAVEOS_BPF_H
 #define WAVEOS_BPF_H
@@ -29,7 +30,8 @@
 #define WV_READ4(ptr, a, b, c, d) ((ptr)->a->b->c->d)
 #endif
 
-/* Filled by user space before load, constant afterwards: the verifier removes what they switch off. */
+/* Filled by user space before load, constant afterwards: the verifier removes what they switch off.
+ */
 const volatile struct wv_settings wv_settings = {};
 
 #include "maps.bpf.h"
@@ -48,8 +50,9 @@ static __always_inline void wv_count_place(enum wv_place place, long err)
 }
 
 /*
- * Whether this set of programs is the live one. An upgrade loads a second set beside the first and makes
- * it live with one store, so nothing is counted twice and nothing is missed; 0 stops all observers.
+ * Whether this set of programs is the live one. An upgrade loads a second set beside the first and
+ * makes it live with one store, so nothing is counted twice and nothing is missed; 0 stops all
+ * observers.
  */
 static __always_inline bool wv_live(void)
 {
@@ -69,9 +72,9 @@ static __always_inline bool wv_lifecycle_live(void)
 }
 
 /*
- * The key of the cgroup that a task is charged to: its v2 cgroup; where that is the root and the machine
- * keeps its tasks in a v1 hierarchy, the cgroup there. This form is for programs that have the task as a
- * number only (bpf_get_current_task()); typed pointers go to wv_task_key().
+ * The key of the cgroup that a task is charged to: its v2 cgroup; where that is the root and the
+ * machine keeps its tasks in a v1 hierarchy, the cgroup there. This form is for programs that have
+ * the task as a number only (bpf_get_current_task()); typed pointers go to wv_task_key().
  */
 static __always_inline __u64 wv_task_key_read(struct task_struct *task)
 {
@@ -82,7 +85,8 @@ static __always_inline __u64 wv_task_key_read(struct task_struct *task)
 	if (wv_settings.v1_ssid < 0 || BPF_CORE_READ(cgrp, level))
 		return BPF_CORE_READ(cgrp, kn, id);
 	set = BPF_CORE_READ(task, cgroups);
-	/* an index that the compiler does not know cannot be relocated: take the array, then index */
+	/* an index that the compiler does not know cannot be relocated: take the array, then index
+	 */
 	subsys = (void *)set + bpf_core_field_offset(set->subsys);
 	bpf_probe_read_kernel(&css, sizeof(css), &subsys[wv_settings.v1_ssid & 15]);
 	return BPF_CORE_READ(css, cgroup, kn, id) | WV_KEY_V1;
@@ -140,8 +144,9 @@ static __always_inline void *wv_chunk_row(void *table, __u32 slot, __u32 index)
 #define wv_add(counter, n) __sync_fetch_and_add(&(counter), (n))
 
 /*
- * Reserves an event of the given type, header filled except key and slot (subject: wv_event_subject()).
- * NULL when the ring is full: the drop is counted per type. Finish with wv_event_submit().
+ * Reserves an event of the given type, header filled except key and slot (subject:
+ * wv_event_subject()). NULL when the ring is full: the drop is counted per type. Finish with
+ * wv_event_submit().
  */
 static __always_inline void *wv_event_reserve(enum wv_event_type type, __u64 size)
 {

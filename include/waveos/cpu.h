@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* CPU and run queue: the row that the switch hook keeps per cgroup and CPU. All fields are u64 counters. */
+/* CPU and run queue: the row that the switch hook keeps per cgroup and CPU. All fields are u64
+ * counters. */
 #ifndef WAVEOS_CPU_H
 #define WAVEOS_CPU_H
 
@@ -27,11 +28,12 @@ struct wv_task_counters {
 };
 
 /*
- * The stint of the task that runs on a CPU now, and the slots of the cgroups that ran there last: an
- * index lookup at every switch would cost more than all the rest. Entry of map cpu_states for that CPU.
+ * The stint of the task that runs on a CPU now, and the slots of the cgroups that ran there last:
+ * an index lookup at every switch would cost more than all the rest. Entry of map cpu_states for
+ * that CPU.
  *
- * A cached slot cannot go stale: a key is never used again, and the slot of a cgroup that is gone can be
- * asked for by nobody.
+ * A cached slot cannot go stale: a key is never used again, and the slot of a cgroup that is gone
+ * can be asked for by nobody.
  */
 #define WV_CPU_CACHE 32 /* a power of two */
 
@@ -41,7 +43,7 @@ struct wv_cpu_cached {
 };
 
 struct wv_cpu_state {
-	__u64 task; /* address: which task the stint belongs to; 0 for idle */
+	__u64 task;		    /* address: which task the stint belongs to; 0 for idle */
 	struct wv_task_counters at; /* its counters when it was switched in, or at the last flush */
 	__u32 slot;
 	__u32 delay_counted; /* the wait before this stint is in the histogram already (flushed) */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The contract between the kernel half (bpf/) and the user half (user/) that every subsystem shares:
- * the identity of a cgroup, the slot tables, histograms, the event header, and where losses are counted.
- * Only fixed-width types, explicit padding and static asserts; each subsystem adds <subsystem>.h.
+ * The contract between the kernel half (bpf/) and the user half (user/) that every subsystem
+ * shares: the identity of a cgroup, the slot tables, histograms, the event header, and where losses
+ * are counted. Only fixed-width types, explicit padding and static asserts; each subsystem adds
+ * <subsystem>.h.
  */
 #ifndef WAVEOS_WIRE_H
 #define WAVEOS_WIRE_H
@@ -12,21 +13,23 @@
 #endif
 
 /*
- * A cgroup is named by its kernfs node id (what cgroup_id() and st_ino of its directory give). Ids are
- * unique within one hierarchy only, so an id of a v1 hierarchy carries this bit.
+ * A cgroup is named by its kernfs node id (what cgroup_id() and st_ino of its directory give). Ids
+ * are unique within one hierarchy only, so an id of a v1 hierarchy carries this bit.
  */
 #define WV_KEY_V1 (1ULL << 63)
 
 /*
- * Slots. Each observed cgroup owns one slot; slot 0 is the `other` bucket. Counters live in tables of
- * chunks, WV_CHUNK_SLOTS slots each, which user space adds as they are needed: memory follows what is used.
+ * Slots. Each observed cgroup owns one slot; slot 0 is the `other` bucket. Counters live in tables
+ * of chunks, WV_CHUNK_SLOTS slots each, which user space adds as they are needed: memory follows
+ * what is used.
  */
 #define WV_SLOT_OTHER 0
 #define WV_CHUNK_SLOTS 64
 #define WV_MAX_CHUNKS 256
 #define WV_MAX_SLOTS (WV_CHUNK_SLOTS * WV_MAX_CHUNKS)
 
-/* Histograms: bucket 0 counts < 1 us, bucket i counts [2^(i-1), 2^i) us, the last everything above. */
+/* Histograms: bucket 0 counts < 1 us, bucket i counts [2^(i-1), 2^i) us, the last everything above.
+ */
 #define WV_HIST_BUCKETS 24
 
 /* What user space hands every BPF object before it is loaded (frozen .rodata). */
@@ -42,22 +45,23 @@ _Static_assert(sizeof(struct wv_settings) == 24, "wire layout");
 /* Single entry of map wv_ctl: switches every hook of every object at once. */
 struct wv_ctl {
 	__u64 generation; /* 0: observers stand still (kill switch); else the set that is live */
-	__u64 lifecycle;  /* the set whose cgroup hooks are live: before its others, so that slots exist */
+	__u64 lifecycle;  /* the set whose cgroup hooks are live: before its others, so that slots
+			     exist */
 };
 
 /* Places: every drop and every failing helper has one. Row: (id, text). */
-#define WV_PLACES(X)                                                                                                   \
-	X(EVENTS_RESERVE, "event ring full")                                                                           \
-	X(SLOT_EXHAUSTED, "no free slot: cgroup counted in other")                                                     \
-	X(SLOT_INSERT, "cgroup index insert failed")                                                                   \
-	X(SLOT_UNKNOWN, "cgroup without slot: counted in other")                                                       \
-	X(CHUNK_MISSING, "slot without chunk")                                                                         \
-	X(PATH_READ, "cgroup path read failed")                                                                        \
-	X(FACET_FULL, "facet index full: counted in other")                                                            \
-	X(TASK_STATE, "task state insert failed")                                                                      \
-	X(SK_STORAGE, "socket storage failed")                                                                         \
-	X(START_INSERT, "start time insert failed")                                                                    \
-	X(STRING_READ, "string read failed")                                                                           \
+#define WV_PLACES(X)                                                                               \
+	X(EVENTS_RESERVE, "event ring full")                                                       \
+	X(SLOT_EXHAUSTED, "no free slot: cgroup counted in other")                                 \
+	X(SLOT_INSERT, "cgroup index insert failed")                                               \
+	X(SLOT_UNKNOWN, "cgroup without slot: counted in other")                                   \
+	X(CHUNK_MISSING, "slot without chunk")                                                     \
+	X(PATH_READ, "cgroup path read failed")                                                    \
+	X(FACET_FULL, "facet index full: counted in other")                                        \
+	X(TASK_STATE, "task state insert failed")                                                  \
+	X(SK_STORAGE, "socket storage failed")                                                     \
+	X(START_INSERT, "start time insert failed")                                                \
+	X(STRING_READ, "string read failed")                                                       \
 	X(LIMIT_STORAGE, "limit storage missing")
 
 enum wv_place {
@@ -74,17 +78,17 @@ struct wv_place_count {
 };
 
 /* Events. Row: (id, text). Produced and dropped are counted per row in wv_event_counts. */
-#define WV_EVENTS(X)                                                                                                   \
-	X(CGROUP_NEW, "cgroup-new")                                                                                    \
-	X(CGROUP_GONE, "cgroup-gone")                                                                                  \
-	X(OOM_KILL, "oom-kill")                                                                                        \
-	X(FATAL_SIGNAL, "fatal-signal")                                                                                \
-	X(EXIT_NONZERO, "exit-nonzero")                                                                                \
-	X(ALLOC_FAILURE, "alloc-failure")                                                                              \
-	X(IO_ERROR, "io-error")                                                                                        \
-	X(HW_ERROR, "hw-error")                                                                                        \
-	X(ACCEPT_OVERFLOW, "accept-overflow")                                                                          \
-	X(LIMIT_TRIP, "limit-trip")                                                                                    \
+#define WV_EVENTS(X)                                                                               \
+	X(CGROUP_NEW, "cgroup-new")                                                                \
+	X(CGROUP_GONE, "cgroup-gone")                                                              \
+	X(OOM_KILL, "oom-kill")                                                                    \
+	X(FATAL_SIGNAL, "fatal-signal")                                                            \
+	X(EXIT_NONZERO, "exit-nonzero")                                                            \
+	X(ALLOC_FAILURE, "alloc-failure")                                                          \
+	X(IO_ERROR, "io-error")                                                                    \
+	X(HW_ERROR, "hw-error")                                                                    \
+	X(ACCEPT_OVERFLOW, "accept-overflow")                                                      \
+	X(LIMIT_TRIP, "limit-trip")                                                                \
 	X(TEST, "test")
 
 enum wv_event_type {
@@ -105,9 +109,9 @@ struct wv_event {
 	__u32 type; /* enum wv_event_type */
 	__u32 size; /* whole record, this header included */
 	__u64 mono_ns;
-	__u64 key;  /* cgroup */
+	__u64 key; /* cgroup */
 	__u32 slot;
-	__u32 pid;  /* tgid of the task that it is about, 0 if none */
+	__u32 pid; /* tgid of the task that it is about, 0 if none */
 	__u32 tid;
 	__u32 pad;
 	char comm[16];
@@ -121,7 +125,8 @@ struct wv_event_cgroup {
 	struct wv_event h;
 	__u64 parent_key;
 	__u32 level;
-	__u32 path_len; /* bytes in path without the terminating NUL; 0: path unknown, resolve by id */
+	__u32 path_len; /* bytes in path without the terminating NUL; 0: path unknown, resolve by id
+			 */
 	char path[WV_PATH_MAX];
 };
 

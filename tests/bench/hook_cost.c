@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mean run time of BPF programs while a load runs, from the kernel's BPF statistics, beside an empty
- * program on the same hook in the same interval. The statistics add two clock reads to every program
- * alike; the empty program measures those, so the difference is the program's own cost.
+ * Mean run time of BPF programs while a load runs, from the kernel's BPF statistics, beside an
+ * empty program on the same hook in the same interval. The statistics add two clock reads to every
+ * program alike; the empty program measures those, so the difference is the program's own cost.
  *
  *   hook_cost EMPTY.bpf.o SECONDS PIN...
  * prints: name runs ns_per_run net_ns_per_run

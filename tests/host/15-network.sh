@@ -146,8 +146,13 @@ PY
 fi
 
 # ---- retransmits and round-trip times over a lossy lo
-# RetransSegs counts tries; those that a queue of this machine refused at once never left
-resent() { echo $(($(kernel snmp Tcp RetransSegs) - $(kernel netstat TcpExt TCPRetransFail))); }
+# RetransSegs counts tries. Before 6.15 the tracepoint leaves out those that a queue of this machine refused
+tries=$(bpftool btf dump file /sys/kernel/btf/vmlinux format c | grep -c 'btf_trace_tcp_retransmit_skb)(.*, int);' || true)
+resent() {
+	local refused=0
+	[ "$tries" -gt 0 ] || refused=$(kernel netstat TcpExt TCPRetransFail)
+	echo $(($(kernel snmp Tcp RetransSegs) - refused))
+}
 before=$(resent)
 exported=$(metric tcp_retransmits_total '')
 rtt_sum=$(metric tcp_rtt_seconds_sum '')

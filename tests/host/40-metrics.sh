@@ -37,7 +37,7 @@ status() { curl -s -o /dev/null -w '%{http_code}' "$@"; }
 [ "$(status -X POST "$url/metrics")" = 405 ] || fail "POST"
 [ "$(status -X DELETE "$url/")" = 405 ] || fail "DELETE"
 [ "$(status -I "$url/metrics")" = 200 ] || fail "HEAD"
-[ "$(status -H "X-Long: $(printf '%50000s' | tr ' ' a)" "$url/metrics")" -ge 400 ] || fail "a header of 50 kB"
+[ "$(status -H "X-Long: $(printf '%50000s' '' | tr ' ' a)" "$url/metrics")" -ge 400 ] || fail "a header of 50 kB"
 printf 'GET /metrics HTTP/9.9\r\n\r\n\0\377' | timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; cat >&3; cat <&3" >/dev/null || true
 healthy || fail "garbage stopped the worker"
 

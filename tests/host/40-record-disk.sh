@@ -32,6 +32,8 @@ wait_until 10 says '"records-lost"' "$run/events.jsonl" || fail "records did not
 lost=$(jq -s 'map(select(.type == "records-lost").count) | add' "$run/events.jsonl")
 [ "$lost" -ge 1 ] || fail "lost records are not counted"
 check_log "$run/events.jsonl"
+told() { [ "$(jq .losses.records "$run/run_meta.json")" -ge "$lost" ]; }
+wait_until 5 told || fail "run_meta.json does not count the lost records"
 
 kill -KILL "$("$BIN" status --json --root "$ROOT" | jq -r .core_pid)"
 wait_until 10 says '"resumed":true' "$run/events.jsonl" || fail "a new core did not go on with the run"

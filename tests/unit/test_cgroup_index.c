@@ -39,7 +39,8 @@ static void index_random_operations_agree_with_an_array(void **state)
 		}
 	}
 	for (unsigned i = 0; i < KEYS; i++)
-		assert_int_equal(wv_index_find(&ix, (i / 2 + 1) | (i % 2 ? 1ULL << 63 : 0)), want[i]);
+		assert_int_equal(wv_index_find(&ix, (i / 2 + 1) | (i % 2 ? 1ULL << 63 : 0)),
+				 want[i]);
 	wv_index_done(&ix);
 }
 

@@ -635,10 +635,8 @@ static void schema_and_parser_agree(void **state _unused_)
 	}
 }
 
-/*
- * The tables in docs/ are what the printers write. WV_WRITE_DOCS=1 writes them anew between the
- * marks.
- */
+/* The table in a document is what the printer writes. WV_WRITE_DOCS=1 writes it anew between the
+ * marks. */
 static void check_docs(const char *path, const char *table)
 {
 	_cleanup_free_ char *text = NULL;
@@ -672,13 +670,6 @@ static void check_docs(const char *path, const char *table)
 static void print_budgets(FILE *f)
 {
 	wv_config_print_list_markdown(f, "budgets");
-}
-
-static void docs_config_matches_table(void **state _unused_)
-{
-	_cleanup_free_ char *table = printed(wv_config_print_markdown);
-
-	check_docs("docs/config.md", table);
 }
 
 static void docs_budgets_matches_table(void **state _unused_)
@@ -721,7 +712,6 @@ int main(void)
 		T(sample_uncommented_loads_with_every_key),
 		T(texts_name_every_key),
 		T(schema_and_parser_agree),
-		T(docs_config_matches_table),
 		T(docs_budgets_matches_table),
 	};
 

@@ -88,7 +88,8 @@ static void io_replace_failing_at_any_call_leaves_old_or_new(void **state)
 		int r;
 
 		assert_true(n < 100);
-		assert_int_equal(wv_io_replace(&wv_io_system, dirfd_, "file", old, strlen(old), 0600), 0);
+		assert_int_equal(
+			wv_io_replace(&wv_io_system, dirfd_, "file", old, strlen(old), 0600), 0);
 		fault.calls = 0;
 		fault.fail_at = n;
 		fault.error = -ENOSPC;
@@ -96,10 +97,12 @@ static void io_replace_failing_at_any_call_leaves_old_or_new(void **state)
 		succeeded = fault.calls < n;
 		if (r != 0)
 			assert_int_equal(r, -ENOSPC);
-		assert_int_equal(wv_io_read_file(&wv_io_system, dirfd_, "file", 4096, &text, NULL), 0);
+		assert_int_equal(wv_io_read_file(&wv_io_system, dirfd_, "file", 4096, &text, NULL),
+				 0);
 		if (r == 0)
 			assert_string_equal(text, new);
-		else if (strcmp(text, new) != 0) /* failed after the rename: new, else the old one whole */
+		else if (strcmp(text, new) !=
+			 0) /* failed after the rename: new, else the old one whole */
 			assert_string_equal(text, old);
 		free(text);
 		assert_int_equal(faccessat(dirfd_, ".file.tmp", F_OK, 0), -1);
@@ -120,7 +123,8 @@ static void io_read_file_over_the_maximum_is_refused(void **state)
 	assert_int_equal(len, 10000);
 	assert_int_equal(text[len], 0);
 	free(text);
-	assert_int_equal(wv_io_read_file(&wv_io_system, dirfd_, "no such file", 1, &text, &len), -ENOENT);
+	assert_int_equal(wv_io_read_file(&wv_io_system, dirfd_, "no such file", 1, &text, &len),
+			 -ENOENT);
 }
 
 static void paths_root_moves_all_and_a_long_one_is_refused(void **state)

@@ -118,7 +118,8 @@ static void signals_have_unique_names_and_metrics_by_labels(void **state)
 		for (int j = 0; j < i; j++)
 			if (strcmp(wv_signals[i].metric, wv_signals[j].metric) == 0 &&
 			    strcmp(wv_signals[i].labels, wv_signals[j].labels) == 0)
-				fail_msg("%s and %s are the same series", wv_signals[i].name, wv_signals[j].name);
+				fail_msg("%s and %s are the same series", wv_signals[i].name,
+					 wv_signals[j].name);
 	}
 	assert_int_equal(wv_signal_by_name("no such signal"), -1);
 }

@@ -121,7 +121,8 @@ static void snapshot_reader_beside_a_writer_sees_whole_samples(void **state)
 		for (uint32_t row = 0; row < got.used_rows; row++)
 			for (int v = 0; v < WV_SIG_N; v++)
 				if (got.rows[row].f.v[v] != got.seq)
-					fail_msg("tick %llu: row %u has %llu", (unsigned long long)got.seq, row,
+					fail_msg("tick %llu: row %u has %llu",
+						 (unsigned long long)got.seq, row,
 						 (unsigned long long)got.rows[row].f.v[v]);
 	}
 	assert_true(got.seq > 1);

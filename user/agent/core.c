@@ -50,7 +50,8 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 		c->self.decisions++;
 		(void)wv_record_explain(c->records, json_object_get(fields));
 	}
-	/* a decision must be on disk before its action starts; the rest may follow with the next flush */
+	/* a decision must be on disk before its action starts; the rest may follow with the next
+	 * flush */
 	return wv_record(c->records, type, fields, strcmp(type, "decision") == 0);
 }
 
@@ -163,7 +164,8 @@ static void tick(struct core *c)
 	say_ready(c);
 }
 
-/* The next tick is due one interval after the last; at once, within limits, when a module presses. */
+/* The next tick is due one interval after the last; at once, within limits, when a module presses.
+ */
 static int arm(struct core *c)
 {
 	uint64_t wait = c->agent.want_tick ? MIN_TICK_NS : c->ctx->config->agent_tick;
@@ -180,7 +182,8 @@ static int on_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *u
 	return arm(c);
 }
 
-static int on_ring(sd_event_source *s _unused_, int fd _unused_, uint32_t revents _unused_, void *userdata)
+static int on_ring(sd_event_source *s _unused_, int fd _unused_, uint32_t revents _unused_,
+		   void *userdata)
 {
 	struct core *c = userdata;
 	bool pressed = c->agent.want_tick;
@@ -190,7 +193,8 @@ static int on_ring(sd_event_source *s _unused_, int fd _unused_, uint32_t revent
 }
 
 /* The supervisor speaks or has died; either way this worker ends. */
-static int on_control(sd_event_source *s, int fd _unused_, uint32_t revents _unused_, void *userdata _unused_)
+static int on_control(sd_event_source *s, int fd _unused_, uint32_t revents _unused_,
+		      void *userdata _unused_)
 {
 	return sd_event_exit(sd_event_source_get_event(s), 0);
 }
@@ -247,10 +251,12 @@ static void record_start(struct core *c)
 	const struct wv_worker_context *ctx = c->ctx;
 	struct json_object *fields = json_object_new_object();
 
-	json_object_object_add(fields, "adopted", json_object_new_boolean(wv_bpf_adopted(ctx->bpf)));
+	json_object_object_add(fields, "adopted",
+			       json_object_new_boolean(wv_bpf_adopted(ctx->bpf)));
 	json_object_object_add(fields, "core_restarts",
 			       json_object_new_int64((int64_t)ctx->snapshot->head->core_restarts));
-	json_object_object_add(fields, "cgroups", json_object_new_int64((int64_t)c->agent.cgroups->live));
+	json_object_object_add(fields, "cgroups",
+			       json_object_new_int64((int64_t)c->agent.cgroups->live));
 	json_object_object_add(fields, "dry_run", json_object_new_boolean(ctx->dry_run));
 	(void)on_record(&c->agent, "core-start", fields);
 }
@@ -270,13 +276,16 @@ static int open_all(struct core *c)
 		.dry_run = ctx->dry_run,
 		.record = on_record,
 	};
-	c->self = ctx->snapshot->head->self; /* consumed counts go on over a restart of this worker */
+	c->self =
+		ctx->snapshot->head->self; /* consumed counts go on over a restart of this worker */
 	r = wv_sample_init(&c->agent.sample, ctx->snapshot->head->max_rows);
 	if (r < 0)
 		return wv_log_errno(r, "core", "sample");
 	wv_snapshot_restore(ctx->snapshot, &c->agent.sample);
-	r = wv_records_open(&c->records, c->agent.io, ctx->paths, ctx->config, ctx->host, ctx->run_id);
-	if (r < 0) /* without records the agent still observes and enforces; figures are published */
+	r = wv_records_open(&c->records, c->agent.io, ctx->paths, ctx->config, ctx->host,
+			    ctx->run_id);
+	if (r <
+	    0) /* without records the agent still observes and enforces; figures are published */
 		(void)wv_log_errno(r, "core", "run folder: nothing will be recorded");
 	else
 		snprintf(ctx->snapshot->head->run_dir, sizeof(ctx->snapshot->head->run_dir), "%s",
@@ -326,7 +335,8 @@ int wv_core_first_limits(const struct wv_worker_context *ctx)
 	if (r == 0)
 		r = start_modules(&c, true);
 	note_first_limit(ctx->snapshot->head);
-	/* the process ends here and core goes on with the same run: nothing is completed or stopped */
+	/* the process ends here and core goes on with the same run: nothing is completed or stopped
+	 */
 	wv_records_close(c.records);
 	return r < 0 ? 1 : 0;
 }

@@ -15,7 +15,7 @@ struct wv_worker_context {
 	struct wv_snapshot_map *snapshot;
 	const char *run_id;
 	bool dry_run;
-	int control;	   /* socketpair to the supervisor */
+	int control; /* socketpair to the supervisor */
 };
 
 /* Messages on the control socket, one byte each. */
@@ -27,8 +27,9 @@ enum wv_control {
 /* Runs until told to stop; returns the worker's exit status. */
 int wv_core_run(const struct wv_worker_context *ctx);
 /*
- * Applies the unconditional budgets and returns: for a process of its own, while the supervisor still
- * loads the observers. The core worker that follows adopts what it did. Returns an exit status.
+ * Applies the unconditional budgets and returns: for a process of its own, while the supervisor
+ * still loads the observers. The core worker that follows adopts what it did. Returns an exit
+ * status.
  */
 int wv_core_first_limits(const struct wv_worker_context *ctx);
 

@@ -50,7 +50,8 @@ static void read_programs(struct wv_self *self, const struct wv_bpf *bpf)
 	int fd;
 
 	self->n_progs = 0;
-	for (size_t i = 0; self->n_progs < WV_MAX_PROGS && wv_bpf_prog_at(bpf, i, &name, &fd); i++) {
+	for (size_t i = 0; self->n_progs < WV_MAX_PROGS && wv_bpf_prog_at(bpf, i, &name, &fd);
+	     i++) {
 		struct wv_prog_stats *p = &self->progs[self->n_progs];
 		struct bpf_prog_info info = {0};
 		__u32 len = sizeof(info);
@@ -78,12 +79,14 @@ static uint64_t process_cpu_ns(uint32_t pid)
 	if (!f || !fgets(line, sizeof(line), f))
 		return 0;
 	p = strrchr(line, ')');
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &utime, &stime) != 2)
+	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &utime,
+			 &stime) != 2)
 		return 0;
 	return (uint64_t)(utime + stime) * (1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-void wv_self_read(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t *pids, unsigned n_pids)
+void wv_self_read(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t *pids,
+		  unsigned n_pids)
 {
 	int n = libbpf_num_possible_cpus();
 	unsigned ncpu = n > 0 ? (unsigned)n : 0;
@@ -97,7 +100,8 @@ void wv_self_read(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t
 			self->cpu_ns += process_cpu_ns(pids[i]);
 }
 
-void wv_self_read_memory(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t *pids, unsigned n_pids)
+void wv_self_read_memory(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t *pids,
+			 unsigned n_pids)
 {
 	self->rss_bytes = self->pss_bytes = 0;
 	for (unsigned i = 0; i < n_pids; i++) {

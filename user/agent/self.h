@@ -6,9 +6,12 @@
 #include "user/core/bpf.h"
 #include "user/flow/snapshot.h"
 
-/* Sums over the per-CPU counters of losses and events; processes' CPU time; programs' cost. Cheap. */
-void wv_self_read(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t *pids, unsigned n_pids);
+/* Sums over the per-CPU counters of losses and events; processes' CPU time; programs' cost. Cheap.
+ */
+void wv_self_read(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t *pids,
+		  unsigned n_pids);
 /* Resident memory and map memory: costs a walk of page tables, so call it rarely. */
-void wv_self_read_memory(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t *pids, unsigned n_pids);
+void wv_self_read_memory(struct wv_self *self, const struct wv_bpf *bpf, const uint32_t *pids,
+			 unsigned n_pids);
 
 #endif

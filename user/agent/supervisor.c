@@ -108,11 +108,13 @@ static int make_run_id(char *buf, size_t size)
 	return 0;
 }
 
-/* Workers --------------------------------------------------------------------------------------- */
+/* Workers ---------------------------------------------------------------------------------------
+ */
 
 static int worker_spawn(struct worker *w);
 
-static struct wv_worker_context worker_context(struct supervisor *sup, struct wv_bpf *bpf, int control)
+static struct wv_worker_context worker_context(struct supervisor *sup, struct wv_bpf *bpf,
+					       int control)
 {
 	return (struct wv_worker_context){
 		.host = &sup->host,
@@ -156,7 +158,8 @@ static int on_restart(sd_event_source *s _unused_, uint64_t usec _unused_, void 
 	return 0;
 }
 
-/* First pauses are none, then doubled with jitter, so that workers of many machines do not march in step. */
+/* First pauses are none, then doubled with jitter, so that workers of many machines do not march in
+ * step. */
 static uint64_t backoff_ns(unsigned quick_deaths)
 {
 	uint64_t wait = BACKOFF_FIRST_NS, jitter;
@@ -198,8 +201,8 @@ static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *user
 	}
 	w->quick_deaths = mono_ns() - w->started_ns > STABLE_NS ? 1 : w->quick_deaths + 1;
 	wait = backoff_ns(w->quick_deaths);
-	(void)wv_log_full(LOG_WARNING, 0, "supervisor", "%s ended (%s %d), restart in %llu ms", w->name,
-			  si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
+	(void)wv_log_full(LOG_WARNING, 0, "supervisor", "%s ended (%s %d), restart in %llu ms",
+			  w->name, si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
 			  (unsigned long long)(wait / 1000000));
 	atomic_fetch_add(w == &sup->workers[CORE] ? &head->core_restarts : &head->web_restarts, 1);
 	if (!wait) {
@@ -208,8 +211,8 @@ static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *user
 			return 0;
 	}
 	w->restart = sd_event_source_disable_unref(w->restart);
-	r = sd_event_add_time_relative(sup->loop, &w->restart, CLOCK_MONOTONIC, (wait ?: BACKOFF_FIRST_NS) / 1000,
-				       1000, on_restart, w);
+	r = sd_event_add_time_relative(sup->loop, &w->restart, CLOCK_MONOTONIC,
+				       (wait ?: BACKOFF_FIRST_NS) / 1000, 1000, on_restart, w);
 	return r < 0 ? wv_log_errno(r, "supervisor", "restart timer") : 0;
 }
 
@@ -223,8 +226,10 @@ static int on_worker_message(sd_event_source *s, int fd, uint32_t revents _unuse
 	if (message == WV_CONTROL_READY && !w->sup->ready) {
 		w->sup->ready = true;
 		(void)sd_notify(0, "READY=1");
-		wv_log_info("supervisor", "observing; first figures after %llu ms",
-			    (unsigned long long)((mono_ns() - w->sup->snapshot.head->started_mono_ns) / 1000000));
+		wv_log_info(
+			"supervisor", "observing; first figures after %llu ms",
+			(unsigned long long)((mono_ns() - w->sup->snapshot.head->started_mono_ns) /
+					     1000000));
 	}
 	return 0;
 }
@@ -252,7 +257,8 @@ static int worker_spawn(struct worker *w)
 	w->pid = pid;
 	w->control = pair[0];
 	w->started_ns = mono_ns();
-	atomic_store(w == &sup->workers[CORE] ? &sup->snapshot.head->core_pid : &sup->snapshot.head->web_pid,
+	atomic_store(w == &sup->workers[CORE] ? &sup->snapshot.head->core_pid
+					      : &sup->snapshot.head->web_pid,
 		     (uint32_t)pid);
 	r = sd_event_add_child(sup->loop, &w->child, pid, WEXITED, on_child, w);
 	if (r >= 0)
@@ -260,7 +266,8 @@ static int worker_spawn(struct worker *w)
 	return r < 0 ? r : 0;
 }
 
-/* Stopping -------------------------------------------------------------------------------------- */
+/* Stopping --------------------------------------------------------------------------------------
+ */
 
 static int on_stop_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
 {
@@ -293,7 +300,8 @@ static int stop_workers(struct supervisor *sup)
 	}
 	if (!any)
 		return sd_event_exit(sup->loop, 0);
-	return sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, STOP_TIMEOUT_US, 0, on_stop_timeout, sup);
+	return sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, STOP_TIMEOUT_US, 0,
+					  on_stop_timeout, sup);
 }
 
 static int on_signal(sd_event_source *s _unused_, const struct signalfd_siginfo *si, void *userdata)
@@ -322,7 +330,8 @@ static void finish(struct supervisor *sup)
 	atomic_store(&sup->snapshot.head->web_pid, 0);
 	atomic_store(&sup->snapshot.head->supervisor_pid, 0);
 	if (!remove_all) {
-		wv_log_info("supervisor", "budgets stay in force; `waveos-bpf detach` removes them");
+		wv_log_info("supervisor",
+			    "budgets stay in force; `waveos-bpf detach` removes them");
 		return;
 	}
 	if (!sup->options->dry_run) {
@@ -337,14 +346,16 @@ static void finish(struct supervisor *sup)
 		(void)wv_log_errno(r, "supervisor", "remove pins below %s", sup->paths->pins);
 }
 
-/* Starting -------------------------------------------------------------------------------------- */
+/* Starting --------------------------------------------------------------------------------------
+ */
 
 static int prepare_folders(const struct wv_paths *paths)
 {
 	int r = wv_io_mkdirs(&wv_io_system, paths->runtime, 0755);
 
 	if (r < 0) {
-		(void)wv_log_errno(r, "attach", "make %s; run as root, or choose another place with --root DIR",
+		(void)wv_log_errno(r, "attach",
+				   "make %s; run as root, or choose another place with --root DIR",
 				   paths->runtime);
 		return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
 	}
@@ -359,10 +370,11 @@ static int take_lock(struct supervisor *sup)
 	int pid = 0, r = wv_agent_lock(sup->paths, &sup->lock_fd, &pid);
 
 	if (r == -EBUSY) {
-		(void)wv_log_errno(0, "attach",
-				   "another agent (pid %d) holds %s/lock; stop it with `waveos-bpf detach`, "
-				   "or use --root DIR for a second one",
-				   pid, sup->paths->runtime);
+		(void)wv_log_errno(
+			0, "attach",
+			"another agent (pid %d) holds %s/lock; stop it with `waveos-bpf detach`, "
+			"or use --root DIR for a second one",
+			pid, sup->paths->runtime);
 		return WV_EXIT_DENIED;
 	}
 	if (r < 0) {
@@ -382,8 +394,8 @@ static int open_snapshot(struct supervisor *sup)
 
 	if (dir < 0)
 		return -errno;
-	r = wv_snapshot_create(&sup->snapshot, dir, (uint32_t)sup->config->collect_max_cgroups, sup->host.boot_id,
-			       &adopted);
+	r = wv_snapshot_create(&sup->snapshot, dir, (uint32_t)sup->config->collect_max_cgroups,
+			       sup->host.boot_id, &adopted);
 	if (r < 0)
 		return r;
 	head = sup->snapshot.head;
@@ -394,7 +406,8 @@ static int open_snapshot(struct supervisor *sup)
 	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
 	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
 	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
-	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s", sup->config->metrics_listen);
+	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s",
+		 sup->config->metrics_listen);
 	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
 	atomic_store(&head->core_restarts, 0);
 	atomic_store(&head->web_restarts, 0);
@@ -461,9 +474,10 @@ static int start(struct supervisor *sup, uint64_t begin)
 	}
 	wv_host_probe(&sup->host);
 	if (!sup->host.bpf_syscall) {
-		(void)wv_log_errno(0, "attach",
-				   "the bpf system call is refused: run as root, or give the binary CAP_BPF, "
-				   "CAP_PERFMON and CAP_NET_ADMIN (below 5.8: CAP_SYS_ADMIN)");
+		(void)wv_log_errno(
+			0, "attach",
+			"the bpf system call is refused: run as root, or give the binary CAP_BPF, "
+			"CAP_PERFMON and CAP_NET_ADMIN (below 5.8: CAP_SYS_ADMIN)");
 		return WV_EXIT_DENIED;
 	}
 	if (sup->config->collect_hooks == 3)
@@ -476,13 +490,15 @@ static int start(struct supervisor *sup, uint64_t begin)
 		return WV_EXIT_INTERNAL;
 	}
 	sup->snapshot.head->started_mono_ns = begin;
-	sup->snapshot.head->started_wall_ns = wv_io_system.wall_ns(wv_io_system.ctx) - (mono_ns() - begin);
+	sup->snapshot.head->started_wall_ns =
+		wv_io_system.wall_ns(wv_io_system.ctx) - (mono_ns() - begin);
 	r = open_bpf(sup);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "load BPF programs");
 		return r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
 	}
-	if (!wv_bpf_adopted(sup->bpf)) /* figures about events are those of the maps, and these are new */
+	if (!wv_bpf_adopted(
+		    sup->bpf)) /* figures about events are those of the maps, and these are new */
 		memset(&sup->snapshot.head->self, 0, sizeof(sup->snapshot.head->self));
 	malloc_trim(0); /* what loading used is not needed again */
 	wv_log_info("supervisor", "%s BPF programs (%s), run %s",
@@ -510,8 +526,8 @@ static int setup_loop(struct supervisor *sup)
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
 		r = sd_event_add_signal(sup->loop, NULL, signals[i], on_signal, sup);
 	if (r >= 0 && sup->options->for_ns)
-		r = sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, sup->options->for_ns / 1000, 1000,
-					       on_deadline, sup);
+		r = sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC,
+					       sup->options->for_ns / 1000, 1000, on_deadline, sup);
 	if (r >= 0)
 		r = worker_spawn(&sup->workers[CORE]);
 	if (r >= 0 && sup->listen_fd >= 0)
@@ -528,7 +544,8 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 		.options = options,
 		.lock_fd = -1,
 		.listen_fd = -1,
-		.workers = {[CORE] = {.name = "core", .control = -1}, [WEB] = {.name = "web", .control = -1}},
+		.workers = {[CORE] = {.name = "core", .control = -1},
+			    [WEB] = {.name = "web", .control = -1}},
 	};
 	uint64_t begin = mono_ns();
 	int r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The supervisor: loads or adopts the BPF set, holds its descriptors, and keeps the workers alive. It
- * has no other state, so that it has nothing to lose in a crash.
+ * The supervisor: loads or adopts the BPF set, holds its descriptors, and keeps the workers alive.
+ * It has no other state, so that it has nothing to lose in a crash.
  */
 #ifndef WV_AGENT_SUPERVISOR_H
 #define WV_AGENT_SUPERVISOR_H

@@ -38,7 +38,10 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 
 	if (strcmp(o->name, "for") == 0) {
 		if (wv_parse_duration(value, &a->options.for_ns) < 0 || !a->options.for_ns) {
-			fprintf(stderr, "waveos-bpf attach: --for wants a time such as 30s or 5m, not '%s'\n", value);
+			fprintf(stderr,
+				"waveos-bpf attach: --for wants a time such as 30s or 5m, not "
+				"'%s'\n",
+				value);
 			return WV_EXIT_USAGE;
 		}
 	} else if (strcmp(o->name, "config") == 0) {
@@ -62,7 +65,8 @@ static int apply_set(struct wv_config *config, const char *set, struct wv_config
 	char name[96];
 
 	if (!equals || (size_t)(equals - set) >= sizeof(name)) {
-		snprintf(error->text, sizeof(error->text), "--set wants SECTION.KEY=VALUE, not '%.100s'", set);
+		snprintf(error->text, sizeof(error->text),
+			 "--set wants SECTION.KEY=VALUE, not '%.100s'", set);
 		return -EINVAL;
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)(equals - set), set);
@@ -107,8 +111,8 @@ int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 
 	if (wv_config_init(&config) < 0)
 		return WV_EXIT_INTERNAL;
-	r = wv_cli_parse(cli, argc, argv, "attach [--for TIME] [--config FILE] [--dry-run]", examples, options,
-			 set_option, &a);
+	r = wv_cli_parse(cli, argc, argv, "attach [--for TIME] [--config FILE] [--dry-run]",
+			 examples, options, set_option, &a);
 	if (r < 0)
 		return -r;
 	if (r < argc) {
@@ -122,6 +126,7 @@ int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 	r = load_config(cli, &a, &config);
 	if (r != WV_EXIT_OK)
 		return r;
-	wv_log_init((enum wv_log_format)config.agent_log_format, log_priority(config.agent_log_level));
+	wv_log_init((enum wv_log_format)config.agent_log_format,
+		    log_priority(config.agent_log_level));
 	return wv_supervisor_run(&cli->paths, &config, &a.options);
 }

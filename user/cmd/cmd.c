@@ -31,12 +31,13 @@ static void print_row(const struct wv_option *o)
 {
 	char left[48];
 
-	snprintf(left, sizeof(left), "%s%c%s --%s%s%s", o->letter ? "-" : " ", o->letter ?: ' ', o->letter ? "," : " ",
-		 o->name, o->argument ? " " : "", o->argument ?: "");
+	snprintf(left, sizeof(left), "%s%c%s --%s%s%s", o->letter ? "-" : " ", o->letter ?: ' ',
+		 o->letter ? "," : " ", o->name, o->argument ? " " : "", o->argument ?: "");
 	printf("  %-28s %s\n", left, o->help);
 }
 
-static void print_help(const char *verb, const char *usage, const char *examples, const struct wv_option *options)
+static void print_help(const char *verb, const char *usage, const char *examples,
+		       const struct wv_option *options)
 {
 	printf("usage: waveos-bpf %s\n\n", usage);
 	for (unsigned i = 0; i < wv_verbs_count; i++)
@@ -48,16 +49,20 @@ static void print_help(const char *verb, const char *usage, const char *examples
 		print_row(o);
 	if (examples)
 		printf("\nExamples:\n%s", examples);
-	printf("\nExit codes: 0 ok, 1 finding, 2 usage, 3 unsupported here, 4 denied, 5 internal\n");
+	printf("\nExit codes: 0 ok, 1 finding, 2 usage, 3 unsupported here, 4 denied, 5 "
+	       "internal\n");
 }
 
-static unsigned add_rows(struct option *longs, char *letters, const struct wv_option *rows, unsigned n, int base)
+static unsigned add_rows(struct option *longs, char *letters, const struct wv_option *rows,
+			 unsigned n, int base)
 {
 	for (int i = 0; rows && rows[i].name && n < MAX_OPTIONS; i++) {
-		longs[n++] = (struct option){rows[i].name, rows[i].argument ? required_argument : no_argument, NULL,
-					     base + i};
+		longs[n++] = (struct option){rows[i].name,
+					     rows[i].argument ? required_argument : no_argument,
+					     NULL, base + i};
 		if (rows[i].letter)
-			sprintf(letters + strlen(letters), "%c%s", rows[i].letter, rows[i].argument ? ":" : "");
+			sprintf(letters + strlen(letters), "%c%s", rows[i].letter,
+				rows[i].argument ? ":" : "");
 	}
 	return n;
 }
@@ -82,15 +87,16 @@ static int set_common(struct wv_cli *cli, const struct wv_option *o, const char 
 	if (strcmp(o->name, "json") == 0)
 		cli->json = true;
 	else if (strcmp(o->name, "root") == 0 && wv_paths_init(&cli->paths, value) < 0) {
-		fprintf(stderr, "waveos-bpf: --root is too long (at most %d bytes)\n", WV_PATH_SIZE / 2);
+		fprintf(stderr, "waveos-bpf: --root is too long (at most %d bytes)\n",
+			WV_PATH_SIZE / 2);
 		return WV_EXIT_USAGE;
 	}
 	return 0;
 }
 
 int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, const char *examples,
-		 const struct wv_option *options, int (*set)(void *ctx, const struct wv_option *o, const char *value),
-		 void *ctx)
+		 const struct wv_option *options,
+		 int (*set)(void *ctx, const struct wv_option *o, const char *value), void *ctx)
 {
 	struct option longs[2 * MAX_OPTIONS + 1] = {0};
 	char letters[4 * MAX_OPTIONS] = "";
@@ -111,7 +117,8 @@ int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, c
 			print_help(argv[0], usage, examples, options);
 			exit(WV_EXIT_OK);
 		}
-		r = o >= common && o < common + ARRAY_SIZE(common) ? set_common(cli, o, optarg) : set(ctx, o, optarg);
+		r = o >= common && o < common + ARRAY_SIZE(common) ? set_common(cli, o, optarg)
+								   : set(ctx, o, optarg);
 		if (r)
 			return -r;
 	}

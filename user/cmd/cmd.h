@@ -10,8 +10,9 @@
 /* Exit codes, the same for every verb (docs/exit-codes.md). */
 enum wv_exit {
 	WV_EXIT_OK = 0,
-	WV_EXIT_FINDING = 1,	 /* what was asked for was found wanting: no agent runs, a test failed */
-	WV_EXIT_USAGE = 2,	 /* wrong arguments or configuration */
+	WV_EXIT_FINDING =
+		1,	   /* what was asked for was found wanting: no agent runs, a test failed */
+	WV_EXIT_USAGE = 2, /* wrong arguments or configuration */
 	WV_EXIT_UNSUPPORTED = 3, /* this kernel or machine cannot */
 	WV_EXIT_DENIED = 4,	 /* a right is missing, or another agent holds the lock */
 	WV_EXIT_INTERNAL = 5,
@@ -38,13 +39,13 @@ struct wv_option {
 	const char *help;
 };
 /*
- * Parses argv by rows (last has name NULL). Calls set(ctx, row, value) for each option given; set returns
- * 0 or an exit code (having said why). --help prints usage, summary, rows and examples, and exits 0.
- * Returns the index of the first operand, or -exit code.
+ * Parses argv by rows (last has name NULL). Calls set(ctx, row, value) for each option given; set
+ * returns 0 or an exit code (having said why). --help prints usage, summary, rows and examples, and
+ * exits 0. Returns the index of the first operand, or -exit code.
  */
 int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, const char *examples,
-		 const struct wv_option *options, int (*set)(void *ctx, const struct wv_option *o, const char *value),
-		 void *ctx);
+		 const struct wv_option *options,
+		 int (*set)(void *ctx, const struct wv_option *o, const char *value), void *ctx);
 
 #define WV_VERB(name, summary) int wv_cmd_##name(struct wv_cli *cli, int argc, char **argv);
 #include "waveos/verbs.def"

@@ -38,7 +38,8 @@ static int stop_agent(const struct wv_paths *paths, int *ret_lock, int *ret_pid)
 	return -ETIMEDOUT;
 }
 
-static int no_option(void *ctx _unused_, const struct wv_option *o _unused_, const char *value _unused_)
+static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
+		     const char *value _unused_)
 {
 	return WV_EXIT_USAGE;
 }
@@ -59,8 +60,9 @@ int wv_cmd_detach(struct wv_cli *cli, int argc, char **argv)
 	r = stop_agent(&cli->paths, &lock, &pid);
 	if (r < 0 && r != -ENOENT) {
 		fprintf(stderr, "waveos-bpf detach: %s\n",
-			r == -ETIMEDOUT ? "the agent did not end within 10 s; kill it and call detach again"
-					: strerror(-r));
+			r == -ETIMEDOUT
+				? "the agent did not end within 10 s; kill it and call detach again"
+				: strerror(-r));
 		return r == -EPERM || r == -EACCES ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
 	}
 	wv_host_probe(&host);
@@ -69,9 +71,11 @@ int wv_cmd_detach(struct wv_cli *cli, int argc, char **argv)
 	if (pid)
 		printf("stopped agent %d\n", pid);
 	if (reverted < 0)
-		fprintf(stderr, "waveos-bpf detach: not everything could be restored: %s\n", strerror(-reverted));
+		fprintf(stderr, "waveos-bpf detach: not everything could be restored: %s\n",
+			strerror(-reverted));
 	if (r < 0)
-		fprintf(stderr, "waveos-bpf detach: pins below %s remain: %s\n", cli->paths.pins, strerror(-r));
+		fprintf(stderr, "waveos-bpf detach: pins below %s remain: %s\n", cli->paths.pins,
+			strerror(-r));
 	if (reverted < 0 || r < 0)
 		return WV_EXIT_INTERNAL;
 	printf("detached: no program, map or limit of the agent is left\n");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* doctor: what this machine lets the agent measure and enforce, with what, and why not with better. */
+/* doctor: what this machine lets the agent measure and enforce, with what, and why not with better.
+ */
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -11,7 +12,8 @@
 #include "user/core/module.h"
 
 static const char *const state_names[] = {"ok", "fallback", "missing"};
-static const char *const state_marks[] = {"\xe2\x9c\x93", "~", "\xe2\x9c\x97"}; /* check mark, tilde, ballot x */
+static const char *const state_marks[] = {"\xe2\x9c\x93", "~",
+					  "\xe2\x9c\x97"}; /* check mark, tilde, ballot x */
 
 static const char *result(int r)
 {
@@ -33,8 +35,10 @@ static struct json_object *host_json(const struct wv_host *h)
 	json_object_object_add(o, "active_lsms", json_object_new_string(h->lsms));
 	json_object_object_add(o, "psi", json_object_new_boolean(h->psi));
 	json_object_object_add(o, "cgroup2", json_object_new_string(h->cgroup2));
-	json_object_object_add(o, "v1_attribution",
-			       h->v1_ssid >= 0 ? json_object_new_string(wv_controller_names[h->v1_attribution]) : NULL);
+	json_object_object_add(
+		o, "v1_attribution",
+		h->v1_ssid >= 0 ? json_object_new_string(wv_controller_names[h->v1_attribution])
+				: NULL);
 	return o;
 }
 
@@ -56,23 +60,27 @@ static void print_json(const struct wv_host *h, const struct wv_capabilities *ca
 	json_object_object_add(out, "schema_version", json_object_new_int(1));
 	json_object_object_add(out, "host", host_json(h));
 	json_object_object_add(out, "capabilities", list);
-	printf("%s\n", json_object_to_json_string_ext(out, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	printf("%s\n", json_object_to_json_string_ext(out, JSON_C_TO_STRING_PRETTY |
+								   JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(out);
 }
 
 static void print_host(const struct wv_host *h)
 {
-	printf("Kernel %s, %u possible CPUs, BTF %s\n", h->kernel, h->ncpu, h->btf ? "present" : "missing");
-	printf("Hooks: BTF tracepoints %s; raw tracepoints %s; fentry %s; kprobes %s\n", result(h->tp_btf),
-	       result(h->raw_tp), result(h->trampoline), result(h->kprobe));
-	printf("LSM: %s (active: %s)\n", h->lsm == 0 ? "BPF programs can deny" : "BPF programs would not fire",
+	printf("Kernel %s, %u possible CPUs, BTF %s\n", h->kernel, h->ncpu,
+	       h->btf ? "present" : "missing");
+	printf("Hooks: BTF tracepoints %s; raw tracepoints %s; fentry %s; kprobes %s\n",
+	       result(h->tp_btf), result(h->raw_tp), result(h->trampoline), result(h->kprobe));
+	printf("LSM: %s (active: %s)\n",
+	       h->lsm == 0 ? "BPF programs can deny" : "BPF programs would not fire",
 	       h->lsms[0] ? h->lsms : "unknown, securityfs is not mounted");
 	printf("cgroups: v2 %s%s", h->cgroup2[0] ? "at " : "not mounted", h->cgroup2);
 	for (int c = 0; c < WV_CTRL_N; c++)
 		if (h->v1[c][0])
 			printf(", v1 %s", wv_controller_names[c]);
 	if (h->v1_ssid >= 0)
-		printf("; tasks of the v2 root are told apart by v1 %s", wv_controller_names[h->v1_attribution]);
+		printf("; tasks of the v2 root are told apart by v1 %s",
+		       wv_controller_names[h->v1_attribution]);
 	printf("\n\n");
 }
 
@@ -92,10 +100,12 @@ static void print_text(const struct wv_host *h, const struct wv_capabilities *ca
 		}
 		printf("  %s %-28s %-36s %s\n", state_marks[c->state], c->name, c->uses, c->reason);
 	}
-	printf("\n%s ok   %s fallback   %s missing\n", state_marks[0], state_marks[1], state_marks[2]);
+	printf("\n%s ok   %s fallback   %s missing\n", state_marks[0], state_marks[1],
+	       state_marks[2]);
 }
 
-static int no_option(void *ctx _unused_, const struct wv_option *o _unused_, const char *value _unused_)
+static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
+		     const char *value _unused_)
 {
 	return WV_EXIT_USAGE;
 }
@@ -106,14 +116,16 @@ int wv_cmd_doctor(struct wv_cli *cli, int argc, char **argv)
 	struct wv_host host;
 	int r;
 
-	r = wv_cli_parse(cli, argc, argv, "doctor [--json]", "  waveos-bpf doctor\n", NULL, no_option, NULL);
+	r = wv_cli_parse(cli, argc, argv, "doctor [--json]", "  waveos-bpf doctor\n", NULL,
+			 no_option, NULL);
 	if (r < 0)
 		return -r;
 	wv_host_probe(&host);
 	for (size_t i = 0; i < wv_modules_count; i++) {
 		r = wv_modules[i]->probe(&host, NULL, &caps);
 		if (r < 0) {
-			fprintf(stderr, "waveos-bpf doctor: %s: %s\n", wv_modules[i]->name, strerror(-r));
+			fprintf(stderr, "waveos-bpf doctor: %s: %s\n", wv_modules[i]->name,
+				strerror(-r));
 			free(caps.list);
 			return WV_EXIT_INTERNAL;
 		}
@@ -124,7 +136,8 @@ int wv_cmd_doctor(struct wv_cli *cli, int argc, char **argv)
 		print_text(&host, &caps);
 	free(caps.list);
 	if (!host.bpf_syscall) {
-		fprintf(stderr, "waveos-bpf doctor: the bpf system call is refused; run as root to see what works\n");
+		fprintf(stderr, "waveos-bpf doctor: the bpf system call is refused; run as root to "
+				"see what works\n");
 		return WV_EXIT_DENIED;
 	}
 	return WV_EXIT_OK;

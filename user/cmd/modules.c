@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* modules: what the agent is made of; also prints the references that are generated from its tables. */
+/* modules: what the agent is made of; also prints the references that are generated from its
+ * tables. */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,18 +14,21 @@
 
 static void print_signals(FILE *f)
 {
-	static const char *const kinds[] = {"counter", "gauge", "counter, subtree", "gauge, subtree"};
+	static const char *const kinds[] = {"counter", "gauge", "counter, subtree",
+					    "gauge, subtree"};
 	static const char *const units[] = {"ns", "us", "bytes", "1", "permille"};
 
 	fprintf(f, "# Signals\n\nGenerated from `include/waveos/signals.def`; do not edit.\n\n"
-		   "A counter is cumulative and never goes back. `subtree`: the kernel's figure includes the "
+		   "A counter is cumulative and never goes back. `subtree`: the kernel's figure "
+		   "includes the "
 		   "descendants; all others are of the cgroup's own tasks.\n\n"
 		   "| signal | kind | unit | meaning |\n| --- | --- | --- | --- |\n");
 	for (int i = 0; i < WV_SIG_N; i++)
-		fprintf(f, "| `%s` | %s | %s | %s%s%s |\n", wv_signals[i].name, kinds[wv_signals[i].kind],
-			units[wv_signals[i].scale], wv_signals[i].help, wv_signals[i].labels[0] ? "; " : "",
-			wv_signals[i].labels);
-	fprintf(f, "\n## Histograms\n\nBuckets are powers of two of microseconds, the first below 1 us.\n\n"
+		fprintf(f, "| `%s` | %s | %s | %s%s%s |\n", wv_signals[i].name,
+			kinds[wv_signals[i].kind], units[wv_signals[i].scale], wv_signals[i].help,
+			wv_signals[i].labels[0] ? "; " : "", wv_signals[i].labels);
+	fprintf(f, "\n## Histograms\n\nBuckets are powers of two of microseconds, the first below "
+		   "1 us.\n\n"
 		   "| histogram | meaning |\n| --- | --- |\n");
 	for (int i = 0; i < WV_HIST_N; i++)
 		fprintf(f, "| `%s` | %s |\n", wv_hists[i].name, wv_hists[i].help);
@@ -41,7 +45,7 @@ static const struct wv_option options[] = {
 	{0},
 };
 static void (*const printers[])(FILE *) = {
-	print_signals,		    wv_metrics_print_doc,   wv_config_print_markdown,
+	print_signals,		wv_metrics_print_doc,	wv_config_print_markdown,
 	wv_config_print_schema, wv_config_print_sample, wv_config_print_man,
 };
 
@@ -57,7 +61,8 @@ int wv_cmd_modules(struct wv_cli *cli, int argc, char **argv)
 	struct json_object *list;
 	int r;
 
-	r = wv_cli_parse(cli, argc, argv, "modules [--json]", "  waveos-bpf modules\n", options, set_option, &printer);
+	r = wv_cli_parse(cli, argc, argv, "modules [--json]", "  waveos-bpf modules\n", options,
+			 set_option, &printer);
 	if (r < 0)
 		return -r;
 	if (printer) {
@@ -75,11 +80,14 @@ int wv_cmd_modules(struct wv_cli *cli, int argc, char **argv)
 		struct json_object *o = json_object_new_object();
 
 		json_object_object_add(o, "name", json_object_new_string(wv_modules[i]->name));
-		json_object_object_add(o, "summary", json_object_new_string(wv_modules[i]->summary));
-		json_object_object_add(o, "bpf", json_object_new_boolean(wv_modules[i]->object != NULL));
+		json_object_object_add(o, "summary",
+				       json_object_new_string(wv_modules[i]->summary));
+		json_object_object_add(o, "bpf",
+				       json_object_new_boolean(wv_modules[i]->object != NULL));
 		json_object_array_add(list, o);
 	}
-	printf("{\"schema_version\":1,\"modules\":%s}\n", json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN));
+	printf("{\"schema_version\":1,\"modules\":%s}\n",
+	       json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN));
 	json_object_put(list);
 	return WV_EXIT_OK;
 }

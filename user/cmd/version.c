@@ -10,7 +10,8 @@
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 
-static int no_option(void *ctx _unused_, const struct wv_option *o _unused_, const char *value _unused_)
+static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
+		     const char *value _unused_)
 {
 	return WV_EXIT_USAGE;
 }
@@ -25,7 +26,8 @@ int wv_cmd_version(struct wv_cli *cli, int argc, char **argv)
 
 	if (wv_config_init(&config) < 0)
 		return WV_EXIT_INTERNAL;
-	r = wv_cli_parse(cli, argc, argv, "version [--json]", "  waveos-bpf version --json\n", NULL, no_option, NULL);
+	r = wv_cli_parse(cli, argc, argv, "version [--json]", "  waveos-bpf version --json\n", NULL,
+			 no_option, NULL);
 	if (r < 0)
 		return -r;
 	/* the policy is named after the configured file; a broken one has no version */
@@ -33,7 +35,8 @@ int wv_cmd_version(struct wv_cli *cli, int argc, char **argv)
 	if (wv_version_get(&config, &v) < 0)
 		return WV_EXIT_INTERNAL;
 	if (!cli->json) {
-		printf("waveos-bpf %s\npolicy     %s\nbundle     %s\n", v.waveos, v.policy, v.bundle_id);
+		printf("waveos-bpf %s\npolicy     %s\nbundle     %s\n", v.waveos, v.policy,
+		       v.bundle_id);
 		return WV_EXIT_OK;
 	}
 	out = json_object_new_object();
@@ -41,7 +44,8 @@ int wv_cmd_version(struct wv_cli *cli, int argc, char **argv)
 	json_object_object_add(out, "waveos_version", json_object_new_string(v.waveos));
 	json_object_object_add(out, "policy_version", json_object_new_string(v.policy));
 	json_object_object_add(out, "bundle_id", json_object_new_string(v.bundle_id));
-	printf("%s\n", json_object_to_json_string_ext(out, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	printf("%s\n", json_object_to_json_string_ext(out, JSON_C_TO_STRING_PLAIN |
+								   JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(out);
 	return WV_EXIT_OK;
 }

@@ -13,8 +13,13 @@
 
 /* Words of struct wv_cpu_row, in order, and the signals that they are. */
 static const enum wv_signal row_signals[] = {
-	WV_SIG_CPU_USAGE,      WV_SIG_CPU_RUN_DELAY,	 WV_SIG_CPU_SWITCH_VOLUNTARY, WV_SIG_CPU_SWITCH_INVOLUNTARY,
-	WV_SIG_CPU_MIGRATIONS, WV_SIG_MEM_MINOR_FAULTS, WV_SIG_MEM_MAJOR_FAULTS,
+	WV_SIG_CPU_USAGE,
+	WV_SIG_CPU_RUN_DELAY,
+	WV_SIG_CPU_SWITCH_VOLUNTARY,
+	WV_SIG_CPU_SWITCH_INVOLUNTARY,
+	WV_SIG_CPU_MIGRATIONS,
+	WV_SIG_MEM_MINOR_FAULTS,
+	WV_SIG_MEM_MAJOR_FAULTS,
 };
 #define RUN_DELAY_WORD 1
 #define HIST_WORD (offsetof(struct wv_cpu_row, runq_latency) / sizeof(__u64))
@@ -58,13 +63,16 @@ static int sense(struct wv_agent *agent)
 	if (!wv_bpf_has(agent->bpf, "cpu"))
 		return 0;
 	flush_stints(agent);
-	return wv_bpf_table_read(agent->bpf, "cpu_rows", agent->sample.used_rows, store_row, &agent->sample);
+	return wv_bpf_table_read(agent->bpf, "cpu_rows", agent->sample.used_rows, store_row,
+				 &agent->sample);
 }
 
 static int probe(const struct wv_host *host, const struct wv_bpf *bpf, struct wv_capabilities *caps)
 {
-	static const char *const names[] = {"CPU time, faults", "run queue latency", "switches, migrations"};
-	const char *uses = host->flavour == WV_FLAVOUR_BTF ? "tp_btf/sched_switch" : "raw_tp/sched_switch";
+	static const char *const names[] = {"CPU time, faults", "run queue latency",
+					    "switches, migrations"};
+	const char *uses =
+		host->flavour == WV_FLAVOUR_BTF ? "tp_btf/sched_switch" : "raw_tp/sched_switch";
 	const char *reason = "";
 	bool ok = host->flavour != WV_FLAVOUR_NONE;
 	int r = 0;
@@ -79,7 +87,10 @@ static int probe(const struct wv_host *host, const struct wv_bpf *bpf, struct wv
 	}
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
 		r = wv_capability_add(caps, "cpu", names[i],
-				      !ok ? WV_CAP_MISSING : reason[0] ? WV_CAP_FALLBACK : WV_CAP_OK, ok ? uses : "", reason);
+				      !ok	  ? WV_CAP_MISSING
+				      : reason[0] ? WV_CAP_FALLBACK
+						  : WV_CAP_OK,
+				      ok ? uses : "", reason);
 	return r;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The BPF side of the agent as a set: objects are loaded once by the supervisor, or adopted from their
- * pins when the same build runs already. Links and maps are pinned, so they outlive the agent; workers
- * inherit the file descriptors.
+ * The BPF side of the agent as a set: objects are loaded once by the supervisor, or adopted from
+ * their pins when the same build runs already. Links and maps are pinned, so they outlive the
+ * agent; workers inherit the file descriptors.
  */
 #ifndef WV_CORE_BPF_H
 #define WV_CORE_BPF_H
@@ -30,15 +30,19 @@ struct wv_table_desc {
 struct wv_object {
 	const char *name;
 	bool early; /* loaded before the others: what the first limit needs */
-	/* ELF bytes of the two builds, from the generated skeletons. elf_raw MAY be NULL (no tracepoints). */
+	/* ELF bytes of the two builds, from the generated skeletons. elf_raw MAY be NULL (no
+	 * tracepoints). */
 	const void *(*elf_btf)(size_t *ret_size);
 	const void *(*elf_raw)(size_t *ret_size);
 	const struct wv_table_desc *tables; /* MAY; ends with map == NULL */
-	/* MAY: before load: sizes of own maps, own constants, programs that this kernel does not take. */
-	int (*configure)(struct bpf_object *obj, const struct wv_host *host, const struct wv_config *config);
+	/* MAY: before load: sizes of own maps, own constants, programs that this kernel does not
+	 * take. */
+	int (*configure)(struct bpf_object *obj, const struct wv_host *host,
+			 const struct wv_config *config);
 	/*
-	 * MAY: after load: attaches what libbpf cannot attach by section name; every link goes through
-	 * wv_bpf_keep_link(). Programs with tp_btf, raw_tp and iter sections are attached before this call.
+	 * MAY: after load: attaches what libbpf cannot attach by section name; every link goes
+	 * through wv_bpf_keep_link(). Programs with tp_btf, raw_tp and iter sections are attached
+	 * before this call.
 	 */
 	int (*attach)(struct wv_bpf *bpf, struct bpf_object *obj, const struct wv_host *host);
 };
@@ -50,12 +54,13 @@ struct wv_bpf_early {
 };
 
 /*
- * Loads or adopts all objects. early may be NULL; it is not called when everything is adopted. An object that the kernel refuses is left out and the reason kept
- * (wv_bpf_reason()); that is no error. Errors: -EPERM (no right to use BPF), -ENOMEM and the like.
+ * Loads or adopts all objects. early may be NULL; it is not called when everything is adopted. An
+ * object that the kernel refuses is left out and the reason kept (wv_bpf_reason()); that is no
+ * error. Errors: -EPERM (no right to use BPF), -ENOMEM and the like.
  */
 int wv_bpf_open(struct wv_bpf **ret, const struct wv_paths *paths, const struct wv_host *host,
-		const struct wv_config *config, const struct wv_object *const *objects, size_t n_objects,
-		const struct wv_bpf_early *early);
+		const struct wv_config *config, const struct wv_object *const *objects,
+		size_t n_objects, const struct wv_bpf_early *early);
 /* Closes file descriptors; pins and what they hold stay. */
 void wv_bpf_close(struct wv_bpf *bpf);
 /* Removes every pin of the agent below paths->pins, whoever made it. Works without an open set. */
@@ -76,11 +81,14 @@ uint64_t wv_bpf_map_bytes(const struct wv_bpf *bpf);
 
 /* For wv_object.attach: pins the link under this name and takes it over (also on failure). */
 int wv_bpf_keep_link(struct wv_bpf *bpf, struct bpf_link *link, const char *name);
-/* For wv_object.configure: sets a `const volatile` variable of the object. -ENOENT if there is none. */
+/* For wv_object.configure: sets a `const volatile` variable of the object. -ENOENT if there is
+ * none. */
 int wv_bpf_set_const(struct bpf_object *obj, const char *name, const void *value, size_t size);
 /*
- * For wv_object.configure: whether kernel BTF has the tracepoint `name`, and with how many arguments
- * (*ret_args, without the leading void *; may be NULL). Use it to not load a program whose hook is missing.
+ * For wv_object.configure: whether kernel BTF has the tracepoint `name`, and with how many
+ * arguments
+ * (*ret_args, without the leading void *; may be NULL). Use it to not load a program whose hook is
+ * missing.
  */
 bool wv_bpf_has_tracepoint(const char *name, unsigned *ret_args);
 /* For wv_object.configure: leaves a program out, with the reason for `doctor`. */
@@ -89,11 +97,12 @@ void wv_bpf_skip_program(struct bpf_object *obj, const char *prog);
 /* Stops (false) or resumes all observing hooks at once, without detaching. */
 int wv_bpf_set_live(struct wv_bpf *bpf, bool live);
 
-/* Slots and tables ------------------------------------------------------------------------------ */
+/* Slots and tables ------------------------------------------------------------------------------
+ */
 
 /*
- * Puts slots in order at the start of a core worker, whatever the last one left: chunks are counted and
- * the queue of free slots is rebuilt from the index. Call before the other slot functions.
+ * Puts slots in order at the start of a core worker, whatever the last one left: chunks are counted
+ * and the queue of free slots is rebuilt from the index. Call before the other slot functions.
  */
 int wv_bpf_slots_recover(struct wv_bpf *bpf);
 /* Takes a free slot, adding chunks when they run out; -ENOSPC at the ceiling. */
@@ -106,8 +115,9 @@ int wv_bpf_slots_reserve(struct wv_bpf *bpf, uint32_t used, uint32_t spare);
 uint32_t wv_bpf_slots_capacity(const struct wv_bpf *bpf);
 
 /*
- * Reads a whole table, summed over CPUs where it is per CPU, and calls fn for each slot below used_rows
- * with the row as an array of u64. One system call a chunk. Returns 0 or -errno of the first failure.
+ * Reads a whole table, summed over CPUs where it is per CPU, and calls fn for each slot below
+ * used_rows with the row as an array of u64. One system call a chunk. Returns 0 or -errno of the
+ * first failure.
  */
 int wv_bpf_table_read(struct wv_bpf *bpf, const char *map, uint32_t used_rows,
 		      void (*fn)(void *ctx, uint32_t slot, const uint64_t *row), void *ctx);

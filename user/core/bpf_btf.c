@@ -24,7 +24,8 @@ static const char *name_of(const struct btf_type *t)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(name_of(*(const struct btf_type *const *)a), name_of(*(const struct btf_type *const *)b));
+	return strcmp(name_of(*(const struct btf_type *const *)a),
+		      name_of(*(const struct btf_type *const *)b));
 }
 
 static void load(void)
@@ -39,7 +40,8 @@ static void load(void)
 		const struct btf_type *t = btf__type_by_id(kernel.btf, i);
 		const struct btf_type **bigger;
 
-		if (!btf_is_typedef(t) || strncmp(name_of(t), TRACE_PREFIX, strlen(TRACE_PREFIX)) != 0)
+		if (!btf_is_typedef(t) ||
+		    strncmp(name_of(t), TRACE_PREFIX, strlen(TRACE_PREFIX)) != 0)
 			continue;
 		if (kernel.n == size) {
 			size = size ? size * 2 : 1024;

@@ -40,6 +40,13 @@ int wv_things_add(struct wv_things *t, const char *name, int fd)
 	return 0;
 }
 
+void wv_things_close(struct wv_things *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		wv_closep(&t->list[i].fd);
+	t->n = 0;
+}
+
 static bool is_bpffs(const char *path)
 {
 	struct statfs fs;
@@ -59,7 +66,8 @@ int wv_pins_prepare(const struct wv_paths *paths)
 			if (r < 0)
 				return r;
 		}
-		if (mount("bpf", paths->bpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
+		if (mount("bpf", paths->bpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			  "mode=0700") < 0)
 			return -errno;
 	}
 	if (mkdir(paths->pins, 0700) < 0 && errno != EEXIST)
@@ -72,7 +80,8 @@ int wv_pins_prepare(const struct wv_paths *paths)
 	return 0;
 }
 
-static void pin_path(char *buf, size_t size, const struct wv_paths *paths, const char *dir, const char *name)
+static void pin_path(char *buf, size_t size, const struct wv_paths *paths, const char *dir,
+		     const char *name)
 {
 	snprintf(buf, size, "%s/%s/%s", paths->pins, dir, name);
 }
@@ -186,7 +195,8 @@ int wv_manifest_write(const struct wv_bpf *bpf, const char *boot_id)
 		struct json_object *o = json_object_new_object();
 
 		json_object_object_add(o, "name", json_object_new_string(bpf->objects[i].name));
-		json_object_object_add(o, "loaded", json_object_new_boolean(bpf->objects[i].loaded));
+		json_object_object_add(o, "loaded",
+				       json_object_new_boolean(bpf->objects[i].loaded));
 		json_object_object_add(o, "reason", json_object_new_string(bpf->objects[i].reason));
 		json_object_array_add(objects, o);
 	}
@@ -209,7 +219,8 @@ static void manifest_objects(struct wv_bpf *bpf, struct json_object *list)
 		if (json_object_object_get_ex(o, "loaded", &v))
 			state->loaded = json_object_get_boolean(v);
 		if (json_object_object_get_ex(o, "reason", &v))
-			snprintf(state->reason, sizeof(state->reason), "%s", json_object_get_string(v));
+			snprintf(state->reason, sizeof(state->reason), "%s",
+				 json_object_get_string(v));
 		bpf->n_objects = i + 1;
 	}
 }
@@ -224,9 +235,11 @@ int wv_manifest_match(struct wv_bpf *bpf, const char *boot_id)
 	m = json_object_from_file(path);
 	if (!m)
 		return -ENOENT;
-	if (json_object_object_get_ex(m, "build_id", &build) && json_object_object_get_ex(m, "boot_id", &boot) &&
+	if (json_object_object_get_ex(m, "build_id", &build) &&
+	    json_object_object_get_ex(m, "boot_id", &boot) &&
 	    json_object_object_get_ex(m, "generation", &generation) &&
-	    json_object_object_get_ex(m, "objects", &objects) && json_object_is_type(objects, json_type_array) &&
+	    json_object_object_get_ex(m, "objects", &objects) &&
+	    json_object_is_type(objects, json_type_array) &&
 	    strcmp(json_object_get_string(boot), boot_id) == 0) {
 		bpf->generation = json_object_get_uint64(generation);
 		if (strcmp(json_object_get_string(build), bpf->build_id) == 0) {

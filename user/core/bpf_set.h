@@ -3,6 +3,8 @@
 #ifndef WV_CORE_BPF_SET_H
 #define WV_CORE_BPF_SET_H
 
+#include <stdarg.h>
+
 #include "user/core/bpf.h"
 #include "waveos/wire.h"
 
@@ -37,7 +39,7 @@ struct wv_object_state {
 
 struct wv_bpf {
 	struct wv_paths paths;
-	bool pinned;  /* bpffs is there; else everything ends with the supervisor */
+	bool pinned; /* bpffs is there; else everything ends with the supervisor */
 	bool adopted;
 	bool inherited; /* slots and rows of a former set are kept, programs are new */
 	uint64_t generation;
@@ -55,6 +57,17 @@ struct wv_bpf {
 int wv_things_find(const struct wv_things *t, const char *name);
 /* Adds a name; takes the descriptor. -E2BIG when the ceiling is reached (then it is closed). */
 int wv_things_add(struct wv_things *t, const char *name, int fd);
+
+void wv_things_close(struct wv_things *t);
+
+/* bpf_load.c */
+/* ELF bytes of the build of this flavour. */
+const void *wv_object_elf(const struct wv_object *o, enum wv_flavour flavour, size_t *ret_size);
+/* Loads, pins and attaches an object, or notes in its state why it is left out. */
+void wv_object_load(struct wv_bpf *bpf, const struct wv_object *o, const struct wv_host *host,
+		    const struct wv_config *config);
+/* For libbpf_set_print(): keeps the last complaint as the reason of a refusal. */
+int wv_libbpf_print(enum libbpf_print_level level, const char *format, va_list ap);
 
 /* bpf_pins.c */
 /* Makes sure that paths->bpffs is a bpffs and that the pin folders exist. */

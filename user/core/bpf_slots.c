@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Slots and tables: which slot a cgroup owns and where its rows are. Tables are arrays of chunks; a chunk
- * is added to every table before any of its slots can be taken, so a program never finds a slot without
- * a row.
+ * Slots and tables: which slot a cgroup owns and where its rows are. Tables are arrays of chunks; a
+ * chunk is added to every table before any of its slots can be taken, so a program never finds a
+ * slot without a row.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,7 +23,8 @@ int wv_tables_init(struct wv_bpf *bpf, const struct wv_object *const *objects, s
 
 			if (bpf->n_tables == WV_MAX_TABLES)
 				return -E2BIG;
-			*t = (struct wv_table){.desc = *d, .outer_fd = wv_things_find(&bpf->maps, d->map)};
+			*t = (struct wv_table){.desc = *d,
+					       .outer_fd = wv_things_find(&bpf->maps, d->map)};
 			if (t->outer_fd < 0)
 				return wv_log_errno(-ENOENT, "bpf", "table %s", d->map);
 			t->chunk_fds = malloc(bpf->max_chunks * sizeof(int));
@@ -61,9 +62,9 @@ static int chunk_fd(struct wv_table *t, uint32_t chunk)
 }
 
 /*
- * Adding a chunk waits for an RCU grace period in the kernel (map-in-map updates do), some 15 ms. Tables
- * wait at the same time, each in a thread, and a table's chunks are added in one batch where the kernel
- * has that, so that a start with many cgroups waits about once.
+ * Adding a chunk waits for an RCU grace period in the kernel (map-in-map updates do), some 15 ms.
+ * Tables wait at the same time, each in a thread, and a table's chunks are added in one batch where
+ * the kernel has that, so that a start with many cgroups waits about once.
  */
 struct grow {
 	struct wv_bpf *bpf;
@@ -80,7 +81,8 @@ static int grow_create(struct grow *g, __u32 *indexes, __u32 *fds)
 		int fd = chunk_fd(g->table, chunk); /* a core that died half way made it */
 
 		if (fd < 0)
-			fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "wv_chunk", sizeof(__u32), g->table->desc.row_bytes,
+			fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "wv_chunk", sizeof(__u32),
+					    g->table->desc.row_bytes,
 					    wv_table_chunk_rows(g->bpf, &g->table->desc), NULL);
 		if (fd < 0)
 			return -errno;
@@ -121,7 +123,8 @@ static int chunks_add(struct wv_bpf *bpf, uint32_t n)
 	if (from == to)
 		return -ENOSPC;
 	for (size_t i = 0; i < bpf->n_tables; i++) {
-		grow[i] = (struct grow){.bpf = bpf, .table = &bpf->tables[i], .from = from, .to = to};
+		grow[i] =
+			(struct grow){.bpf = bpf, .table = &bpf->tables[i], .from = from, .to = to};
 		grow[i].threaded = pthread_create(&grow[i].thread, NULL, grow_table, &grow[i]) == 0;
 		if (!grow[i].threaded)
 			(void)grow_table(&grow[i]);
@@ -130,7 +133,8 @@ static int chunks_add(struct wv_bpf *bpf, uint32_t n)
 		if (grow[i].threaded)
 			(void)pthread_join(grow[i].thread, NULL);
 		if (grow[i].result < 0)
-			r = wv_log_errno(grow[i].result, "bpf", "add chunks to table %s", bpf->tables[i].desc.map);
+			r = wv_log_errno(grow[i].result, "bpf", "add chunks to table %s",
+					 bpf->tables[i].desc.map);
 	}
 	if (r < 0)
 		return r;
@@ -169,7 +173,8 @@ int wv_bpf_slots_recover(struct wv_bpf *bpf)
 	used = calloc(bpf->max_chunks * WV_CHUNK_SLOTS, sizeof(*used));
 	if (!used)
 		return -ENOMEM;
-	/* while the queue is empty, new cgroups are counted in `other` and given a slot on their event */
+	/* while the queue is empty, new cgroups are counted in `other` and given a slot on their
+	 * event */
 	while (bpf_map_lookup_and_delete_elem(queue, NULL, &slot) == 0)
 		;
 	for (; bpf_map_get_next_key(index, prev, &key) == 0; prev = &key)
@@ -284,7 +289,8 @@ static int chunk_read(struct reader *rd, uint32_t chunk, __u32 *keys)
 	if (fd < 0)
 		return fd;
 	/* ENOENT says that the end was reached, which for an array is after the last row */
-	if (bpf_map_lookup_batch(fd, NULL, &out, keys, rd->values, &count, NULL) < 0 && errno != ENOENT)
+	if (bpf_map_lookup_batch(fd, NULL, &out, keys, rd->values, &count, NULL) < 0 &&
+	    errno != ENOENT)
 		return -errno;
 	if (count != rows)
 		return -EIO;
@@ -311,7 +317,8 @@ int wv_bpf_table_read(struct wv_bpf *bpf, const char *map, uint32_t used_rows,
 	keys = malloc(rows * sizeof(*keys));
 	if (!values || !keys)
 		return -ENOMEM;
-	for (uint32_t chunk = 0; r == 0 && chunk < bpf->n_chunks && chunk * WV_CHUNK_SLOTS < used_rows; chunk++)
+	for (uint32_t chunk = 0;
+	     r == 0 && chunk < bpf->n_chunks && chunk * WV_CHUNK_SLOTS < used_rows; chunk++)
 		r = chunk_read(&rd, chunk, keys);
 	return r;
 }

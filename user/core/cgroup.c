@@ -2,9 +2,9 @@
 /*
  * Module `cgroup`: which cgroups there are and which slot each owns.
  *
- * The kernel half gives a slot in the tracepoint of mkdir. This half walks what existed before, resolves
- * what the tracepoint could not, and takes slots back once a removed cgroup's last figures are folded
- * into its parent.
+ * The kernel half gives a slot in the tracepoint of mkdir. This half walks what existed before,
+ * resolves what the tracepoint could not, and takes slots back once a removed cgroup's last figures
+ * are folded into its parent.
  */
 #include "user/core/cgroup.h"
 
@@ -25,7 +25,8 @@
 
 /* Free slots to keep for cgroups to come: what a busy node creates between two ticks. */
 #define SPARE_SLOTS 128
-/* A removed cgroup's row is read once more after this: its last tasks may still be on their way out. */
+/* A removed cgroup's row is read once more after this: its last tasks may still be on their way
+ * out. */
 #define GONE_GRACE_NS 10000000ULL
 /* Directories deeper than this are not walked (the kernel's own default limit is far above). */
 #define MAX_DEPTH 64
@@ -52,7 +53,8 @@ int wv_cgroups_slot_by_path(const struct wv_agent *agent, const char *path)
 	return v1;
 }
 
-/* Map from key to slot, or -1 where no kernel half gives slots (files only, or only limits are loaded). */
+/* Map from key to slot, or -1 where no kernel half gives slots (files only, or only limits are
+ * loaded). */
 static int slot_index(const struct wv_agent *agent)
 {
 	return wv_bpf_has(agent->bpf, "cgroup") ? wv_bpf_map_fd(agent->bpf, "wv_slots") : -1;
@@ -72,8 +74,8 @@ static void row_set_path(struct wv_row *row, const char *path, size_t len)
 }
 
 /* Starts the row of a slot. */
-static int row_add(struct wv_agent *agent, uint32_t slot, uint64_t key, uint64_t parent_key, unsigned level,
-		   const char *path)
+static int row_add(struct wv_agent *agent, uint32_t slot, uint64_t key, uint64_t parent_key,
+		   unsigned level, const char *path)
 {
 	struct wv_sample *s = &agent->sample;
 	struct wv_row *row = &s->rows[slot];
@@ -111,7 +113,8 @@ static void row_remove(struct wv_agent *agent, uint32_t slot)
 	agent->cgroups->live--;
 }
 
-/* Slot that BPF or this process gave the key, taking one if none did; -ENOSPC: it stays in `other`. */
+/* Slot that BPF or this process gave the key, taking one if none did; -ENOSPC: it stays in `other`.
+ */
 static int slot_for(struct wv_agent *agent, uint64_t key, uint32_t *ret_slot)
 {
 	int index = slot_index(agent), r;
@@ -139,8 +142,10 @@ static int slot_for(struct wv_agent *agent, uint64_t key, uint32_t *ret_slot)
 	return bpf_map_lookup_elem(index, &key, ret_slot) < 0 ? -errno : 0;
 }
 
-/* Makes sure that a cgroup has a row; a known one gets its path refreshed (it may have been renamed). */
-static int cgroup_known(struct wv_agent *agent, uint64_t key, uint64_t parent_key, unsigned level, const char *path)
+/* Makes sure that a cgroup has a row; a known one gets its path refreshed (it may have been
+ * renamed). */
+static int cgroup_known(struct wv_agent *agent, uint64_t key, uint64_t parent_key, unsigned level,
+			const char *path)
 {
 	int slot = wv_index_find(&agent->cgroups->index, key), r;
 	uint32_t fresh;
@@ -160,7 +165,7 @@ static int cgroup_known(struct wv_agent *agent, uint64_t key, uint64_t parent_ke
 
 struct walk {
 	struct wv_agent *agent;
-	uint64_t bit; /* WV_KEY_V1 or 0 */
+	uint64_t bit;	 /* WV_KEY_V1 or 0 */
 	char path[4096]; /* of the cgroup being walked, "" for the root */
 };
 
@@ -212,7 +217,8 @@ static int walk_mount(struct wv_agent *agent, const char *mount, uint64_t bit)
 	return fd < 0 ? wv_log_errno(-errno, "cgroup", "walk %s", mount) : walk_dir(&w, fd, 0, 0);
 }
 
-/* Rows that a former core published: keep those whose slot is still theirs, and look at all again. */
+/* Rows that a former core published: keep those whose slot is still theirs, and look at all again.
+ */
 static int adopt_rows(struct wv_agent *agent)
 {
 	struct wv_sample *s = &agent->sample;
@@ -252,7 +258,8 @@ static void reclaim_orphans(struct wv_agent *agent)
 	while (bpf_map_get_next_key(index, prev, &next) == 0) {
 		key = next;
 		prev = &key;
-		if (wv_index_find(&agent->cgroups->index, key) >= 0 || bpf_map_lookup_elem(index, &key, &slot) < 0)
+		if (wv_index_find(&agent->cgroups->index, key) >= 0 ||
+		    bpf_map_lookup_elem(index, &key, &slot) < 0)
 			continue;
 		if (bpf_map_delete_elem(index, &key) == 0)
 			(void)wv_bpf_slot_give(agent->bpf, slot);
@@ -331,7 +338,8 @@ static void on_event(struct wv_agent *agent, const struct wv_event *event)
 	if (event->size < sizeof(*ev))
 		return;
 	if (event->type == WV_EV_CGROUP_NEW) {
-		r = cgroup_known(agent, event->key, ev->parent_key, ev->level, ev->path_len ? ev->path : "(unknown)");
+		r = cgroup_known(agent, event->key, ev->parent_key, ev->level,
+				 ev->path_len ? ev->path : "(unknown)");
 		if (r < 0)
 			(void)wv_log_errno(r, "cgroup", "add %s", ev->path);
 		return;
@@ -390,7 +398,9 @@ void wv_cgroups_reap(struct wv_agent *agent, uint64_t sensed_ns)
 	for (uint32_t i = 0; i < n; i++)
 		reap(agent, c->reap_list[i]);
 	c->gone_pending -= c->gone_pending < n ? c->gone_pending : n;
-	r = wv_bpf_has(agent->bpf, "cgroup") ? wv_bpf_slots_reserve(agent->bpf, c->live + 1, SPARE_SLOTS) : 0;
+	r = wv_bpf_has(agent->bpf, "cgroup")
+		    ? wv_bpf_slots_reserve(agent->bpf, c->live + 1, SPARE_SLOTS)
+		    : 0;
 	if (r < 0)
 		(void)wv_log_warn(r, "cgroup", "reserve slots");
 }
@@ -409,11 +419,15 @@ static int probe(const struct wv_host *host, const struct wv_bpf *bpf, struct wv
 		return r;
 	if (host->flavour == WV_FLAVOUR_NONE || (bpf && !wv_bpf_has(bpf, "cgroup"))) {
 		snprintf(reason, sizeof(reason), "%.150s",
-			 bpf ? wv_bpf_reason(bpf, "cgroup") : "no kind of tracepoint program works here");
-		return wv_capability_add(caps, "cgroup", "lifecycle", WV_CAP_FALLBACK, "walk at start", reason);
+			 bpf ? wv_bpf_reason(bpf, "cgroup")
+			     : "no kind of tracepoint program works here");
+		return wv_capability_add(caps, "cgroup", "lifecycle", WV_CAP_FALLBACK,
+					 "walk at start", reason);
 	}
 	return wv_capability_add(caps, "cgroup", "lifecycle", WV_CAP_OK,
-				 host->flavour == WV_FLAVOUR_BTF ? "tp_btf/cgroup_mkdir" : "raw_tp/cgroup_mkdir", "");
+				 host->flavour == WV_FLAVOUR_BTF ? "tp_btf/cgroup_mkdir"
+								 : "raw_tp/cgroup_mkdir",
+				 "");
 }
 
 static void stop(struct wv_agent *agent)

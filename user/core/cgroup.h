@@ -21,17 +21,18 @@ enum wv_identity_kind {
 /* Who a cgroup is, from its path alone. Empty strings where it does not apply. */
 struct wv_identity {
 	enum wv_identity_kind kind;
-	char slice[96];	      /* innermost systemd slice */
-	char unit[128];	      /* service, scope, socket, mount ... */
-	char qos[12];	      /* guaranteed, burstable, besteffort */
-	char pod_uid[40];     /* with dashes */
+	char slice[96];	  /* innermost systemd slice */
+	char unit[128];	  /* service, scope, socket, mount ... */
+	char qos[12];	  /* guaranteed, burstable, besteffort */
+	char pod_uid[40]; /* with dashes */
 	char container_id[72];
-	char runtime[16];     /* containerd, cri-o, docker, podman; "" if the path does not tell. Alone: its monitor */
+	char runtime[16]; /* containerd, cri-o, docker, podman; "" if the path does not tell. Alone:
+			     its monitor */
 };
 
 /*
- * Reads an identity off a cgroup path, for the systemd and the cgroupfs driver of containerd, CRI-O,
- * Docker and Podman and for Kubernetes' QoS folders. Pure; never fails.
+ * Reads an identity off a cgroup path, for the systemd and the cgroupfs driver of containerd,
+ * CRI-O, Docker and Podman and for Kubernetes' QoS folders. Pure; never fails.
  */
 void wv_identity_parse(const char *path, struct wv_identity *ret);
 

@@ -26,16 +26,18 @@ void wv_index_remove(struct wv_index *ix, uint64_t key);
 
 struct wv_cgroups {
 	struct wv_index index;
-	uint64_t *gone_ns;   /* per slot: when the kernel removed it; 0 with WV_ROW_GONE: before we looked */
+	uint64_t *gone_ns;   /* per slot: when the kernel removed it; 0 with WV_ROW_GONE: before we
+				looked */
 	uint32_t *reap_list; /* scratch */
 	uint32_t live;	     /* rows in use, `other` not counted */
 	uint32_t gone_pending;
-	uint32_t next_slot;   /* only where there is no BPF to give slots */
+	uint32_t next_slot;    /* only where there is no BPF to give slots */
 	uint64_t over_ceiling; /* cgroups that got no row */
 };
 
 struct wv_agent;
-/* Takes back the slots of cgroups that were removed before sensed_ns (the start of this tick's sense). */
+/* Takes back the slots of cgroups that were removed before sensed_ns (the start of this tick's
+ * sense). */
 void wv_cgroups_reap(struct wv_agent *agent, uint64_t sensed_ns);
 
 #endif

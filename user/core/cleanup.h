@@ -39,19 +39,19 @@ static inline void wv_closedirp(DIR **d)
 #define _cleanup_closedir_ _cleanup_(wv_closedirp)
 
 /* Moves a resource out of its variable, so that the cleanup does nothing. */
-#define TAKE_PTR(p)                                                                                                    \
-	({                                                                                                             \
-		__typeof__(p) *_pp = &(p);                                                                             \
-		__typeof__(p) _p = *_pp;                                                                               \
-		*_pp = NULL;                                                                                           \
-		_p;                                                                                                    \
+#define TAKE_PTR(p)                                                                                \
+	({                                                                                         \
+		__typeof__(p) *_pp = &(p);                                                         \
+		__typeof__(p) _p = *_pp;                                                           \
+		*_pp = NULL;                                                                       \
+		_p;                                                                                \
 	})
-#define TAKE_FD(fd)                                                                                                    \
-	({                                                                                                             \
-		int *_fdp = &(fd);                                                                                     \
-		int _fd = *_fdp;                                                                                       \
-		*_fdp = -1;                                                                                            \
-		_fd;                                                                                                   \
+#define TAKE_FD(fd)                                                                                \
+	({                                                                                         \
+		int *_fdp = &(fd);                                                                 \
+		int _fd = *_fdp;                                                                   \
+		*_fdp = -1;                                                                        \
+		_fd;                                                                               \
 	})
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -16,8 +16,9 @@
 #include "waveos/wire.h"
 
 const char *const wv_controller_names[WV_CTRL_N] = {
-	[WV_CTRL_CPU] = "cpu",	 [WV_CTRL_CPUACCT] = "cpuacct", [WV_CTRL_MEMORY] = "memory",   [WV_CTRL_IO] = "blkio",
-	[WV_CTRL_PIDS] = "pids", [WV_CTRL_CPUSET] = "cpuset",	[WV_CTRL_FREEZER] = "freezer",
+	[WV_CTRL_CPU] = "cpu",	       [WV_CTRL_CPUACCT] = "cpuacct", [WV_CTRL_MEMORY] = "memory",
+	[WV_CTRL_IO] = "blkio",	       [WV_CTRL_PIDS] = "pids",	      [WV_CTRL_CPUSET] = "cpuset",
+	[WV_CTRL_FREEZER] = "freezer",
 };
 
 /* A tracepoint that fires rarely, for probing an attach. */
@@ -35,7 +36,8 @@ static void read_line(const char *path, char *buf, size_t size)
 }
 
 /* Loads `return 0` as this type and attaches it for an instant. Returns 0 or -errno. */
-static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach, int btf_id, const char *raw_name)
+static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach, int btf_id,
+		       const char *raw_name)
 {
 	static const struct bpf_insn ret0[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
@@ -61,17 +63,22 @@ static void probe_hooks(struct wv_host *h)
 	h->tp_btf = id < 0 ? id : try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, id, NULL);
 	h->raw_tp = try_program(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0, PROBE_TRACEPOINT);
 	id = wv_btf_id(PROBE_FUNCTION, BTF_KIND_FUNC);
-	h->trampoline = id < 0 ? id : try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, id, NULL);
-	h->kprobe = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0 ? 0 : -EOPNOTSUPP;
+	h->trampoline =
+		id < 0 ? id : try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, id, NULL);
+	h->kprobe =
+		access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0 ? 0 : -EOPNOTSUPP;
 
 	read_line("/sys/kernel/security/lsm", h->lsms, sizeof(h->lsms));
-	/* an LSM program attaches without error where bpf is not an active module, and never fires */
+	/* an LSM program attaches without error where bpf is not an active module, and never fires
+	 */
 	id = wv_btf_id("bpf_lsm_bprm_check_security", BTF_KIND_FUNC);
 	if (!strstr(h->lsms, "bpf") || id < 0)
 		h->lsm = -EOPNOTSUPP;
 	else
 		h->lsm = try_program(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, id, NULL);
-	h->flavour = h->tp_btf == 0 ? WV_FLAVOUR_BTF : h->raw_tp == 0 && h->btf ? WV_FLAVOUR_RAW : WV_FLAVOUR_NONE;
+	h->flavour = h->tp_btf == 0		? WV_FLAVOUR_BTF
+		     : h->raw_tp == 0 && h->btf ? WV_FLAVOUR_RAW
+						: WV_FLAVOUR_NONE;
 }
 
 /* Octal escapes of /proc/self/mounts: space, tab, backslash and newline. */
@@ -95,7 +102,8 @@ static bool has_word(const char *list, const char *word, const char *separators)
 	size_t len = strlen(word);
 
 	for (const char *p = list; (p = strstr(p, word)); p += len)
-		if ((p == list || strchr(separators, p[-1])) && (!p[len] || strchr(separators, p[len])))
+		if ((p == list || strchr(separators, p[-1])) &&
+		    (!p[len] || strchr(separators, p[len])))
 			return true;
 	return false;
 }
@@ -122,12 +130,13 @@ static void probe_mounts(struct wv_host *h)
 	snprintf(path, sizeof(path), "%s/cgroup.controllers", h->cgroup2);
 	read_line(path, controllers, sizeof(controllers));
 	for (int c = 0; c < WV_CTRL_N; c++)
-		h->v2_controller[c] = has_word(controllers, c == WV_CTRL_IO ? "io" : wv_controller_names[c], " ");
+		h->v2_controller[c] =
+			has_word(controllers, c == WV_CTRL_IO ? "io" : wv_controller_names[c], " ");
 }
 
 /*
- * Where v1 hierarchies hold the machine's tasks, all of them are in the v2 root. The v1 hierarchy with
- * the most cgroups tells them apart; memory wins a tie, for every container runtime sets it.
+ * Where v1 hierarchies hold the machine's tasks, all of them are in the v2 root. The v1 hierarchy
+ * with the most cgroups tells them apart; memory wins a tie, for every container runtime sets it.
  */
 static const struct {
 	enum wv_controller ctrl;
@@ -147,7 +156,8 @@ static void probe_attribution(struct wv_host *h)
 
 	h->v1_ssid = -1;
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%63s %u %u %u", name, &hierarchy, &count, &enabled) != 4 || !hierarchy || !enabled)
+		if (sscanf(line, "%63s %u %u %u", name, &hierarchy, &count, &enabled) != 4 ||
+		    !hierarchy || !enabled)
 			continue;
 		for (size_t i = 0; i < ARRAY_SIZE(attributions); i++) {
 			enum wv_controller c = attributions[i].ctrl;
@@ -172,7 +182,8 @@ static void probe_ssid(struct wv_host *h)
 	h->v1_ssid = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(attributions); i++)
 		if (attributions[i].ctrl == h->v1_attribution)
-			h->v1_ssid = wv_btf_enum_value("cgroup_subsys_id", attributions[i].enum_name);
+			h->v1_ssid =
+				wv_btf_enum_value("cgroup_subsys_id", attributions[i].enum_name);
 	if (h->v1_ssid < 0) {
 		h->v1_ssid = -1;
 		h->v1_hierarchy = 0;
@@ -210,8 +221,9 @@ void wv_host_probe(struct wv_host *h)
 	wv_host_probe_hooks(h);
 }
 
-int wv_host_cgroup_file(const struct wv_host *h, uint64_t key, const char *path, enum wv_controller ctrl,
-			const char *file2, const char *file1, char *buf, unsigned size)
+int wv_host_cgroup_file(const struct wv_host *h, uint64_t key, const char *path,
+			enum wv_controller ctrl, const char *file2, const char *file1, char *buf,
+			unsigned size)
 {
 	const char *below = strcmp(path, "/") == 0 ? "" : path;
 

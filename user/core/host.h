@@ -23,22 +23,22 @@ enum wv_controller {
 };
 
 struct wv_host {
-	char kernel[80];	 /* uname -r, for people only */
+	char kernel[80]; /* uname -r, for people only */
 	char boot_id[40];
-	unsigned ncpu;		 /* possible CPUs */
-	bool btf;		 /* /sys/kernel/btf/vmlinux */
-	int tp_btf;		 /* 0: works; else negative errno of loading or attaching one */
+	unsigned ncpu; /* possible CPUs */
+	bool btf;      /* /sys/kernel/btf/vmlinux */
+	int tp_btf;    /* 0: works; else negative errno of loading or attaching one */
 	int raw_tp;
-	int trampoline;		 /* fentry */
-	int lsm;		 /* 0: bpf is an active LSM and a program loads; -EOPNOTSUPP: not active */
+	int trampoline; /* fentry */
+	int lsm;	/* 0: bpf is an active LSM and a program loads; -EOPNOTSUPP: not active */
 	int kprobe;
-	bool bpf_syscall;	 /* maps can be created at all */
+	bool bpf_syscall; /* maps can be created at all */
 	bool psi;
-	char lsms[128];		 /* active security modules, "" if unknown */
+	char lsms[128]; /* active security modules, "" if unknown */
 	/* cgroups: mount points without trailing slash, "" where there is none */
 	char cgroup2[256];
 	char v1[WV_CTRL_N][256];
-	bool v2_controller[WV_CTRL_N]; /* in the v2 root's cgroup.controllers */
+	bool v2_controller[WV_CTRL_N];	   /* in the v2 root's cgroup.controllers */
 	enum wv_controller v1_attribution; /* which v1 hierarchy attributes tasks of the v2 root */
 	int v1_ssid;			   /* its cgroup_subsys_id, or -1: v2 alone attributes */
 	uint32_t v1_hierarchy;		   /* its hierarchy id (/proc/cgroups) */
@@ -47,11 +47,12 @@ struct wv_host {
 
 extern const char *const wv_controller_names[WV_CTRL_N]; /* v1 names: "cpu", "blkio", ... */
 
-/* Probes everything; loads and discards a few tiny programs. Never fails: what is missing says why. */
+/* Probes everything; loads and discards a few tiny programs. Never fails: what is missing says why.
+ */
 void wv_host_probe(struct wv_host *h);
 /*
- * The same in two steps, for a start that is in a hurry to enforce: cgroups and clocks first (no kernel
- * BTF is read; v1_ssid is 0 where a v1 hierarchy attributes), hooks afterwards.
+ * The same in two steps, for a start that is in a hurry to enforce: cgroups and clocks first (no
+ * kernel BTF is read; v1_ssid is 0 where a v1 hierarchy attributes), hooks afterwards.
  */
 void wv_host_probe_cgroups(struct wv_host *h);
 void wv_host_probe_hooks(struct wv_host *h);
@@ -59,9 +60,11 @@ void wv_host_probe_hooks(struct wv_host *h);
 /*
  * Path of a controller's file for a cgroup, into buf: on v2 <cgroup2><path>/<file2>, on v1
  * <v1 mount><path>/<file1>. key says which hierarchy the path is of. A NULL file means that the
- * hierarchy has no such file. Returns 2 or 1 (which hierarchy it is), or -ENOENT where neither has it.
+ * hierarchy has no such file. Returns 2 or 1 (which hierarchy it is), or -ENOENT where neither has
+ * it.
  */
-int wv_host_cgroup_file(const struct wv_host *h, uint64_t key, const char *path, enum wv_controller ctrl,
-			const char *file2, const char *file1, char *buf, unsigned size);
+int wv_host_cgroup_file(const struct wv_host *h, uint64_t key, const char *path,
+			enum wv_controller ctrl, const char *file2, const char *file1, char *buf,
+			unsigned size);
 
 #endif

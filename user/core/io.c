@@ -130,7 +130,8 @@ int wv_io_sync_dir(const struct wv_io *io, int dirfd)
 	return r;
 }
 
-int wv_io_replace(const struct wv_io *io, int dirfd, const char *name, const void *buf, size_t len, mode_t mode)
+int wv_io_replace(const struct wv_io *io, int dirfd, const char *name, const void *buf, size_t len,
+		  mode_t mode)
 {
 	char tmp[NAME_MAX + 1];
 	int fd, r, closed;
@@ -155,7 +156,8 @@ int wv_io_replace(const struct wv_io *io, int dirfd, const char *name, const voi
 	return wv_io_sync_dir(io, dirfd);
 }
 
-int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t max, char **ret_buf, size_t *ret_len)
+int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t max, char **ret_buf,
+		    size_t *ret_len)
 {
 	_cleanup_free_ char *buf = NULL;
 	size_t len = 0, size = 4096;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The I/O seam: the file, clock and random calls of the parts that must survive a crash go through this
- * table, so that a test can fail, tear or stop any of them. Each call returns 0 or a count, or a negative
- * errno; semantics are those of the system call that it is named after.
+ * The I/O seam: the file, clock and random calls of the parts that must survive a crash go through
+ * this table, so that a test can fail, tear or stop any of them. Each call returns 0 or a count, or
+ * a negative errno; semantics are those of the system call that it is named after.
  */
 #ifndef WV_CORE_IO_H
 #define WV_CORE_IO_H
@@ -33,14 +33,17 @@ extern const struct wv_io wv_io_system;
 /* Writes all of buf, across short writes and EINTR. Returns 0 or -errno. */
 int wv_io_write_all(const struct wv_io *io, int fd, const void *buf, size_t len);
 /*
- * Replaces dirfd/name by these bytes atomically: temporary file in the same folder, fsync, rename, fsync
- * of the folder. After a crash the file is either the old or the new one.
+ * Replaces dirfd/name by these bytes atomically: temporary file in the same folder, fsync, rename,
+ * fsync of the folder. After a crash the file is either the old or the new one.
  */
-int wv_io_replace(const struct wv_io *io, int dirfd, const char *name, const void *buf, size_t len, mode_t mode);
+int wv_io_replace(const struct wv_io *io, int dirfd, const char *name, const void *buf, size_t len,
+		  mode_t mode);
 /* fsync of the folder itself, so that names created in it survive a power cut. */
 int wv_io_sync_dir(const struct wv_io *io, int dirfd);
-/* Reads a whole file of at most max bytes; *ret_buf is malloc'ed and NUL-terminated. -EFBIG over max. */
-int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t max, char **ret_buf, size_t *ret_len);
+/* Reads a whole file of at most max bytes; *ret_buf is malloc'ed and NUL-terminated. -EFBIG over
+ * max. */
+int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t max, char **ret_buf,
+		    size_t *ret_len);
 /* mkdir -p, mode for new ones. */
 int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Structured log of the agent's own running (not the evidence log). One JSON object a line on standard
- * error, or native fields where standard error is journald. Every line carries run_id and process.
+ * Structured log of the agent's own running (not the evidence log). One JSON object a line on
+ * standard error, or native fields where standard error is journald. Every line carries run_id and
+ * process.
  */
 #ifndef WV_CORE_LOG_H
 #define WV_CORE_LOG_H
@@ -24,10 +25,12 @@ void wv_log_identity(const char *process, const char *run_id);
 int wv_log_max_priority(void);
 
 /*
- * Logs one line and returns error, so that `return wv_log_errno(r, "cpu", "attach")` logs and passes
- * on in one step. error: negative errno or 0 (then no errno text). module: who speaks, may be NULL.
+ * Logs one line and returns error, so that `return wv_log_errno(r, "cpu", "attach")` logs and
+ * passes on in one step. error: negative errno or 0 (then no errno text). module: who speaks, may
+ * be NULL.
  */
-int wv_log_full(int priority, int error, const char *module, const char *format, ...) _printf_(4, 5);
+int wv_log_full(int priority, int error, const char *module, const char *format, ...)
+	_printf_(4, 5);
 
 #define wv_log_errno(error, module, ...) wv_log_full(LOG_ERR, (error), (module), __VA_ARGS__)
 #define wv_log_warn(error, module, ...) wv_log_full(LOG_WARNING, (error), (module), __VA_ARGS__)

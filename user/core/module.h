@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A module: one capability of the agent behind a const table of functions. include/waveos/modules.def
- * registers it. A NULL slot means that it has nothing to do there.
+ * A module: one capability of the agent behind a const table of functions.
+ * include/waveos/modules.def registers it. A NULL slot means that it has nothing to do there.
  */
 #ifndef WV_CORE_MODULE_H
 #define WV_CORE_MODULE_H
@@ -42,26 +42,30 @@ struct wv_agent {
 	const struct wv_paths *paths;
 	const struct wv_io *io;
 	struct wv_bpf *bpf;
-	struct wv_sample sample;     /* being filled; complete between ticks */
+	struct wv_sample sample; /* being filled; complete between ticks */
 	struct wv_cgroups *cgroups;
 	const char *run_id;
 	bool dry_run;
 	bool want_tick; /* set by a module: the next tick should come at once */
-	/* Writes one record to events.jsonl: type and a JSON object whose reference is taken. See docs. */
+	/* Writes one record to events.jsonl: type and a JSON object whose reference is taken. See
+	 * docs. */
 	int (*record)(struct wv_agent *agent, const char *type, struct json_object *fields);
 };
 
 struct wv_module {
 	const char *name, *summary;
-	bool early; /* started alone at first, so that limits hold before the observers are loaded */
+	bool early; /* started alone at first, so that limits hold before the observers are loaded
+		     */
 	/* MAY: its BPF object */
 	const struct wv_object *object;
 	/*
-	 * MUST: appends what it can do on this machine. bpf is the set that is in use, or NULL when nothing
-	 * is loaded (then say what would be used, from host alone).
+	 * MUST: appends what it can do on this machine. bpf is the set that is in use, or NULL when
+	 * nothing is loaded (then say what would be used, from host alone).
 	 */
-	int (*probe)(const struct wv_host *host, const struct wv_bpf *bpf, struct wv_capabilities *caps);
-	/* MAY: in core, once, when the set is loaded and the cgroups are known. State is the module's own. */
+	int (*probe)(const struct wv_host *host, const struct wv_bpf *bpf,
+		     struct wv_capabilities *caps);
+	/* MAY: in core, once, when the set is loaded and the cgroups are known. State is the
+	 * module's own. */
 	int (*start)(struct wv_agent *agent);
 	/* MAY: every tick: stores figures of live rows in agent->sample. */
 	int (*sense)(struct wv_agent *agent);

@@ -6,12 +6,12 @@
 #define WV_PATH_SIZE 512
 
 struct wv_paths {
-	char root[WV_PATH_SIZE];     /* "" or the prefix without a trailing slash */
-	char config[WV_PATH_SIZE];   /* <root>/etc/waveos/waveos.yaml */
-	char state[WV_PATH_SIZE];    /* <root>/var/lib/waveos: runs, journal */
-	char runtime[WV_PATH_SIZE];  /* <root>/run/waveos: lock, snapshot, pin manifest */
-	char bpffs[WV_PATH_SIZE];    /* <root>/sys/fs/bpf: mounted there if it is no bpffs yet */
-	char pins[WV_PATH_SIZE];     /* <bpffs>/waveos: maps/, links/, progs/ */
+	char root[WV_PATH_SIZE];    /* "" or the prefix without a trailing slash */
+	char config[WV_PATH_SIZE];  /* <root>/etc/waveos/waveos.yaml */
+	char state[WV_PATH_SIZE];   /* <root>/var/lib/waveos: runs, journal */
+	char runtime[WV_PATH_SIZE]; /* <root>/run/waveos: lock, snapshot, pin manifest */
+	char bpffs[WV_PATH_SIZE];   /* <root>/sys/fs/bpf: mounted there if it is no bpffs yet */
+	char pins[WV_PATH_SIZE];    /* <bpffs>/waveos: maps/, links/, progs/ */
 };
 
 /* Fills all paths. root may be NULL or "". -ENAMETOOLONG if a path would not fit. */

@@ -9,7 +9,7 @@
 #define WV_BYTES WV_BYTES_SCALE
 
 const struct wv_signal_info wv_signals[WV_SIG_N] = {
-#define WV_SIGNAL(id, kind, scale, name, metric, labels, help)                                                         \
+#define WV_SIGNAL(id, kind, scale, name, metric, labels, help)                                     \
 	[WV_SIG_##id] = {#id, name, metric, labels, help, WV_##kind, WV_##scale},
 #include "waveos/signals.def"
 };
@@ -19,10 +19,15 @@ const struct wv_hist_info wv_hists[WV_HIST_N] = {
 #include "waveos/signals.def"
 };
 
-#define WV_COL(kind, scale, name, metric, labels, help) {name, metric, labels, help, WV_##kind, WV_##scale},
-#define WV_FACET(id, name, label, max, cols)                                                                           \
-	[WV_FACET_##id] = {name, label, max, sizeof((struct wv_facet_column[]){cols}) / sizeof(struct wv_facet_column), \
-			   {cols}},
+#define WV_COL(kind, scale, name, metric, labels, help)                                            \
+	{name, metric, labels, help, WV_##kind, WV_##scale},
+#define WV_FACET(id, name, label, max, cols)                                                       \
+	[WV_FACET_##                                                                               \
+		id] = {name,                                                                       \
+		       label,                                                                      \
+		       max,                                                                        \
+		       sizeof((struct wv_facet_column[]){cols}) / sizeof(struct wv_facet_column),  \
+		       {cols}},
 const struct wv_facet_info wv_facets[WV_FACET_N] = {
 #include "waveos/facets.def"
 };
@@ -91,7 +96,8 @@ uint64_t wv_hist_quantile_ns(const struct wv_hist *h, double q)
 /* Anonymous mappings: pages of rows that are never used cost nothing. */
 static void *map_zeroed(size_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -132,8 +138,8 @@ void wv_sample_set(struct wv_sample *s, uint32_t slot, enum wv_signal signal, ui
 	row->f.v[signal] = value;
 }
 
-void wv_sample_set_hist(struct wv_sample *s, uint32_t slot, enum wv_hist_id id, const uint64_t *buckets,
-			uint64_t sum_ns)
+void wv_sample_set_hist(struct wv_sample *s, uint32_t slot, enum wv_hist_id id,
+			const uint64_t *buckets, uint64_t sum_ns)
 {
 	struct wv_row *row = wv_sample_row(s, slot);
 	const struct wv_hist *base;
@@ -152,8 +158,8 @@ void wv_sample_set_hist(struct wv_sample *s, uint32_t slot, enum wv_hist_id id, 
 	h->sum_ns += base->sum_ns;
 }
 
-struct wv_facet_row *wv_sample_add_facet(struct wv_sample *s, enum wv_facet_id family, uint32_t slot,
-					 const char *label)
+struct wv_facet_row *wv_sample_add_facet(struct wv_sample *s, enum wv_facet_id family,
+					 uint32_t slot, const char *label)
 {
 	struct wv_facet_row *f;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A sample: the figures of every cgroup at one tick. Rows are indexed by slot. Counters are cumulative
- * since the slot was given, plus what dead children left (base), so they never go back.
+ * A sample: the figures of every cgroup at one tick. Rows are indexed by slot. Counters are
+ * cumulative since the slot was given, plus what dead children left (base), so they never go back.
  *
- * The same layout is published in <runtime>/snapshot (user/flow/snapshot.h), which `top`, `status`, the
- * web worker and a restarted core read.
+ * The same layout is published in <runtime>/snapshot (user/flow/snapshot.h), which `top`, `status`,
+ * the web worker and a restarted core read.
  */
 #ifndef WV_FLOW_SAMPLE_H
 #define WV_FLOW_SAMPLE_H
@@ -87,7 +87,8 @@ struct wv_row {
 	uint16_t level;
 	uint16_t path_len;
 	uint32_t pad;
-	char path[WV_ROW_PATH_MAX]; /* below the root of its hierarchy, "/" for the root; "other" for slot 0 */
+	char path[WV_ROW_PATH_MAX]; /* below the root of its hierarchy, "/" for the root; "other"
+				       for slot 0 */
 	struct wv_figures f;
 };
 
@@ -128,8 +129,8 @@ struct wv_sample {
 	uint32_t max_rows;  /* slots */
 	uint32_t used_rows; /* highest slot in use + 1 */
 	uint32_t n_facets;
-	struct wv_row *rows;	   /* [max_rows] */
-	struct wv_figures *base;   /* [max_rows] */
+	struct wv_row *rows;	     /* [max_rows] */
+	struct wv_figures *base;     /* [max_rows] */
 	struct wv_facet_row *facets; /* [WV_FACET_ROWS], refilled by the collectors every tick */
 };
 
@@ -142,17 +143,17 @@ static inline struct wv_row *wv_sample_row(struct wv_sample *s, uint32_t slot)
 {
 	return slot < s->max_rows && (s->rows[slot].flags & WV_ROW_LIVE) ? &s->rows[slot] : NULL;
 }
-#define wv_sample_for_each(s, slot, row)                                                                               \
-	for (uint32_t slot = 0; slot < (s)->used_rows; slot++)                                                         \
+#define wv_sample_for_each(s, slot, row)                                                           \
+	for (uint32_t slot = 0; slot < (s)->used_rows; slot++)                                     \
 		for (struct wv_row *row = wv_sample_row((s), slot); row; row = NULL)
 
 /* Stores what a collector read for a live row; adds what dead children left to an own counter. */
 void wv_sample_set(struct wv_sample *s, uint32_t slot, enum wv_signal signal, uint64_t value);
-void wv_sample_set_hist(struct wv_sample *s, uint32_t slot, enum wv_hist_id id, const uint64_t *buckets,
-			uint64_t sum_ns);
+void wv_sample_set_hist(struct wv_sample *s, uint32_t slot, enum wv_hist_id id,
+			const uint64_t *buckets, uint64_t sum_ns);
 /* Appends a facet row for this tick; NULL when the table is full. Labels are cut to fit. */
-struct wv_facet_row *wv_sample_add_facet(struct wv_sample *s, enum wv_facet_id family, uint32_t slot,
-					 const char *label);
+struct wv_facet_row *wv_sample_add_facet(struct wv_sample *s, enum wv_facet_id family,
+					 uint32_t slot, const char *label);
 /* Adds a row's own counters to the base of another slot, so that no count is lost when it goes. */
 void wv_sample_fold(struct wv_sample *s, uint32_t from, uint32_t into);
 

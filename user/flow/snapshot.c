@@ -32,7 +32,8 @@ static uint32_t layout_id(void)
 
 static size_t bytes_for(uint32_t max_rows)
 {
-	return sizeof(struct wv_snapshot) + max_rows * (sizeof(struct wv_row) + sizeof(struct wv_figures)) +
+	return sizeof(struct wv_snapshot) +
+	       max_rows * (sizeof(struct wv_row) + sizeof(struct wv_figures)) +
 	       WV_FACET_ROWS * sizeof(struct wv_facet_row);
 }
 
@@ -57,8 +58,9 @@ static bool adoptable(int fd, uint32_t max_rows, const char *boot_id)
 	struct stat st;
 
 	return fstat(fd, &st) == 0 && (size_t)st.st_size == bytes_for(max_rows) &&
-	       pread(fd, &head, sizeof(head), 0) == sizeof(head) && head.magic == WV_SNAPSHOT_MAGIC &&
-	       head.layout == layout_id() && head.max_rows == max_rows &&
+	       pread(fd, &head, sizeof(head), 0) == sizeof(head) &&
+	       head.magic == WV_SNAPSHOT_MAGIC && head.layout == layout_id() &&
+	       head.max_rows == max_rows &&
 	       strncmp(head.boot_id, boot_id, sizeof(head.boot_id)) == 0;
 }
 
@@ -73,7 +75,8 @@ int wv_snapshot_create(struct wv_snapshot_map *m, int dirfd, uint32_t max_rows, 
 		wv_closep(&fd);
 		/* a new file, so that readers of the old one keep a whole one */
 		(void)unlinkat(dirfd, WV_SNAPSHOT_FILE ".new", 0);
-		fd = openat(dirfd, WV_SNAPSHOT_FILE ".new", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+		fd = openat(dirfd, WV_SNAPSHOT_FILE ".new", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+			    0640);
 		if (fd < 0)
 			return -errno;
 		if (ftruncate(fd, (off_t)bytes_for(max_rows)) < 0)
@@ -161,7 +164,8 @@ int wv_snapshot_open(struct wv_snapshot_map *m, int dirfd)
 	return map_file(m, fd, head.max_rows, PROT_READ);
 }
 
-static void copy_rows(const struct wv_snapshot_map *m, struct wv_sample *s, const struct wv_snapshot *head)
+static void copy_rows(const struct wv_snapshot_map *m, struct wv_sample *s,
+		      const struct wv_snapshot *head)
 {
 	s->used_rows = head->used_rows < s->max_rows ? head->used_rows : s->max_rows;
 	for (uint32_t i = 0; i < s->used_rows; i++) {
@@ -188,7 +192,8 @@ static uint64_t mono_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
-int wv_snapshot_read(const struct wv_snapshot_map *m, struct wv_sample *s, struct wv_snapshot *ret_head)
+int wv_snapshot_read(const struct wv_snapshot_map *m, struct wv_sample *s,
+		     struct wv_snapshot *ret_head)
 {
 	static const struct timespec pause = {.tv_nsec = 200000};
 	uint64_t deadline = mono_ns() + READ_TIMEOUT_NS;

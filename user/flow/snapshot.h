@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The published sample: a file in the runtime folder that core maps and rewrites every tick and that
- * anyone with the right to read it maps read-only (`top`, `status`, the web worker). A restarted core, and
- * a new agent after a SIGKILL, adopt rows and bases from it.
+ * The published sample: a file in the runtime folder that core maps and rewrites every tick and
+ * that anyone with the right to read it maps read-only (`top`, `status`, the web worker). A
+ * restarted core, and a new agent after a SIGKILL, adopt rows and bases from it.
  *
  * Consistency: a sequence lock. seq is odd while core writes; a reader copies and retries.
  */
@@ -27,11 +27,11 @@ struct wv_prog_stats {
 
 /* What the agent knows of itself at this tick. */
 struct wv_self {
-	uint64_t cpu_ns;	/* all its processes */
-	uint64_t rss_bytes;	/* sum of its processes' resident sets */
-	uint64_t pss_bytes;	/* sum of proportional set sizes: shared pages once */
-	uint64_t map_bytes;	/* BPF maps, as the kernel accounts them */
-	uint64_t sense_ns;	/* duration of the last tick */
+	uint64_t cpu_ns;    /* all its processes */
+	uint64_t rss_bytes; /* sum of its processes' resident sets */
+	uint64_t pss_bytes; /* sum of proportional set sizes: shared pages once */
+	uint64_t map_bytes; /* BPF maps, as the kernel accounts them */
+	uint64_t sense_ns;  /* duration of the last tick */
 	uint64_t events_produced[WV_EV_N], events_dropped[WV_EV_N], events_consumed[WV_EV_N];
 	uint64_t places[WV_PLACE_N];
 	int64_t place_errno[WV_PLACE_N];
@@ -72,8 +72,8 @@ struct wv_snapshot_map {
 };
 
 /*
- * Core's side: maps <dirfd>/snapshot for writing, creating it (mode 0640). A file of this boot and layout
- * is kept with its rows, *ret_adopted says so; any other is replaced.
+ * Core's side: maps <dirfd>/snapshot for writing, creating it (mode 0640). A file of this boot and
+ * layout is kept with its rows, *ret_adopted says so; any other is replaced.
  */
 int wv_snapshot_create(struct wv_snapshot_map *m, int dirfd, uint32_t max_rows, const char *boot_id,
 		       bool *ret_adopted);
@@ -87,10 +87,11 @@ void wv_snapshot_restore(const struct wv_snapshot_map *m, struct wv_sample *s);
 /* Reader's side. -ENOENT: no agent ever ran; -EPROTO: another version's layout. */
 int wv_snapshot_open(struct wv_snapshot_map *m, int dirfd);
 /*
- * Copies one consistent sample (initialised by the caller with at least head->max_rows) and the header.
- * -EAGAIN after two seconds of trying: core is stuck or restarting.
+ * Copies one consistent sample (initialised by the caller with at least head->max_rows) and the
+ * header. -EAGAIN after two seconds of trying: core is stuck or restarting.
  */
-int wv_snapshot_read(const struct wv_snapshot_map *m, struct wv_sample *s, struct wv_snapshot *ret_head);
+int wv_snapshot_read(const struct wv_snapshot_map *m, struct wv_sample *s,
+		     struct wv_snapshot *ret_head);
 void wv_snapshot_close(struct wv_snapshot_map *m);
 
 #endif
