@@ -171,13 +171,14 @@ int BPF_KPROBE(error_alloc_kprobe, __u32 gfp, void *nodemask, const char *format
 	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 
 /*
- * Whether the text has "e allocation failure: or" (of a page) or "vmalloc error: s" in it. Without
- * a branch a letter, or the verifier would walk every combination of them.
+ * Whether the text has "e allocation failure: or" (of a page), "vmalloc error: s" or, before 5.11,
+ * "loc: allocation failure:" in it. Without a branch a letter, or the verifier would walk every
+ * combination of them.
  */
 static __always_inline bool tells_failure(const char *text)
 {
 	__u64 w0 = 0, w1 = 0, w2 = 0; /* the last 24 letters, the newest in w0's top byte */
-	__u64 absent = -1ULL, page, vmalloc;
+	__u64 absent = -1ULL, page, vmalloc, older;
 
 #pragma unroll
 	for (int i = 0; i < CONSOLE_HEAD; i++) {
@@ -189,8 +190,11 @@ static __always_inline bool tells_failure(const char *text)
 		       (w0 ^ LETTERS('l', 'u', 'r', 'e', ':', ' ', 'o', 'r'));
 		vmalloc = (w1 ^ LETTERS('v', 'm', 'a', 'l', 'l', 'o', 'c', ' ')) |
 			  (w0 ^ LETTERS('e', 'r', 'r', 'o', 'r', ':', ' ', 's'));
+		older = (w2 ^ LETTERS('l', 'o', 'c', ':', ' ', 'a', 'l', 'l')) |
+			(w1 ^ LETTERS('o', 'c', 'a', 't', 'i', 'o', 'n', ' ')) |
+			(w0 ^ LETTERS('f', 'a', 'i', 'l', 'u', 'r', 'e', ':'));
 		/* the top bit of x | -x is clear only for 0 */
-		absent &= (page | -page) & (vmalloc | -vmalloc);
+		absent &= (page | -page) & (vmalloc | -vmalloc) & (older | -older);
 	}
 	return !(absent >> 63);
 }

@@ -4,8 +4,9 @@ docs_metrics-doc := docs/metrics.md
 docs_config-doc := docs/config.md
 docs_config-schema := docs/config.schema.json
 docs_config-sample := packaging/waveos.yaml
+docs_man := docs/man/waveos-bpf.8
 
-GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample
+GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample man
 
 .PHONY: docs
 docs: all ## writes the generated documents anew

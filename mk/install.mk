@@ -1,6 +1,10 @@
 PREFIX ?= /usr
 DESTDIR ?=
+SYSTEMD_UNITS ?= /lib/systemd/system
 
 .PHONY: install
-install: all ## installs binary, man pages and unit under DESTDIR
+install: all ## installs binary, man page, sample configuration and unit under DESTDIR
 	install -D -m 0755 $(O)/waveos-bpf $(DESTDIR)$(PREFIX)/sbin/waveos-bpf
+	install -D -m 0644 docs/man/waveos-bpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/waveos-bpf.8
+	install -D -m 0644 packaging/waveos.yaml $(DESTDIR)$(PREFIX)/share/doc/waveos-bpf/waveos.yaml
+	install -D -m 0644 packaging/waveos-bpf.service $(DESTDIR)$(SYSTEMD_UNITS)/waveos-bpf.service

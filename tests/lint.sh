@@ -43,7 +43,7 @@ if wanted scan-build; then
 	report scan-build $report_status
 fi
 if wanted shellcheck; then
-	shellcheck -x "${sh[@]}"
+	shellcheck -x -S warning "${sh[@]}"
 	report shellcheck $?
 fi
 if wanted size; then

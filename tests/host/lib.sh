@@ -57,7 +57,7 @@ agent_start() {
 }
 agent_ready() {
 	kill -0 "$AGENT" 2>/dev/null || fail "agent ended at once"
-	grep -q 'first figures' "$TMP/agent.log"
+	grep -qs 'first figures' "$TMP/agent.log"
 }
 agent_stop() {
 	[ -n "$AGENT" ] || return 0

@@ -124,8 +124,8 @@ static void top_subtree_sums_own_counters_and_takes_the_kernels_tree_figure(void
 	assert_float_equal(row(f, 2)->tree.v[WV_TOP_CPU], 75, 0.01);
 	assert_float_equal(row(f, 1)->tree.v[WV_TOP_CPU], 135, 0.01);
 	/* charged to /a by the kernel: not the sum of its children, and counted once above */
-	assert_float_equal(row(f, 2)->tree.v[WV_TOP_MEM], 5 << 20, 1);
-	assert_float_equal(row(f, 1)->tree.v[WV_TOP_MEM], 5 << 20, 1);
+	assert_float_equal(row(f, 2)->tree.v[WV_TOP_MEM], 5.0 * (1 << 20), 1);
+	assert_float_equal(row(f, 1)->tree.v[WV_TOP_MEM], 5.0 * (1 << 20), 1);
 	assert_float_equal(row(f, 2)->own.v[WV_TOP_MEM], 0, 1);
 }
 

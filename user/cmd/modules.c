@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/cmd/cmd.h"
+#include "user/cmd/manual.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 #include "user/core/module.h"
@@ -41,12 +42,12 @@ static const struct wv_option options[] = {
 	{"config-doc", 0, NULL, "print docs/config.md"},
 	{"config-schema", 0, NULL, "print the JSON schema of the configuration"},
 	{"config-sample", 0, NULL, "print a sample configuration with every setting"},
-	{"config-man", 0, NULL, "print the man page's table of settings"},
+	{"man", 0, NULL, "print the man page waveos-bpf(8)"},
 	{0},
 };
 static void (*const printers[])(FILE *) = {
 	print_signals,		wv_metrics_print_doc,	wv_config_print_markdown,
-	wv_config_print_schema, wv_config_print_sample, wv_config_print_man,
+	wv_config_print_schema, wv_config_print_sample, wv_manual_print,
 };
 
 static int set_option(void *ctx, const struct wv_option *o, const char *value _unused_)

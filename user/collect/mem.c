@@ -325,10 +325,9 @@ static int probe_sizes(const struct wv_host *host, const struct wv_bpf *bpf,
 	bool hooks = !no_hooks_reason(host, bpf);
 
 	if (hooks && (bpf ? has_program(bpf, "mem_iter") : iterators_work(host)))
-		return wv_capability_add(caps, "mem", "RSS, heap, heap growth of processes",
-					 WV_CAP_OK, "iter/task", "");
-	return wv_capability_add(caps, "mem", "RSS, heap of processes", WV_CAP_FALLBACK,
-				 "/proc/<pid>/status",
+		return wv_capability_add(caps, "mem", "RSS, heap, growth", WV_CAP_OK, "iter/task",
+					 "");
+	return wv_capability_add(caps, "mem", "RSS, heap", WV_CAP_FALLBACK, "/proc/<pid>/status",
 				 "no BPF iterator over tasks: neither brk nor growth is known");
 }
 

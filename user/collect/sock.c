@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * User half of bpf/sock.bpf.c: accept queues every tick; socket queues by visiting the sockets of
- * each network namespace. A visit of all namespaces is a round: it takes at most VISIT_BUDGET_NS a
- * tick, goes on in the next ticks, and its figures are shown when it is complete.
+ * each network namespace. A visit of all namespaces is a round: it takes its share of a tick, goes on
+ * in the next ticks, and its figures are shown when it is complete.
  *
  * Without BPF: /proc/net/tcp of the agent's own namespace, in the root's row.
  */
@@ -23,15 +23,17 @@
 #include "user/core/log.h"
 #include "user/core/module.h"
 
-#define VISIT_BUDGET_NS 5000000ULL /* a tick */
-#define FIND_EVERY_TICKS 60	   /* namespaces come and go slowly; looking costs 3 us a process */
-#define QUIET_TICKS 60		   /* overflows of a cgroup are recorded again after such a rest */
+#define VISIT_SHARE 200	    /* visits take at most this part of the time: 5 ms of a second */
+#define SOCKETS_A_READ 512  /* about 1 ms */
+#define FIND_EVERY_TICKS 60 /* namespaces come and go slowly; looking costs 3 us a process */
+#define QUIET_TICKS 60	    /* overflows of a cgroup are recorded again after such a rest */
 
 static struct {
 	uint64_t listen_pass, queue_pass;
-	uint64_t round_ns;	      /* what the round that is under way took so far */
-	unsigned rest;		      /* ticks until the next round may start */
-	bool under_way;		      /* a round is */
+	uint64_t round_ns;    /* what the round that is under way took so far */
+	unsigned rest;	      /* ticks until the next round may start */
+	unsigned round_ticks; /* in which it was at work */
+	int iterator;	      /* of the namespace being visited; -1: no round is under way */
 	bool round_done, listen_done; /* complete in this tick: the rows can be shown */
 	size_t next;		      /* namespace of the list to be visited next */
 	struct wv_netns_list others;
@@ -40,30 +42,23 @@ static struct {
 	uint64_t own_inode;
 	uint64_t *overflowed_at; /* [max_rows]: tick of the last overflow, 0: none yet */
 	uint32_t max_rows;
-} k = {.own_fd = -1};
+} k = {.own_fd = -1, .iterator = -1};
 
 /* A visit of the sockets of one namespace ------------------------------------------------------ */
 
-/* Runs the iterator in the current network namespace: it takes the one in which it is made. */
-static int run_iterator(const struct wv_bpf *bpf)
+/* An iterator of the current network namespace: it stays with the one in which it is made. */
+static int open_iterator(const struct wv_bpf *bpf)
 {
-	int link = wv_bpf_link_fd(bpf, "sock_tcp");
-	_cleanup_close_ int fd = link < 0 ? -1 : bpf_iter_create(link);
-	char buf[64]; /* it prints nothing */
-	ssize_t n;
+	int link = wv_bpf_link_fd(bpf, "sock_tcp"), fd;
 
 	if (link < 0)
 		return -ENOENT;
-	if (fd < 0)
-		return -errno;
-	do
-		n = read(fd, buf, sizeof(buf));
-	while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
-	return n < 0 ? -errno : 0;
+	fd = bpf_iter_create(link);
+	return fd < 0 ? -errno : fd;
 }
 
 /* -ENOENT: the namespace is gone. A thread that cannot come back must not go on. */
-static int visit_other(const struct wv_bpf *bpf, const struct wv_netns *ns)
+static int open_iterator_of(const struct wv_bpf *bpf, const struct wv_netns *ns)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st;
@@ -76,12 +71,23 @@ static int visit_other(const struct wv_bpf *bpf, const struct wv_netns *ns)
 		return -ENOENT;
 	if (setns(fd, CLONE_NEWNET) < 0)
 		return -errno;
-	r = run_iterator(bpf);
+	r = open_iterator(bpf);
 	if (setns(k.own_fd, CLONE_NEWNET) < 0) {
 		wv_log_errno(-errno, "sock", "return to the own network namespace");
 		abort();
 	}
 	return r;
+}
+
+/* Visits some sockets: 1 if there are more, 0 at the end, -errno. */
+static int visit(int fd)
+{
+	char tallies[SOCKETS_A_READ];
+	ssize_t n = read(fd, tallies, sizeof(tallies));
+
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return 1;
+	return n < 0 ? -errno : 0;
 }
 
 /* Rounds --------------------------------------------------------------------------------------- */
@@ -108,47 +114,77 @@ static void find_others(struct wv_agent *agent)
 			    WV_NETNS_MAX);
 }
 
-/* Visits as many namespaces of the round as fit in this tick. */
-static int visit_some(struct wv_agent *agent, bool has_listen)
+static int begin_round(struct wv_agent *agent, bool has_listen)
 {
-	uint64_t start = agent->io->mono_ns(agent->io->ctx), used = 0;
-	int r = 0;
+	int r;
 
-	if (!k.under_way) {
-		k.queue_pass++;
-		if (!has_listen)
-			k.listen_pass++;
-		r = write_passes(agent->bpf);
-		find_others(agent);
-		k.under_way = true;
-		k.round_ns = 0;
-		k.next = 0;
-		if (r == 0)
-			r = run_iterator(agent->bpf);
-		used = agent->io->mono_ns(agent->io->ctx) - start;
-	}
-	while (r == 0 && k.next < k.others.n && used < VISIT_BUDGET_NS) {
-		r = visit_other(agent->bpf, &k.others.list[k.next]);
-		if (r == -ENOENT || r >= 0) {
-			k.next++;
-			r = 0;
-		} else if (r == -EPERM) {
+	k.queue_pass++;
+	if (!has_listen)
+		k.listen_pass++;
+	r = write_passes(agent->bpf);
+	if (r < 0)
+		return r;
+	find_others(agent);
+	k.next = 0;
+	k.round_ns = 0;
+	k.round_ticks = 0;
+	r = open_iterator(agent->bpf);
+	if (r < 0)
+		return r;
+	k.iterator = r;
+	return 0;
+}
+
+/* Opens the iterator of the next namespace that is still there; -ENOENT if there is none. */
+static int next_namespace(struct wv_agent *agent)
+{
+	int r;
+
+	while (k.next < k.others.n) {
+		r = open_iterator_of(agent->bpf, &k.others.list[k.next++]);
+		if (r == -EPERM) {
 			wv_log_warn(r, "sock",
 				    "enter a network namespace: only the own one is visited");
 			wv_closep(&k.own_fd);
 			k.own_fd = -1;
 			k.others.n = 0;
-			r = 0;
+		} else if (r != -ENOENT) {
+			k.iterator = r;
+			return r < 0 ? r : 0;
 		}
-		used = agent->io->mono_ns(agent->io->ctx) - start;
 	}
+	return -ENOENT;
+}
+
+/* Visits as many sockets of the round as fit in this tick. */
+static int visit_some(struct wv_agent *agent, bool has_listen)
+{
+	uint64_t start = agent->io->mono_ns(agent->io->ctx), used;
+	uint64_t budget = agent->config->agent_tick / VISIT_SHARE;
+	unsigned due;
+	int r = k.iterator < 0 ? begin_round(agent, has_listen) : 0;
+
+	do {
+		if (r >= 0)
+			r = visit(k.iterator);
+		if (r <= 0) {
+			wv_closep(&k.iterator);
+			k.iterator = -1;
+		}
+		if (r == 0)
+			r = next_namespace(agent);
+		used = agent->io->mono_ns(agent->io->ctx) - start;
+	} while (r >= 0 && used < budget);
 	k.round_ns += used;
-	if (r == 0 && k.next < k.others.n)
-		return 0;
-	k.under_way = false;
-	k.round_done = r == 0;
-	k.rest = wv_cadence(k.round_ns, VISIT_BUDGET_NS) - 1;
-	return r;
+	k.round_ticks++;
+	if (r >= 0)
+		return 0; /* goes on in the next tick */
+	k.round_done = r == -ENOENT;
+	/* a namespace's table is walked in one go, empty or not: that may take more than the share
+	 */
+	due = wv_cadence(k.round_ns, budget);
+	k.rest = due > k.round_ticks ? due - k.round_ticks : 0;
+	return k.round_done ? 0 : r;
 }
 
 /* Accept queues of all listeners that are known, in any namespace. */
@@ -308,9 +344,10 @@ static void stop(struct wv_agent *agent)
 {
 	(void)agent;
 	wv_closep(&k.own_fd);
+	wv_closep(&k.iterator);
 	free(k.overflowed_at);
 	memset(&k, 0, sizeof(k));
-	k.own_fd = -1;
+	k.own_fd = k.iterator = -1;
 }
 
 static bool can_walk_maps(void)

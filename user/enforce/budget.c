@@ -279,6 +279,25 @@ static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
 	}
 }
 
+/* A pattern that is misspelt would otherwise go unnoticed; one that is early is normal. */
+static void report_unmatched(const struct wv_enforcer *e)
+{
+	const struct wv_config *c = e->agent->config;
+
+	for (uint32_t b = 0; b < c->n_budgets; b++) {
+		bool any = false;
+
+		for (uint32_t slot = 1; slot < e->agent->sample.used_rows && !any; slot++)
+			any = wv_enforcer_matches(e, slot, b);
+		if (!any)
+			(void)wv_log_warn(0, "budget",
+					  "%s:%u: budget '%s': no cgroup matches '%s' yet; it applies when "
+					  "one appears",
+					  c->source, c->budgets[b].line, c->budgets[b].name,
+					  c->budgets[b].cgroup);
+	}
+}
+
 static int start(struct wv_agent *agent)
 {
 	struct wv_enforcer *e = &enforcer;
@@ -302,6 +321,7 @@ static int start(struct wv_agent *agent)
 		return r;
 	adopt(e);
 	apply_unconditional(e, agent->io->mono_ns(agent->io->ctx));
+	report_unmatched(e);
 	r = wv_enforcer_reconcile(e);
 	if (r < 0)
 		(void)wv_log_warn(r, "budget", "apply");

@@ -84,12 +84,8 @@ static int load_filter(void)
 		if (r < 0 && r != -EDOM)
 			return r;
 	}
-	/* memory, but never code */
+	/* memory, but never code; and what is mapped read-only stays so: no mprotect */
 	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-			     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (r < 0)
-		return r;
-	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 			     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (r < 0)
 		return r;

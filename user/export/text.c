@@ -131,16 +131,24 @@ size_t wv_utf8_sequence(const char *s)
 	return n;
 }
 
-/* Copies s; a byte that begins one of `special` is replaced by with[index], bad bytes by '?'. */
-static void add_escaped(struct wv_text *t, const char *s, const char *special,
-			const char *const *with)
+/* What stands for a byte, by byte; NULL: itself. */
+typedef const char *const wv_escapes[256];
+
+/* Copies s, most of it in long runs; bytes that are no text become '?'. */
+static void add_escaped(struct wv_text *t, const char *s, wv_escapes escapes)
 {
 	while (*s) {
-		const char *hit = strchr(special, *s);
-		size_t n;
+		const unsigned char *u = (const unsigned char *)s;
+		size_t n = 0;
 
-		if (hit) {
-			wv_text_str(t, with[hit - special]);
+		while (u[n] >= 0x20 && u[n] < 0x7f && !escapes[u[n]])
+			n++;
+		wv_text_add(t, s, n);
+		s += n;
+		if (!*s)
+			break;
+		if (escapes[u[n]]) {
+			wv_text_str(t, escapes[u[n]]);
 			s++;
 			continue;
 		}
@@ -152,22 +160,26 @@ static void add_escaped(struct wv_text *t, const char *s, const char *special,
 
 void wv_text_label(struct wv_text *t, const char *s)
 {
-	static const char *const with[] = {"\\\\", "\\\"", "\\n"};
+	static wv_escapes escapes = {['\\'] = "\\\\", ['"'] = "\\\"", ['\n'] = "\\n"};
 
-	add_escaped(t, s, "\\\"\n", with);
+	add_escaped(t, s, escapes);
 }
 
 void wv_text_html(struct wv_text *t, const char *s)
 {
-	static const char *const with[] = {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"};
+	static wv_escapes escapes = {['&'] = "&amp;",
+				     ['<'] = "&lt;",
+				     ['>'] = "&gt;",
+				     ['"'] = "&quot;",
+				     ['\''] = "&#39;"};
 
-	add_escaped(t, s, "&<>\"'", with);
+	add_escaped(t, s, escapes);
 }
 
 void wv_text_markdown(struct wv_text *t, const char *s)
 {
-	static const char *const with[] = {"\\|", "\\\\", "\\`",   "\\*",
-					   "\\_", "&lt;", "&amp;", " "};
+	static wv_escapes escapes = {['|'] = "\\|", ['\\'] = "\\\\", ['`'] = "\\`",   ['*'] = "\\*",
+				     ['_'] = "\\_", ['<'] = "&lt;",  ['&'] = "&amp;", ['\n'] = " "};
 
-	add_escaped(t, s, "|\\`*_<&\n", with);
+	add_escaped(t, s, escapes);
 }

@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 #include <systemd/sd-id128.h>
@@ -237,6 +238,9 @@ static int set_up(struct worker *w, int listen_fd, int control)
 		r = start_library(w, listen_fd);
 	if (r < 0)
 		return wv_log_errno(r, "web", "cannot set up the loop");
+	/* the supervisor's mapping is for writing; the sandbox has no way to make it so again */
+	if (mprotect(w->web.snapshot->head, w->web.snapshot->bytes, PROT_READ) < 0)
+		return wv_log_errno(-errno, "web", "cannot protect the snapshot");
 	/* files that are read once and would be asked for in the sandbox: the Date header, timers
 	 * of the loop */
 	tzset();

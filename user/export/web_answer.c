@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 #include <malloc.h>
 #include <netinet/in.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <zlib.h>
 
@@ -189,6 +190,8 @@ static int fresh_body(struct wv_web *w, enum wv_metrics_format format, bool gzip
 
 	if (r == 0)
 		r = wv_snapshot_read(w->snapshot, &s, &head);
+	/* the pages are the file's: they need not stay mapped until the next scrape */
+	(void)madvise(w->snapshot->head, w->snapshot->bytes, MADV_DONTNEED);
 	if (r < 0)
 		return r;
 	if (!head.mono_ns)

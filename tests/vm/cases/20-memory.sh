@@ -1,5 +1,5 @@
 # Memory of a v2 cgroup: sizes of its processes, what is charged, its limit, an OOM kill with the reclaim before it.
-# limit: 90
+# limit: 150
 . /payload/case.sh
 
 metrics() { wget -q -O - http://127.0.0.1:9850/metrics; }
@@ -20,13 +20,13 @@ proc_sum() {
 		awk -v f="$2:" '$1 == f { s += $2 } END { printf "%d", s * 1024 }'
 }
 
-"$BIN" attach --for 60s --set agent.tick=500ms 2>"$CASE_DIR/log" &
+"$BIN" attach --for 140s --set agent.tick=500ms 2>"$CASE_DIR/log" &
 wait_for 30 metrics || fail "no metrics: $(tail -n 1 "$CASE_DIR/log")"
 
 dir=$(new_cgroup mem)
 echo 104857600 >"$dir/memory.max"
 # dd fills its buffer, then waits for a reader that never reads
-in_cgroup "$dir" sh -c 'dd if=/dev/zero bs=40M count=1 2>/dev/null | sleep 50' &
+in_cgroup "$dir" sh -c 'dd if=/dev/zero bs=40M count=1 2>/dev/null | sleep 140' &
 full() { [ "$(proc_sum "$dir" VmRSS)" -ge 41943040 ]; }
 wait_for 15 full || fail "the load does not start"
 agrees process_memory_bytes 'cgroup="/mem",type="rss"' 5 proc_sum "$dir" VmRSS

@@ -1,5 +1,5 @@
 # Pressure and throttling of a v2 cgroup against its own files.
-# limit: 90
+# limit: 150
 . /payload/case.sh
 
 metrics() { wget -q -O - http://127.0.0.1:9850/metrics; }
@@ -18,7 +18,7 @@ throttled() { awk '$1 == "throttled_usec" { printf "%.6f", $2 / 1e6 }' "$dir/cpu
 # total FILE LINE: seconds of a pressure file
 total() { awk -v l="$2" '$1 == l { sub("total=", "", $NF); printf "%.6f", $NF / 1e6 }' "$1"; }
 
-"$BIN" attach --for 60s --set agent.tick=500ms --set collect.files_interval=1s 2>"$CASE_DIR/log" &
+"$BIN" attach --for 140s --set agent.tick=500ms --set collect.files_interval=1s 2>"$CASE_DIR/log" &
 wait_for 30 metrics || fail "no metrics: $(tail -n 1 "$CASE_DIR/log")"
 
 dir=$(new_cgroup squeezed)
