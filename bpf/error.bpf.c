@@ -171,30 +171,25 @@ int BPF_KPROBE(error_alloc_kprobe, __u32 gfp, void *nodemask, const char *format
 	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 
 /*
- * Whether the text has "e allocation failure: or" (of a page), "vmalloc error: s" or, before 5.11,
- * "loc: allocation failure:" in it. Without a branch a letter, or the verifier would walk every
- * combination of them.
+ * Whether the text has "ocation failure:" (page and, before 5.11, vmalloc) or "vmalloc error: s" in
+ * it. Without a branch a letter, or the verifier would walk every combination of them; two words,
+ * or the registers do not suffice.
  */
 static __always_inline bool tells_failure(const char *text)
 {
-	__u64 w0 = 0, w1 = 0, w2 = 0; /* the last 24 letters, the newest in w0's top byte */
-	__u64 absent = -1ULL, page, vmalloc, older;
+	__u64 w0 = 0, w1 = 0; /* the last 16 letters, the newest in w0's top byte */
+	__u64 absent = -1ULL, alloc, vmalloc;
 
 #pragma unroll
 	for (int i = 0; i < CONSOLE_HEAD; i++) {
-		w2 = w2 >> 8 | w1 << 56;
 		w1 = w1 >> 8 | w0 << 56;
 		w0 = w0 >> 8 | (__u64)(__u8)text[i] << 56;
-		page = (w2 ^ LETTERS('e', ' ', 'a', 'l', 'l', 'o', 'c', 'a')) |
-		       (w1 ^ LETTERS('t', 'i', 'o', 'n', ' ', 'f', 'a', 'i')) |
-		       (w0 ^ LETTERS('l', 'u', 'r', 'e', ':', ' ', 'o', 'r'));
+		alloc = (w1 ^ LETTERS('o', 'c', 'a', 't', 'i', 'o', 'n', ' ')) |
+			(w0 ^ LETTERS('f', 'a', 'i', 'l', 'u', 'r', 'e', ':'));
 		vmalloc = (w1 ^ LETTERS('v', 'm', 'a', 'l', 'l', 'o', 'c', ' ')) |
 			  (w0 ^ LETTERS('e', 'r', 'r', 'o', 'r', ':', ' ', 's'));
-		older = (w2 ^ LETTERS('l', 'o', 'c', ':', ' ', 'a', 'l', 'l')) |
-			(w1 ^ LETTERS('o', 'c', 'a', 't', 'i', 'o', 'n', ' ')) |
-			(w0 ^ LETTERS('f', 'a', 'i', 'l', 'u', 'r', 'e', ':'));
 		/* the top bit of x | -x is clear only for 0 */
-		absent &= (page | -page) & (vmalloc | -vmalloc) & (older | -older);
+		absent &= (alloc | -alloc) & (vmalloc | -vmalloc);
 	}
 	return !(absent >> 63);
 }

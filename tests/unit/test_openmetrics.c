@@ -373,7 +373,7 @@ static void metrics_of_a_thousand_busy_cgroups_stay_below_the_ceiling(void **sta
 
 static void metrics_of_the_rest_never_go_back(void **state)
 {
-	static const char rest[] = "waveos_task_starts_total{cgroup=\"__other__\"}";
+	static const char rest[] = "waveos_fatal_signals_total{cgroup=\"__other__\"}";
 	struct fixture f;
 	uint64_t before, after;
 
@@ -383,14 +383,14 @@ static void metrics_of_the_rest_never_go_back(void **state)
 	before = strtoull(find(render(&f, WV_METRICS_TEXT), rest), NULL, 10);
 	/* the last row becomes the first: it leaves the rest, another one joins it */
 	f.s.rows[1001].f.v[WV_SIG_CPU_USAGE] *= 1000000;
-	f.s.rows[500].f.v[WV_SIG_TASK_FORKS] += 7;
+	f.s.rows[500].f.v[WV_SIG_ERR_FATAL_SIGNALS] += 7;
 	after = strtoull(find(render(&f, WV_METRICS_TEXT), rest), NULL, 10);
 	assert_int_equal(after, before + 7);
 	/* removed rows take their figures away: the sum stands still */
 	for (uint32_t i = 600; i < 1000; i++)
 		f.s.rows[i].flags = 0;
 	assert_int_equal(strtoull(find(render(&f, WV_METRICS_TEXT), rest), NULL, 10), after);
-	f.s.rows[500].f.v[WV_SIG_TASK_FORKS] += 5;
+	f.s.rows[500].f.v[WV_SIG_ERR_FATAL_SIGNALS] += 5;
 	assert_int_equal(strtoull(find(render(&f, WV_METRICS_TEXT), rest), NULL, 10), after + 5);
 	fixture_end(&f);
 }
