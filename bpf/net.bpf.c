@@ -2,15 +2,9 @@
 /*
  * Network traffic, TCP and drops per cgroup.
  *
- * Hooks: cgroup_skb ingress and egress at the v2 root (every packet of a socket: the hot path),
- * sockops at the v2 root, cgroup/sock_create (v1 machines only), tracepoints inet_sock_set_state,
- * tcp_retransmit_skb, tcp_send_reset, tcp_receive_reset, kfree_skb; an iterator run once at start
- * (v1 machines only).
- *
- * All of it is about a socket, most of it happens in softirq: the current task is not the owner. A
- * socket knows the v2 cgroup that made it (accepted ones inherit the listener's). Where tasks live
- * in a v1 hierarchy that is the root for all of them, so there the owner's key is kept in the
- * socket's storage.
+ * Hooks: cgroup_skb at the v2 root (every packet of a socket: the hot path), sockops there,
+ * tracepoints inet_sock_set_state, tcp_retransmit_skb, tcp_send_reset, tcp_receive_reset,
+ * kfree_skb; on v1 machines also cgroup/sock_create and an iterator that is run once at start.
  *
  * Programs of the cgroup types return 1: they observe, they never deny. Process context and softirq
  * of one CPU may both be in these hooks, one interrupting the other, so even per-CPU rows are added
@@ -27,10 +21,9 @@
 #define AF_INET6 10
 #define ALLOW 1
 
-/* Set by user space before load. */
-const volatile __u32 net_drop_args =
-	0; /* arguments of kfree_skb: 3 have a reason, 4 the receiving socket too */
-const volatile __u32 net_retransmit_args = 0; /* 3: the result is among them */
+/* Set by user space before load: how many arguments the tracepoints have on this kernel. */
+const volatile __u32 net_drop_args = 0;
+const volatile __u32 net_retransmit_args = 0;
 
 WV_TABLE(net_rows, struct wv_net_row);
 WV_TABLE(tcp_rows, struct wv_tcp_row);
@@ -306,9 +299,8 @@ int BPF_PROG(tcp_state, struct sock *sk, int from, int to)
 }
 
 /*
- * tcp_retransmit_skb(sk, skb[, err]). Before 6.15 it fires for what was sent. Since then it fires
- * for every try: a positive result is a drop in a queue of this machine, which the kernel's
- * RetransSegs has too; a negative one was no try.
+ * tcp_retransmit_skb(sk, skb[, err]). Before 6.15 it fires for what was sent, since then for every
+ * try. Positive: dropped in a queue of this machine, RetransSegs has it too; negative: no try.
  */
 WV_TP("tcp_retransmit_skb")
 int tcp_retransmit(__u64 *ctx)

@@ -51,15 +51,18 @@ iperf() {
 
 # ---- bytes and packets
 iperf -n 200M
-sent=$(jq '.end.sum_received.bytes' "$TMP/iperf.json")
+# at the end of a run iperf3 leaves what is still on its way: the truth is between its two ends
+least=$(jq '.end.sum_received.bytes' "$TMP/iperf.json")
+most=$(jq '.end.sum_sent.bytes' "$TMP/iperf.json")
 octets=$(kernel netstat IpExt InOctets)
 packets=$(kernel netstat IpExt InNoECTPkts)
 settled() { within "$(metric network_bytes_total 'direction="receive"')" "$octets" 0.1; }
 wait_until 5 settled || fail "received $(metric network_bytes_total 'direction="receive"') bytes, the kernel counted $octets"
 for direction in receive transmit; do
 	got=$(metric network_bytes_total "direction=\"$direction\"")
-	echo "bytes $direction: $got, iperf3 moved $sent, the kernel counted $octets"
-	within "$got" "$sent" 2 || fail "bytes ($direction) are not iperf3's within 2 %"
+	echo "bytes $direction: $got, iperf3 received $least of $most, the kernel counted $octets"
+	awk -v g="$got" -v a="$least" -v b="$most" 'BEGIN { exit !(g >= a && g <= b * 1.02) }' ||
+		fail "bytes ($direction) are not iperf3's and 2 % of headers"
 	got=$(metric network_packets_total "direction=\"$direction\"")
 	echo "packets $direction: $got, the kernel counted $packets"
 	within "$got" "$packets" 1 || fail "packets ($direction) are not the kernel's within 1 %"
@@ -159,7 +162,7 @@ rtt_sum=$(metric tcp_rtt_seconds_sum '')
 rtt_count=$(metric tcp_rtt_seconds_count '')
 rm -f "$TMP/rtt"
 if in_net tc qdisc add dev lo root netem delay 5ms loss 0.5% 2>/dev/null || # either way lo loses and is slow
-	in_net tc qdisc add dev lo root tbf rate 200mbit burst 32k limit 200k 2>/dev/null; then
+	in_net tc qdisc add dev lo root tbf rate 20mbit burst 16k limit 40k 2>/dev/null; then
 	in_net ip link set lo mtu 1500
 	(
 		while in_net ss -Htni 'dport = 5201' >"$TMP/ss"; do

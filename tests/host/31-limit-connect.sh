@@ -62,6 +62,8 @@ within "$OK" 65 5 || fail "$OK connects in 3 s, expected 65 within 5 %"
 [ "$REFUSED" -gt 0 ] || fail "nothing was refused"
 [ "$(state .denied)" -eq "$REFUSED" ] || fail "counted $(state .denied) refusals, seen $REFUSED"
 [ "$(state .connects)" -eq "$OK" ] || fail "counted $(state .connects) connects, seen $OK"
+shown() { [ "$(figure "/$NAME" limit_connects_denied)" -eq "$REFUSED" ]; }
+wait_until 5 shown || fail "limit_connects_denied is $(figure "/$NAME" limit_connects_denied), not $REFUSED"
 
 # 2000 datagrams in 2 s to a receiver in the cgroup; 200 a second and a burst of 50 arrive
 cat >"$TMP/receive.py" <<'PY'
@@ -94,6 +96,8 @@ python3 "$TMP/send.py" "$PORT"
 read -r GOT <&"${RECEIVER[0]}"
 echo "datagrams at 1000/s for 2 s: $GOT arrived"
 within "$GOT" 450 5 || fail "$GOT datagrams, expected 450 within 5 %"
+shown() { [ "$(figure "/$NAME" limit_ingress_drops)" -eq "$(state .ingress.drop_packets)" ]; }
+wait_until 5 shown || fail "limit_ingress_drops is $(figure "/$NAME" limit_ingress_drops)"
 
 agent_stop
 TRIPS=$(cat "$ROOT"/var/lib/waveos/runs/*/events.jsonl | jq -c 'select(.type == "limit-trip")' | wc -l)

@@ -51,7 +51,7 @@ agent_stop
 # without rights
 if command -v setpriv >/dev/null; then
 	chmod 755 "$TMP" && install -m 755 "$BIN" "$TMP/waveos-bpf"
-	expect 4 "root" setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/waveos-bpf" attach --root /proc/nope \
+	expect 4 "root" setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/waveos-bpf" attach --root /root \
 		--set metrics.listen=
 	mkdir -m 777 "$TMP/open"
 	expect 4 "CAP_BPF|root" setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/waveos-bpf" attach \

@@ -44,6 +44,14 @@ add_program() {
 	done <"$WORK/ldd"
 }
 
+# The agent opens this library itself, in its web worker: ldd does not know.
+add_dlopened() {
+	local library
+	library=$(ldconfig -p | awk '/libmicrohttpd\.so\.12 / {print $NF; exit}')
+	[[ -z $library ]] || add_program "$library" libmicrohttpd.so.12
+	[[ ! -e $PAYLOAD/bin/libmicrohttpd.so.12 ]] || mv "$PAYLOAD/bin/libmicrohttpd.so.12" "$PAYLOAD/lib/"
+}
+
 add_cases() {
 	local file count=0
 	for file in "$HERE"/cases/*.sh; do
@@ -61,6 +69,7 @@ make_payload() {
 	local name path
 	mkdir -p "$PAYLOAD"/{bin,lib,lib64,cases}
 	add_program "$BIN" waveos-bpf
+	add_dlopened
 	for name in stress-ng iperf3 ip tc; do
 		path=$(tool_path "$name") || die "needs $name (fetch.sh)"
 		add_program "$path"

@@ -242,8 +242,7 @@ static void draw_help(const struct screen *s)
 		"left right space             fold, unfold (tree)",
 		"enter                        details: histograms of the selected cgroup",
 		"< >                          sort by the column before, after",
-		"c m r i n t p                sort by cpu, memory, run queue, io, net rx, tasks, "
-		"pressure",
+		"c m r i n t p                sort: cpu mem runq io rx tasks psi",
 		"f                            flat list by own figures, or tree with sums",
 		"/                            filter by path; escape clears it",
 		"z                            pause",

@@ -121,9 +121,12 @@ static int slot_for(struct wv_agent *agent, uint64_t key, uint32_t *ret_slot)
 	uint32_t slot;
 
 	if (index < 0) { /* no BPF here: rows are numbered by us alone */
-		if (agent->cgroups->next_slot >= agent->sample.max_rows)
+		for (slot = 1; slot < agent->sample.max_rows; slot++)
+			if (!(agent->sample.rows[slot].flags & WV_ROW_LIVE))
+				break;
+		if (slot == agent->sample.max_rows)
 			return -ENOSPC;
-		*ret_slot = agent->cgroups->next_slot++;
+		*ret_slot = slot;
 		return 0;
 	}
 	if (bpf_map_lookup_elem(index, &key, ret_slot) == 0)
@@ -240,8 +243,6 @@ static int adopt_rows(struct wv_agent *agent)
 			return r;
 		row->flags |= WV_ROW_GONE; /* until the walk finds it */
 		agent->cgroups->live++;
-		if (i >= agent->cgroups->next_slot)
-			agent->cgroups->next_slot = i + 1;
 	}
 	return 0;
 }
@@ -297,6 +298,26 @@ static uint32_t estimate(const struct wv_host *host)
 	return total;
 }
 
+static int walk_all(struct wv_agent *agent)
+{
+	int r = walk_mount(agent, agent->host->cgroup2, 0);
+
+	if (r == 0 && agent->host->v1_ssid >= 0)
+		r = walk_mount(agent, agent->host->v1[agent->host->v1_attribution], WV_KEY_V1);
+	return r;
+}
+
+/* Without hooks nobody tells of new and removed cgroups: the tree is walked again. */
+static int sense(struct wv_agent *agent)
+{
+	if (slot_index(agent) >= 0)
+		return 0;
+	for (uint32_t slot = 1; slot < agent->sample.used_rows; slot++)
+		if (agent->sample.rows[slot].flags & WV_ROW_LIVE)
+			agent->sample.rows[slot].flags |= WV_ROW_GONE;
+	return walk_all(agent); /* what it finds is not gone */
+}
+
 static int start(struct wv_agent *agent)
 {
 	int r = 0;
@@ -304,7 +325,6 @@ static int start(struct wv_agent *agent)
 	agent->cgroups = calloc(1, sizeof(*agent->cgroups));
 	if (!agent->cgroups)
 		return -ENOMEM;
-	agent->cgroups->next_slot = 1;
 	agent->cgroups->gone_ns = calloc(agent->sample.max_rows, sizeof(uint64_t));
 	agent->cgroups->reap_list = calloc(agent->sample.max_rows, sizeof(uint32_t));
 	if (!agent->cgroups->gone_ns || !agent->cgroups->reap_list)
@@ -318,9 +338,7 @@ static int start(struct wv_agent *agent)
 	if (r == 0)
 		r = adopt_rows(agent);
 	if (r == 0)
-		r = walk_mount(agent, agent->host->cgroup2, 0);
-	if (r == 0 && agent->host->v1_ssid >= 0)
-		r = walk_mount(agent, agent->host->v1[agent->host->v1_attribution], WV_KEY_V1);
+		r = walk_all(agent);
 	if (r < 0)
 		return r;
 	reclaim_orphans(agent);
@@ -422,7 +440,7 @@ static int probe(const struct wv_host *host, const struct wv_bpf *bpf, struct wv
 			 bpf ? wv_bpf_reason(bpf, "cgroup")
 			     : "no kind of tracepoint program works here");
 		return wv_capability_add(caps, "cgroup", "lifecycle", WV_CAP_FALLBACK,
-					 "walk at start", reason);
+					 "walk of the tree every tick", reason);
 	}
 	return wv_capability_add(caps, "cgroup", "lifecycle", WV_CAP_OK,
 				 host->flavour == WV_FLAVOUR_BTF ? "tp_btf/cgroup_mkdir"
@@ -464,6 +482,7 @@ const struct wv_module wv_module_cgroup = {
 	.object = &object,
 	.probe = probe,
 	.start = start,
+	.sense = sense,
 	.event = on_event,
 	.events = 1u << WV_EV_CGROUP_NEW | 1u << WV_EV_CGROUP_GONE,
 	.stop = stop,

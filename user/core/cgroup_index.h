@@ -31,7 +31,6 @@ struct wv_cgroups {
 	uint32_t *reap_list; /* scratch */
 	uint32_t live;	     /* rows in use, `other` not counted */
 	uint32_t gone_pending;
-	uint32_t next_slot;    /* only where there is no BPF to give slots */
 	uint64_t over_ceiling; /* cgroups that got no row */
 };
 

@@ -35,11 +35,12 @@ const size_t wv_lists_count = ARRAY_SIZE(wv_lists);
 /* Names of the sections in table order, NULL-terminated. */
 static void section_names(const char *names[SECTIONS_MAX])
 {
+	const char *last = "";
 	size_t n = 0;
 
 	for (size_t i = 0; i < wv_settings_count && n + 1 < SECTIONS_MAX; i++)
-		if (!n || strcmp(names[n - 1], wv_settings_table[i].section) != 0)
-			names[n++] = wv_settings_table[i].section;
+		if (strcmp(last, wv_settings_table[i].section) != 0)
+			names[n++] = last = wv_settings_table[i].section;
 	names[n] = NULL;
 }
 

@@ -52,14 +52,15 @@ enum wv_setting_type {
 
 /* Members are named <section>_<key>: config.agent_tick is agent.tick. */
 struct wv_config {
-#define WV_SETTING(section, key, type, def, min, max, doc) WV_CTYPE_##type section##_##key WV_DIM_##type;
+#define WV_SETTING(section, key, type, def, min, max, doc)                                         \
+	WV_CTYPE_##type section##_##key WV_DIM_##type;
 #include "waveos/config.def"
 	struct wv_budget *budgets;
 	size_t n_budgets;
 	struct wv_heartbeat *heartbeats;
 	size_t n_heartbeats;
-	char source[256];   /* file that was read, "" if none */
-	char digest[65];    /* hex SHA-256 of its bytes, "" if none */
+	char source[256]; /* file that was read, "" if none */
+	char digest[65];  /* hex SHA-256 of its bytes, "" if none */
 };
 
 struct wv_setting {
@@ -79,15 +80,16 @@ struct wv_config_error {
 /* All defaults, no lists. Release with wv_config_done(). */
 int wv_config_init(struct wv_config *c);
 /*
- * Reads a file over the defaults. Returns 0, -ENOENT if it does not exist, -EINVAL with *ret_error filled
- * for anything that is wrong in it (then c is unchanged), or another -errno.
+ * Reads a file over the defaults. Returns 0, -ENOENT if it does not exist, -EINVAL with *ret_error
+ * filled for anything that is wrong in it (then c is unchanged), or another -errno.
  */
 int wv_config_load(struct wv_config *c, const char *path, struct wv_config_error *ret_error);
 /* Same from memory; name stands for the file in messages. */
 int wv_config_load_memory(struct wv_config *c, const char *name, const char *text, size_t len,
 			  struct wv_config_error *ret_error);
 /* Sets one "section.key" to a value as written in the file. */
-int wv_config_set(struct wv_config *c, const char *name, const char *value, struct wv_config_error *ret_error);
+int wv_config_set(struct wv_config *c, const char *name, const char *value,
+		  struct wv_config_error *ret_error);
 /* Applies WAVEOS_* of the environment. */
 int wv_config_environment(struct wv_config *c, struct wv_config_error *ret_error);
 void wv_config_done(struct wv_config *c);
@@ -101,7 +103,8 @@ void wv_config_print_markdown(FILE *f);
 /* Only the table of one list's keys. */
 void wv_config_print_list_markdown(FILE *f, const char *list);
 
-/* What `config.def` lists are: the parser fills its part of c, whose list is empty when it is called. */
+/* What `config.def` lists are: the parser fills its part of c, whose list is empty when it is
+ * called. */
 struct wv_yaml;
 struct wv_list_info {
 	const char *name, *doc;
@@ -121,8 +124,8 @@ struct wv_yaml {
 	struct wv_config_error *error;
 };
 /*
- * Loads the only document of text. 0, -ENODATA if there is none, -EINVAL with y->error filled. Release
- * with yaml_document_delete() on 0 only.
+ * Loads the only document of text. 0, -ENODATA if there is none, -EINVAL with y->error filled.
+ * Release with yaml_document_delete() on 0 only.
  */
 int wv_yaml_load(struct wv_yaml *y, yaml_document_t *doc, const char *text, size_t len);
 /* Fills the error with "name:line:column: ..." and returns -EINVAL. */
@@ -131,9 +134,11 @@ int wv_yaml_error(const struct wv_yaml *y, const yaml_node_t *at, const char *fo
 /* Formats an error without a place; bytes that a terminal or JSON would choke on become '?'. */
 int wv_config_fail(struct wv_config_error *e, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Text goes to terminals and into JSON: control characters and what is no UTF-8 become '?', byte for byte. */
+/* Text goes to terminals and into JSON: control characters and what is no UTF-8 become '?', byte
+ * for byte. */
 void wv_make_printable(char *text);
-/* The scalar's text, or NULL if the node is no scalar or has a NUL in it. Valid while the document lives. */
+/* The scalar's text, or NULL if the node is no scalar or has a NUL in it. Valid while the document
+ * lives. */
 const char *wv_yaml_scalar(const yaml_node_t *node);
 /* Nothing was written, or ~ or null. */
 bool wv_yaml_is_null(const yaml_node_t *node);
@@ -161,15 +166,17 @@ const char *wv_suggest(const char *word, const char *const candidates[]);
 
 #define WV_EXPECTED_SIZE 192
 /*
- * Parses a number of a type (BOOL 0 or 1, CHOICE the index) within [min, max], both written as in the
- * file. On -EINVAL expected says what a right value looks like: "expected a duration from 1s to 1h, ...".
+ * Parses a number of a type (BOOL 0 or 1, CHOICE the index) within [min, max], both written as in
+ * the file. On -EINVAL expected says what a right value looks like: "expected a duration from 1s to
+ * 1h, ...".
  */
 int wv_value_parse(enum wv_setting_type type, const char *min, const char *max, const char *example,
 		   const char *text, uint64_t *ret, char expected[WV_EXPECTED_SIZE]);
 /* The same for text of at most size - 1 bytes: STRING, CGROUP, PATTERN, PATH, DEVICE. */
 int wv_text_parse(enum wv_setting_type type, const char *text, char *ret, size_t size,
 		  char expected[WV_EXPECTED_SIZE]);
-/* Splits "a|b|c"; words points into buf. Returns the number, at most max - 1; words is NULL-terminated. */
+/* Splits "a|b|c"; words points into buf. Returns the number, at most max - 1; words is
+ * NULL-terminated. */
 size_t wv_choices(const char *list, char *buf, size_t size, const char **words, size_t max);
 /* Regular expression (JSON schema) of how a type is written, or NULL. */
 const char *wv_value_pattern(enum wv_setting_type type);

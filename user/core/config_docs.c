@@ -85,7 +85,7 @@ static void sample_list(FILE *f, const struct wv_list_info *list)
 			const struct wv_field *s = &wv_fields[i];
 			char line[160];
 
-			if (strcmp(s->list, list->name) || strcmp(s->group, groups[g]))
+			if (strcmp(s->list, list->name) != 0 || strcmp(s->group, groups[g]) != 0)
 				continue;
 			snprintf(line, sizeof(line), "%s: %s", s->key, s->example);
 			fprintf(f, "#%s%-36s # %s%s\n",

@@ -127,7 +127,7 @@ static struct json_object *group_schema(const char *list, const char *group,
 	for (size_t i = 0; i < wv_fields_count; i++) {
 		const struct wv_field *f = &wv_fields[i];
 
-		if (strcmp(f->list, list) || strcmp(f->group, group))
+		if (strcmp(f->list, list) != 0 || strcmp(f->group, group) != 0)
 			continue;
 		json_object_object_add(properties, f->key,
 				       value_schema(f->type, f->min, f->max, f->size, f->doc));

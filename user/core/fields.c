@@ -258,9 +258,10 @@ static int check_name(const struct wv_yaml *y, const yaml_node_t *node,
 int wv_list_parse(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_list_parse *how,
 		  void **ret_items, size_t *ret_n)
 {
-	_cleanup_free_ char *items = NULL;
 	const yaml_node_item_t *at;
 	size_t n = 0, count;
+	char *items;
+	int r = 0;
 
 	if (node->type != YAML_SEQUENCE_NODE)
 		return wv_yaml_error(y, node, "%s: expected a list (- key: value), got %s",
@@ -269,22 +270,25 @@ int wv_list_parse(const struct wv_yaml *y, const yaml_node_t *node, const struct
 	if (count > WV_LIST_ITEMS_MAX)
 		return wv_yaml_error(y, node, "%s: at most %d items, got %zu", how->list,
 				     WV_LIST_ITEMS_MAX, count);
-	items = calloc(count ?: 1, how->size);
-	if (!items)
+	items = count ? calloc(count, how->size) : NULL;
+	if (count && !items)
 		return -ENOMEM;
-	for (at = node->data.sequence.items.start; at < node->data.sequence.items.top; at++, n++) {
-		const yaml_node_t *map = yaml_document_get_node(y->doc, *at);
+	at = node->data.sequence.items.start;
+	for (; r == 0 && n < count; n++) {
+		const yaml_node_t *map = yaml_document_get_node(y->doc, at[n]);
 		void *item = memcpy(items + n * how->size, how->blank, how->size);
-		int r = wv_fields_parse(y, map, how->list, item);
 
+		r = wv_fields_parse(y, map, how->list, item);
 		if (r == 0 && how->check)
 			r = how->check(y, map, item);
 		if (r == 0)
 			r = check_name(y, map, how, items, n);
-		if (r < 0)
-			return r;
 	}
-	*ret_items = count ? TAKE_PTR(items) : NULL;
+	if (r < 0) {
+		free(items);
+		return r;
+	}
+	*ret_items = items;
 	*ret_n = count;
 	return 0;
 }

@@ -151,7 +151,7 @@ static void enter_kube_slice(struct walk *w, const char *rest)
 	for (size_t i = 0; i < ARRAY_SIZE(qos_names); i++) {
 		size_t n = strlen(qos_names[i]);
 
-		if (strncmp(rest, qos_names[i], n) || (rest[n] && rest[n] != '-'))
+		if (strncmp(rest, qos_names[i], n) != 0 || (rest[n] && rest[n] != '-'))
 			continue;
 		copy(w->id->qos, sizeof(w->id->qos), qos_names[i]);
 		rest += n + (rest[n] == '-');
@@ -190,7 +190,7 @@ static bool parse_prefixed(struct walk *w, const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
 		size_t n = strlen(prefixes[i].prefix);
 
-		if (strncmp(name, prefixes[i].prefix, n) || !is_hex_id(name + n, ID_MIN))
+		if (strncmp(name, prefixes[i].prefix, n) != 0 || !is_hex_id(name + n, ID_MIN))
 			continue;
 		if (!prefixes[i].monitor)
 			enter_container(w, name + n, prefixes[i].runtime);

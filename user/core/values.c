@@ -145,7 +145,7 @@ int wv_parse_bool(const char *s, bool *ret)
 									       "off"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
-		if (strcasecmp(s, yes[i]) && strcasecmp(s, no[i]))
+		if (strcasecmp(s, yes[i]) != 0 && strcasecmp(s, no[i]) != 0)
 			continue;
 		*ret = strcasecmp(s, yes[i]) == 0;
 		return 0;
@@ -325,8 +325,9 @@ int wv_text_parse(enum wv_setting_type type, const char *text, char *ret, size_t
 	else if (type == WV_PATH)
 		right = right && text[0] == '/' && len > 1;
 	if (fits && right) {
+		/* the rest is cleared, too: settings are compared as bytes */
 		memset(ret, 0, size);
-		memcpy(ret, text, len);
+		memcpy(ret, text, len + 1);
 		return 0;
 	}
 	snprintf(expected, WV_EXPECTED_SIZE, "expected %s, at most %zu bytes%s",

@@ -22,7 +22,7 @@ static int digest_hex(EVP_MD_CTX *ctx, char ret[WV_SHA256_HEX])
 	if (EVP_DigestFinal_ex(ctx, md, &len) != 1 || len != 32)
 		return -EIO;
 	for (unsigned i = 0; i < len; i++)
-		snprintf(ret + 2 * i, 3, "%02x", md[i]);
+		snprintf(ret + 2 * (size_t)i, 3, "%02x", md[i]);
 	return 0;
 }
 

@@ -58,21 +58,14 @@ void wv_make_printable(char *text)
 	}
 }
 
-static void fail(struct wv_config_error *e, int prefix, const char *format, va_list ap)
-{
-	if (prefix < 0 || prefix >= (int)sizeof(e->text))
-		prefix = 0;
-	vsnprintf(e->text + prefix, sizeof(e->text) - (size_t)prefix, format, ap);
-	wv_make_printable(e->text);
-}
-
 int wv_config_fail(struct wv_config_error *e, const char *format, ...)
 {
 	va_list ap;
 
 	va_start(ap, format);
-	fail(e, 0, format, ap);
+	vsnprintf(e->text, sizeof(e->text), format, ap);
 	va_end(ap);
+	wv_make_printable(e->text);
 	return -EINVAL;
 }
 
@@ -80,29 +73,33 @@ static int fail_at(const struct wv_yaml *y, const yaml_mark_t *mark, const char 
 	_printf_(3, 4);
 
 /* The file's name may be as long as it likes: it leaves half of the message to the text. */
-static int place(const struct wv_yaml *y, const yaml_mark_t *mark)
+static size_t place(const struct wv_yaml *y, const yaml_mark_t *mark)
 {
-	return snprintf(y->error->text, sizeof(y->error->text), "%.250s:%zu:%zu: ", y->name,
-			mark->line + 1, mark->column + 1);
+	return (size_t)snprintf(y->error->text, sizeof(y->error->text), "%.250s:%zu:%zu: ", y->name,
+				mark->line + 1, mark->column + 1);
 }
 
 static int fail_at(const struct wv_yaml *y, const yaml_mark_t *mark, const char *format, ...)
 {
+	size_t n = place(y, mark);
 	va_list ap;
 
 	va_start(ap, format);
-	fail(y->error, place(y, mark), format, ap);
+	vsnprintf(y->error->text + n, sizeof(y->error->text) - n, format, ap);
 	va_end(ap);
+	wv_make_printable(y->error->text);
 	return -EINVAL;
 }
 
 int wv_yaml_error(const struct wv_yaml *y, const yaml_node_t *at, const char *format, ...)
 {
+	size_t n = place(y, &at->start_mark);
 	va_list ap;
 
 	va_start(ap, format);
-	fail(y->error, place(y, &at->start_mark), format, ap);
+	vsnprintf(y->error->text + n, sizeof(y->error->text) - n, format, ap);
 	va_end(ap);
+	wv_make_printable(y->error->text);
 	return -EINVAL;
 }
 

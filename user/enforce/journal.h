@@ -30,7 +30,10 @@ struct wv_journal_entry {
 	char want[WV_CGFILE_VALUE]; /* intent without an outcome; "" if none */
 };
 
-/* A conditional budget that is in force, so that a new agent does not forget that it tripped. */
+/*
+ * A budget that is in force. A new agent does not forget that a condition held; one of the same run does not
+ * decide again what was decided without a condition.
+ */
 struct wv_journal_force {
 	char budget[64];
 	uint64_t key;
@@ -40,6 +43,7 @@ struct wv_journal {
 	const struct wv_io *io;
 	int dir;
 	char boot_id[40];
+	char run_id[64]; /* that wrote it last; "" for a new journal */
 	struct wv_journal_entry *entries;
 	size_t n_entries, room_entries;
 	struct wv_journal_force *force;
@@ -90,7 +94,7 @@ void wv_journal_revert(struct wv_journal *j, size_t entry, struct wv_file_result
 /* Index of the entry of a file, or -1. */
 long wv_journal_find(const struct wv_journal *j, const char *path, const char *device);
 
-/* Notes or forgets that a conditional budget is in force. Not saved. 0 or -ENOMEM. */
+/* Notes or forgets that a budget is in force. Not saved. 0 or -ENOMEM. */
 int wv_journal_set_force(struct wv_journal *j, const char *budget, uint64_t key, bool in_force);
 
 /* journal_file.c: the file's text */

@@ -38,6 +38,7 @@ char *wv_journal_print(const struct wv_journal *j)
 
 	json_object_object_add(o, "schema_version", json_object_new_int(SCHEMA_VERSION));
 	json_object_object_add(o, "boot_id", json_object_new_string(j->boot_id));
+	json_object_object_add(o, "run_id", json_object_new_string(j->run_id));
 	for (size_t i = 0; i < j->n_entries; i++)
 		json_object_array_add(files, entry_json(&j->entries[i]));
 	json_object_object_add(o, "files", files);
@@ -139,5 +140,7 @@ int wv_journal_parse(struct wv_journal *j, const char *text)
 		j->dirty = json_object_array_length(files) || json_object_array_length(force);
 		return 0;
 	}
+	if (get_string(o, "run_id", j->run_id, sizeof(j->run_id)) < 0)
+		return -EBADMSG;
 	return parse_lists(j, files, force);
 }

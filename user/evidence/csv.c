@@ -215,13 +215,11 @@ static char *put_row(char *p, const struct wv_sample *s, const struct wv_row *ro
 
 int wv_csv_append(struct wv_csv *c, const struct wv_sample *s, uint64_t *ret_rows)
 {
-	_cleanup_free_ char *buf = malloc(CHUNK + ROW_MAX);
+	char buf[CHUNK + ROW_MAX];
 	uint64_t start = c->lines.len, rows = 0;
 	char *p = buf;
 	int r = 0;
 
-	if (!buf)
-		return -ENOMEM;
 	for (uint32_t slot = 0; r == 0 && slot < s->used_rows; slot++) {
 		if (!(s->rows[slot].flags & WV_ROW_LIVE))
 			continue;

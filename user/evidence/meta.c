@@ -78,11 +78,12 @@ static struct json_object *host_facts(const struct wv_host *host)
 /* The kernel's own word, for those who call without a probed host. */
 static void read_boot_id(char *buf, size_t size)
 {
-	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	_cleanup_free_ char *text = NULL;
 
-	if (!f || !fgets(buf, (int)size, f))
-		buf[0] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
+	buf[0] = '\0';
+	if (wv_io_read_file(&wv_io_system, AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text,
+			    NULL) == 0)
+		snprintf(buf, size, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
 void wv_meta_init(struct wv_meta *m, const struct wv_io *io, const struct wv_config *config,

@@ -33,7 +33,7 @@ struct wv_records {
 	uint64_t lost; /* records since the log last took one */
 	int lost_errno;
 	uint64_t next_row_ns, segment_end_ns; /* monotonic; 0: not yet known */
-	uint64_t told; /* losses that run_meta.json has */
+	uint64_t told;			      /* losses that run_meta.json has */
 	bool final;
 };
 
@@ -142,16 +142,14 @@ int wv_record_explain(struct wv_records *r, struct json_object *decision)
 /* The log of a core that died goes on: number of its last record, and what was cut off its end. */
 static int resume_log(struct wv_records *r, uint64_t *ret_cut)
 {
-	_cleanup_free_ char *line = malloc(RECORD_MAX + 1);
+	char line[RECORD_MAX + 1];
 	struct json_object *o, *seq;
 	int e;
 
-	if (!line)
-		return -ENOMEM;
 	e = wv_lines_open(&r->log, r->io, r->dirfd, WV_EVENTS_NAME, WV_ARTIFACT_MODE, ret_cut);
 	if (e < 0)
 		return e;
-	e = wv_lines_last(&r->log, line, RECORD_MAX + 1);
+	e = wv_lines_last(&r->log, line, sizeof(line));
 	if (e == -ENODATA)
 		return 0;
 	if (e < 0)

@@ -18,21 +18,23 @@ struct wv_host;
 struct wv_records;
 
 /*
- * Opens the run's folder, making it if need be; a restarted core continues the same run (sequence numbers
- * go on after the last whole line of events.jsonl, a torn last line is cut off and noted).
+ * Opens the run's folder, making it if need be; a restarted core continues the same run (sequence
+ * numbers go on after the last whole line of events.jsonl, a torn last line is cut off and noted).
  * Errors: -ENOSPC, -EROFS, -EACCES and the like, with nothing half made.
  */
 int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struct wv_paths *paths,
 		    const struct wv_config *config, const struct wv_host *host, const char *run_id);
 /*
- * Appends one record to events.jsonl: {"schema_version","seq","boot_id","mono_ns","wall_ns","run_id",
- * "type", ...fields}. Takes the reference of fields (also on failure). durable: fsync before returning,
- * for the intent of an action. A failed write is counted and returned; the agent goes on.
+ * Appends one record to events.jsonl:
+ * {"schema_version","seq","boot_id","mono_ns","wall_ns","run_id", "type", ...fields}. Takes the
+ * reference of fields (also on failure). durable: fsync before returning, for the intent of an
+ * action. A failed write is counted and returned; the agent goes on.
  */
 int wv_record(struct wv_records *r, const char *type, struct json_object *fields, bool durable);
 /* Adds a decision to explainability.json (written at the next rotation). Takes the reference. */
 int wv_record_explain(struct wv_records *r, struct json_object *decision);
-/* Offers the sample of this tick: a CSV row per live cgroup every record.interval; rotates when due. */
+/* Offers the sample of this tick: a CSV row per live cgroup every record.interval; rotates when
+ * due. */
 int wv_records_tick(struct wv_records *r, const struct wv_sample *s);
 /* Completes all artifacts atomically (fsync, rename) and, unless final, starts the next segment. */
 int wv_records_flush(struct wv_records *r, bool final);
