@@ -101,29 +101,56 @@ static __always_inline bool blkcg_key(struct blkcg *blkcg, __u64 *ret_key)
 	return false;
 }
 
-/* The blkcg that the current task is in; 0 if this kernel has none. */
-static __always_inline __u64 task_blkcg(struct task_struct *task)
-{
-	struct cgroup_subsys_state *css = NULL;
-	struct css_set *set;
+/* What has to be known of the task that issues a request. */
+struct issuer {
+	__u64 key;
+	__u64 blkcg; /* 0 if this kernel has none */
+	bool kthread;
+};
 
-	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id))
-		return 0;
-	set = BPF_CORE_READ(task, cgroups);
-	bpf_core_read(&css, sizeof(css),
-		      &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id) & 15]);
-	return (__u64)css; /* css is the first member of struct blkcg */
+#define IO_SSID (bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id) & 15)
+
+static __always_inline void read_issuer(struct issuer *i)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct cgroup_subsys_state *css = NULL;
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+
+	i->key = wv_task_key_read(task);
+	i->kthread = BPF_CORE_READ(task, flags) & PF_KTHREAD;
+	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id))
+		bpf_core_read(&css, sizeof(css), &set->subsys[IO_SSID]);
+	i->blkcg = (__u64)css; /* css is the first member of struct blkcg */
+}
+
+static __always_inline void get_issuer(struct issuer *i)
+{
+#ifndef WV_RAW_TP
+	/* since 5.11; saves a dozen probe reads */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		struct task_struct *task = bpf_get_current_task_btf();
+		struct css_set *set = task->cgroups;
+
+		i->key = wv_task_key(task);
+		i->kthread = task->flags & PF_KTHREAD;
+		i->blkcg = 0;
+		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id))
+			i->blkcg = (__u64)set->subsys[IO_SSID];
+		return;
+	}
+#endif
+	read_issuer(i);
 }
 
 /* Key of the cgroup that a request is charged to, in the context of its issue. */
 static __always_inline bool issue_key(struct request *rq, __u64 *ret_key)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	bool kthread = BPF_CORE_READ(task, flags) & PF_KTHREAD;
 	struct blkcg *blkcg = request_blkcg(rq);
+	struct issuer by;
 
-	if (!kthread && (!blkcg || task_blkcg(task) == (__u64)blkcg)) {
-		*ret_key = wv_task_key_read(task);
+	get_issuer(&by);
+	if (!by.kthread && (!blkcg || by.blkcg == (__u64)blkcg)) {
+		*ret_key = by.key;
 		count_way(WV_QUEUE_WAY_TASK);
 		return true;
 	}
@@ -131,8 +158,8 @@ static __always_inline bool issue_key(struct request *rq, __u64 *ret_key)
 		count_way(WV_QUEUE_WAY_BLKCG);
 		return true;
 	}
-	if (kthread) {
-		*ret_key = wv_task_key_read(task);
+	if (by.kthread) {
+		*ret_key = by.key;
 		count_way(WV_QUEUE_WAY_KTHREAD);
 		return true;
 	}
@@ -157,10 +184,10 @@ static __always_inline __u32 request_dev(struct request *rq)
 	struct gendisk *disk;
 
 	if (bpf_core_field_exists(struct request___old, rq_disk))
-		disk = BPF_CORE_READ((struct request___old *)rq, rq_disk);
+		disk = WV_READ((struct request___old *)rq, rq_disk);
 	else
-		disk = BPF_CORE_READ(rq, q, disk);
-	return (__u32)BPF_CORE_READ(disk, major) << 20 | (__u32)BPF_CORE_READ(disk, first_minor);
+		disk = WV_READ2(rq, q, disk);
+	return (__u32)WV_READ(disk, major) << 20 | (__u32)WV_READ(disk, first_minor);
 }
 
 /* Entry of a cgroup's device, made if need be; the shared one when the map is full. */

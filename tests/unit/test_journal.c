@@ -495,9 +495,11 @@ static void journal_in_force_survives_restart(void **state)
 	assert_int_equal(wv_journal_set_force(&j, "calm", 3, true), 0);
 	assert_int_equal(wv_journal_set_force(&j, "calm", 4, false), 0);
 	assert_int_equal(wv_journal_set_force(&j, "other", 5, false), 0);
+	strcpy(j.run_id, "run-1");
 	assert_int_equal(wv_journal_save(&j), 0);
 	wv_journal_close(&j);
 	assert_int_equal(open_journal(&j, &wv_io_system, "boot-1"), 0);
+	assert_string_equal(j.run_id, "run-1");
 	assert_int_equal(j.n_force, 39);
 	for (size_t i = 0; i < j.n_force; i++) {
 		assert_string_equal(j.force[i].budget, "calm");
@@ -512,11 +514,15 @@ static void journal_that_is_none_is_refused(void **state)
 		"",
 		"nonsense",
 		"[]",
-		"{\"schema_version\":2,\"boot_id\":\"boot-1\",\"files\":[],\"in_force\":[]}",
-		"{\"schema_version\":1,\"boot_id\":\"boot-1\",\"files\":[{\"key\":1}],\"in_force\":"
+		"{\"schema_version\":2,\"boot_id\":\"boot-1\",\"run_id\":\"\",\"files\":[],\"in_"
+		"force\":[]}",
+		"{\"schema_version\":1,\"boot_id\":\"boot-1\",\"run_id\":\"\",\"files\":[{\"key\":"
+		"1}],\"in_force\":"
 		"[]}",
-		"{\"schema_version\":1,\"boot_id\":\"boot-1\",\"files\":{},\"in_force\":[]}",
-		"{\"schema_version\":1,\"boot_id\":\"boot-1\",\"files\":[],\"in_force\":[{}]}",
+		"{\"schema_version\":1,\"boot_id\":\"boot-1\",\"run_id\":\"\",\"files\":{},\"in_"
+		"force\":[]}",
+		"{\"schema_version\":1,\"boot_id\":\"boot-1\",\"run_id\":\"\",\"files\":[],\"in_"
+		"force\":[{}]}",
 	};
 	char path[256];
 

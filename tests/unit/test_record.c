@@ -126,6 +126,7 @@ static void record_durable_is_synced_before_it_returns(void **state _unused_)
 	wv_records_close(r);
 }
 
+/* A sample of many rows takes several writes: one that fails takes the earlier ones back. */
 static void record_sample_of_many_writes_is_whole_or_absent(void **state _unused_)
 {
 	struct wv_records *r;

@@ -47,7 +47,7 @@ static void make(struct wv_sample *s)
 
 static void sample_fold_keeps_own_counters_and_leaves_tree_signals(void **state)
 {
-	uint64_t buckets[WV_HIST_BUCKETS] = {[5] = 7};
+	uint64_t buckets[WV_HIST_BUCKETS] = {[5] = 7}, own[WV_SIG_N];
 	struct wv_sample s;
 
 	(void)state;
@@ -68,6 +68,9 @@ static void sample_fold_keeps_own_counters_and_leaves_tree_signals(void **state)
 	wv_sample_set_hist(&s, 1, WV_HIST_RUNQ_LATENCY, buckets, 0);
 	assert_int_equal(s.rows[1].f.hist[WV_HIST_RUNQ_LATENCY].bucket[5], 7);
 	assert_int_equal(s.rows[1].f.hist[WV_HIST_RUNQ_LATENCY].sum_ns, 700);
+	/* a rate is taken of the row's own figures: it does not jump when a child goes */
+	assert_int_equal(wv_sample_own(&s, 1, own)[WV_SIG_CPU_USAGE], 110);
+	assert_ptr_equal(wv_sample_own(&s, 2, own), s.rows[2].f.v);
 	/* a grandchild's figures reach the grandparent through the child's own */
 	wv_sample_fold(&s, 1, 3);
 	assert_int_equal(s.rows[3].f.v[WV_SIG_CPU_USAGE], 140);

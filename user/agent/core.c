@@ -12,6 +12,7 @@
 #include "user/core/cgroup_index.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/core/memory.h"
 #include "user/core/module.h"
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
@@ -20,6 +21,8 @@
 #define MIN_TICK_NS 20000000ULL
 /* Memory of the agent itself is measured every so many ticks. */
 #define MEMORY_EVERY_TICKS 10
+/* By this tick everything ran once; what only the start used goes. */
+#define TRIM_AT_TICK 3
 /* Priorities of the loop: enforcement before export (sd-event: smaller is first). */
 #define PRIORITY_CONTROL (-20)
 #define PRIORITY_EVENTS (-10)
@@ -34,7 +37,7 @@ struct core {
 	sd_event_source *timer;
 	struct ring_buffer *ring;
 	uint64_t last_tick_ns;
-	uint64_t memory_due;
+	uint64_t memory_due, ticks;
 	bool ready;
 };
 
@@ -162,6 +165,8 @@ static void tick(struct core *c)
 	c->self.sense_ns = io->mono_ns(io->ctx) - start;
 	publish(c);
 	say_ready(c);
+	if (++c->ticks == TRIM_AT_TICK)
+		wv_memory_trim();
 }
 
 /* The next tick is due one interval after the last; at once, within limits, when a module presses.

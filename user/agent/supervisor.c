@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
 #include "user/core/log.h"
+#include "user/core/memory.h"
 #include "user/core/module.h"
 #include "user/core/version.h"
 #include "user/enforce/enforce.h"
@@ -225,6 +225,7 @@ static int on_worker_message(sd_event_source *s, int fd, uint32_t revents _unuse
 		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	if (message == WV_CONTROL_READY && !w->sup->ready) {
 		w->sup->ready = true;
+		wv_memory_trim(); /* what loading used is not needed again */
 		(void)sd_notify(0, "READY=1");
 		wv_log_info(
 			"supervisor", "observing; first figures after %llu ms",
@@ -500,7 +501,6 @@ static int start(struct supervisor *sup, uint64_t begin)
 	if (!wv_bpf_adopted(
 		    sup->bpf)) /* figures about events are those of the maps, and these are new */
 		memset(&sup->snapshot.head->self, 0, sizeof(sup->snapshot.head->self));
-	malloc_trim(0); /* what loading used is not needed again */
 	wv_log_info("supervisor", "%s BPF programs (%s), run %s",
 		    wv_bpf_adopted(sup->bpf) ? "adopted running" : "loaded",
 		    sup->host.flavour == WV_FLAVOUR_BTF	  ? "BTF tracepoints"

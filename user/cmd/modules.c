@@ -38,7 +38,7 @@ static void print_signals(FILE *f)
 /* Documents that come from the tables; docs/ holds their output and a test compares. */
 static const struct wv_option options[] = {
 	{"signals-doc", 0, NULL, "print docs/signals.md"},
-	{"metrics-doc", 0, NULL, "print docs/metrics-reference.md"},
+	{"metrics-doc", 0, NULL, "print docs/metrics.md"},
 	{"config-doc", 0, NULL, "print docs/config.md"},
 	{"config-schema", 0, NULL, "print the JSON schema of the configuration"},
 	{"config-sample", 0, NULL, "print a sample configuration with every setting"},

@@ -208,6 +208,24 @@ static struct json_object *events_json(const struct wv_self *self)
 	return all;
 }
 
+/* run_ns and run_count grow only while the kernel's BPF statistics are on. */
+static struct json_object *programs_json(const struct wv_self *self)
+{
+	struct json_object *all = json_object_new_array();
+
+	for (unsigned i = 0; i < self->n_progs && i < WV_MAX_PROGS; i++) {
+		const struct wv_prog_stats *p = &self->progs[i];
+		struct json_object *o = json_object_new_object();
+
+		wv_json_str(o, "name", p->name);
+		wv_json_u64(o, "verified_insns", p->verified_insns);
+		wv_json_u64(o, "run_ns", p->run_ns);
+		wv_json_u64(o, "run_count", p->run_count);
+		json_object_array_add(all, o);
+	}
+	return all;
+}
+
 static struct json_object *losses_json(const struct wv_self *self)
 {
 	struct json_object *all = json_object_new_array();
@@ -277,6 +295,7 @@ static void print_json(const struct status *s)
 		add_process(o, h);
 		json_object_object_add(o, "events", events_json(&h->self));
 		json_object_object_add(o, "losses", losses_json(&h->self));
+		json_object_object_add(o, "programs", programs_json(&h->self));
 	}
 	wv_json_print(o);
 	json_object_put(o);

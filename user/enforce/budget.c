@@ -97,27 +97,37 @@ static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 		(void)wv_log_full(LOG_DEBUG, r, "budget", "record of a decision");
 }
 
+/* Records a decision and notes it for the next agent; the hold is brought up to it by reconcile.c.
+ */
+static void take_decision(struct wv_enforcer *e, struct wv_decision *d)
+{
+	d->dry_run = e->dry_run;
+	record_decision(e, d);
+	e->holds[d->slot].changed = true;
+	if (!e->dry_run && !e->journal_error)
+		(void)wv_journal_set_force(&e->journal, e->agent->config->budgets[d->budget].name,
+					   d->key, d->verdict == WV_VERDICT_APPLY);
+}
+
 /* Evaluates all budgets on one row; decisions go to the record, changes are marked. */
 static void evaluate_row(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row,
 			 uint64_t now_ns)
 {
 	const struct wv_config *c = e->agent->config;
 	struct wv_hold *h = hold_of(e, slot, row);
+	uint64_t buf[WV_SIG_N];
+	const uint64_t *own;
 	struct wv_decision d;
 
 	if (!h->matched)
 		return;
+	own = wv_sample_own(&e->agent->sample, slot, buf);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
 		if (!wv_enforcer_matches(e, slot, i) ||
-		    wv_eval_step(&e->eval, i, slot, row->key, now_ns, row->f.v, &d) ==
+		    wv_eval_step(&e->eval, i, slot, row->key, now_ns, own, &d) ==
 			    WV_VERDICT_NONE)
 			continue;
-		d.dry_run = e->dry_run;
-		record_decision(e, &d);
-		h->changed = true;
-		if (c->budgets[i].when.signal >= 0 && !e->dry_run && !e->journal_error)
-			(void)wv_journal_set_force(&e->journal, c->budgets[i].name, row->key,
-						   d.verdict == WV_VERDICT_APPLY);
+		take_decision(e, &d);
 	}
 }
 
@@ -172,10 +182,14 @@ static int pass(struct wv_enforcer *e)
 	return r;
 }
 
-/* Conditional budgets that a former agent left in force stay so until their condition clears. */
+/*
+ * Conditional budgets that a former agent left in force stay so until their condition clears. Those
+ * without a condition are decided anew by a new run, once: not by another process of the same run.
+ */
 static void restore_force(struct wv_enforcer *e)
 {
 	const struct wv_config *c = e->agent->config;
+	bool same_run = strcmp(e->journal.run_id, e->agent->run_id) == 0;
 
 	for (size_t i = e->journal.n_force; i-- > 0;) {
 		const struct wv_journal_force f = e->journal.force[i];
@@ -186,7 +200,7 @@ static void restore_force(struct wv_enforcer *e)
 
 		for (uint32_t b = 0; row && b < c->n_budgets && !taken; b++) {
 			if (strcmp(c->budgets[b].name, f.budget) != 0 ||
-			    c->budgets[b].when.signal < 0)
+			    (c->budgets[b].when.signal < 0 && !same_run))
 				continue;
 			hold_of(e, (uint32_t)slot, row)->changed = true;
 			taken = wv_enforcer_matches(e, (uint32_t)slot, b) &&
@@ -195,6 +209,7 @@ static void restore_force(struct wv_enforcer *e)
 		if (!taken) /* the budget or the cgroup is no more */
 			(void)wv_journal_set_force(&e->journal, f.budget, f.key, false);
 	}
+	snprintf(e->journal.run_id, sizeof(e->journal.run_id), "%s", e->agent->run_id);
 }
 
 static int mark_pin(void *ctx, uint64_t key, enum wv_hook hook _unused_)
@@ -206,7 +221,7 @@ static int mark_pin(void *ctx, uint64_t key, enum wv_hook hook _unused_)
 	if (row) {
 		struct wv_hold *h = hold_of(e, (uint32_t)slot, row);
 
-		h->net = h->changed = true;
+		h->net = h->changed = e->adopted = true;
 		return 0;
 	}
 	(void)wv_netlimit_release(&e->net, key); /* of a cgroup that is gone */
@@ -221,6 +236,7 @@ static void adopt(struct wv_enforcer *e)
 		(void)wv_netlimit_each(e->agent->paths, mark_pin, e);
 	if (e->journal_error)
 		return;
+	e->adopted |= e->journal.n_entries || e->journal.n_force;
 	restore_force(e);
 	for (size_t i = 0; i < e->journal.n_entries; i++) {
 		uint64_t key = e->journal.entries[i].key;
@@ -256,7 +272,11 @@ static int open_parts(struct wv_enforcer *e)
 	return 0;
 }
 
-/* Budgets without a condition hold before the first sample. */
+/*
+ * Budgets without a condition hold before the first sample. The first cgroup does not wait for the
+ * records of all others, unless a former agent left something in force: that must not be looked at
+ * before all is decided.
+ */
 static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
 {
 	const struct wv_config *c = e->agent->config;
@@ -273,9 +293,10 @@ static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
 			    wv_eval_step(&e->eval, i, slot, row->key, now_ns, row->f.v, &d) ==
 				    WV_VERDICT_NONE)
 				continue;
-			record_decision(e, &d);
-			h->changed = true;
+			take_decision(e, &d);
 		}
+		if (h && h->changed && !e->adopted && !e->first_applied_ns)
+			(void)wv_enforcer_reconcile(e);
 	}
 }
 
@@ -290,11 +311,12 @@ static void report_unmatched(const struct wv_enforcer *e)
 		for (uint32_t slot = 1; slot < e->agent->sample.used_rows && !any; slot++)
 			any = wv_enforcer_matches(e, slot, b);
 		if (!any)
-			(void)wv_log_warn(0, "budget",
-					  "%s:%u: budget '%s': no cgroup matches '%s' yet; it applies when "
-					  "one appears",
-					  c->source, c->budgets[b].line, c->budgets[b].name,
-					  c->budgets[b].cgroup);
+			(void)wv_log_warn(
+				0, "budget",
+				"%s:%u: budget '%s': no cgroup matches '%s' yet; it applies when "
+				"one appears",
+				c->source, c->budgets[b].line, c->budgets[b].name,
+				c->budgets[b].cgroup);
 	}
 }
 

@@ -33,6 +33,7 @@ struct wv_enforcer {
 	uint64_t *matches;     /* bit per budget, words_per_slot words a slot */
 	size_t words_per_slot;
 	bool dry_run;
+	bool adopted; /* a former agent left something in force */
 	bool sweep;   /* look for what is in force without being wanted, once after the start */
 	bool recount; /* n_in_force has to be counted again */
 	size_t n_in_force;

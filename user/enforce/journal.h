@@ -31,8 +31,8 @@ struct wv_journal_entry {
 };
 
 /*
- * A budget that is in force. A new agent does not forget that a condition held; one of the same run does not
- * decide again what was decided without a condition.
+ * A budget that is in force. A new agent does not forget that a condition held; one of the same run
+ * does not decide again what was decided without a condition.
  */
 struct wv_journal_force {
 	char budget[64];

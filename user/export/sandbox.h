@@ -16,10 +16,4 @@ int wv_sandbox_enter(const char *module, unsigned max_fds);
 /* Closes every descriptor above standard error but these. */
 int wv_sandbox_close_fds(const int *keep, size_t n_keep);
 
-/*
- * Lets go of file pages (code, constants) that only starting up touched; they come back when used,
- * from the page cache. Pages that this process changed are kept.
- */
-void wv_sandbox_drop_clean_pages(void);
-
 #endif

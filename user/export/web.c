@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "user/core/log.h"
+#include "user/core/memory.h"
 #include "user/export/sandbox.h"
 #include "user/export/web_answer.h"
 
@@ -247,7 +248,7 @@ static int set_up(struct worker *w, int listen_fd, int control)
 	(void)sd_id128_get_boot(&boot);
 	/* connects to journald now, if that is where the log goes */
 	wv_log_info("web", "serving metrics");
-	wv_sandbox_drop_clean_pages();
+	wv_memory_trim();
 	r = wv_sandbox_enter("web", MAX_FDS);
 	return r < 0 ? wv_log_errno(r, "web", "cannot give up rights") : 0;
 }

@@ -171,6 +171,17 @@ struct wv_facet_row *wv_sample_add_facet(struct wv_sample *s, enum wv_facet_id f
 	return f;
 }
 
+const uint64_t *wv_sample_own(const struct wv_sample *s, uint32_t slot, uint64_t buf[WV_SIG_N])
+{
+	const struct wv_row *row = &s->rows[slot];
+
+	if (!(row->flags & WV_ROW_BASE))
+		return row->f.v;
+	for (int i = 0; i < WV_SIG_N; i++)
+		buf[i] = row->f.v[i] - (wv_signals[i].kind == WV_COUNTER ? s->base[slot].v[i] : 0);
+	return buf;
+}
+
 void wv_sample_fold(struct wv_sample *s, uint32_t from, uint32_t into)
 {
 	const struct wv_figures *f = &s->rows[from].f;

@@ -75,9 +75,12 @@ if modprobe -q loop && modprobe -q ext4 && dd if=/dev/zero of="$CASE_DIR/disk" b
 	disk=$(losetup -f) && losetup "$disk" "$CASE_DIR/disk" || disk=
 fi
 mkdir "$CASE_DIR/mnt"
+# left frozen, it would hold up the end of the guest
+trap 'fsfreeze --unfreeze "$CASE_DIR/mnt" 2>/dev/null; umount "$CASE_DIR/mnt" 2>/dev/null' EXIT
 if [ -n "$disk" ] && mke2fs "$disk" >/dev/null 2>&1 && mount -t ext4 "$disk" "$CASE_DIR/mnt" &&
 	fsfreeze --freeze "$CASE_DIR/mnt"; then
 	in_cgroup "$dir" touch "$CASE_DIR/mnt/x" &
+	sleep 5; "$BIN" top --once --json --root "$root" | tr '{' '\n' | grep '"cgroup"'; cat $dir/cgroup.procs; "$BIN" status --root "$root"; for p in $(pidof waveos-bpf); do cat /proc/$p/wchan; echo; cat /proc/$p/stack; done; cat "$CASE_DIR/log"
 	expect /dstate task_dstate=1 task_dstate_long=1
 	recorded task-hung '"comm":"touch"' || fail "no record of the hung task"
 	fsfreeze --unfreeze "$CASE_DIR/mnt"
