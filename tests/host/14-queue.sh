@@ -60,11 +60,11 @@ expect() { # WHAT SIGNAL VALUE
 dd if=/dev/urandom of="$TMP/file" bs=1M count=48 conv=fsync status=none
 fio --version >/dev/null
 # real-time: fio's own figure must not have its waits for a CPU in it
-rt=
-! chrt -f 20 true 2>/dev/null || rt="chrt -f 20"
+rt=()
+! chrt -f 20 true 2>/dev/null || rt=(chrt -f 20)
 # fio_run FILE MODE: 768 requests of 64 KiB, one at a time; report in $TMP/fio.json
 fio_run() {
-	cgroup_run "$dir" $rt fio --name=t --filename="$1" --size=48m --rw="$2" --bs=64k --direct=1 \
+	cgroup_run "$dir" "${rt[@]}" fio --name=t --filename="$1" --size=48m --rw="$2" --bs=64k --direct=1 \
 		--ioengine=psync --overwrite=1 --output-format=json --output="$TMP/fio.json" >/dev/null ||
 		fail "fio"
 }
@@ -76,10 +76,10 @@ hist() {
 attempt() {
 	local op=$1 bytes count n ns fio_bytes fio_count fio_latency latency
 	settle
-	bytes=$(signal io_${op}_bytes) count=$(signal io_${op}s) ns=$(hist sum_ns) n=$(hist count)
+	bytes=$(signal "io_${op}_bytes") count=$(signal "io_${op}s") ns=$(hist sum_ns) n=$(hist count)
 	fio_run "$TMP/file" "rand$op"
 	settle
-	bytes=$(($(signal io_${op}_bytes) - bytes)) count=$(($(signal io_${op}s) - count))
+	bytes=$(($(signal "io_${op}_bytes") - bytes)) count=$(($(signal "io_${op}s") - count))
 	n=$(($(hist count) - n)) ns=$(($(hist sum_ns) - ns))
 	[ $n -gt 0 ] || fail "no request was counted"
 	latency=$((ns / n))

@@ -21,6 +21,9 @@
 #define MIN_TICK_NS 20000000ULL
 /* Memory of the agent itself is measured every so many ticks. */
 #define MEMORY_EVERY_TICKS 10
+/* collect.program_stats: sampled is on for one tick in so many. */
+#define STATS_EVERY_TICKS 30
+enum { STATS_SAMPLED, STATS_ALWAYS, STATS_OFF };
 /* By this tick everything ran once; what only the start used goes. */
 #define TRIM_AT_TICK 3
 /* Priorities of the loop: enforcement before export (sd-event: smaller is first). */
@@ -38,6 +41,7 @@ struct core {
 	struct ring_buffer *ring;
 	uint64_t last_tick_ns;
 	uint64_t memory_due, ticks;
+	int stats_fd;
 	bool ready;
 };
 
@@ -141,6 +145,20 @@ static void say_ready(struct core *c)
 		(void)wv_log_warn(-errno, "core", "tell the supervisor");
 }
 
+/* Run times of programs are counted only while someone holds this descriptor (BPF_ENABLE_STATS). */
+static void program_stats(struct core *c)
+{
+	int mode = c->ctx->config->collect_program_stats;
+	bool on = mode == STATS_ALWAYS || (mode == STATS_SAMPLED && c->ticks % STATS_EVERY_TICKS == 1);
+
+	if (on && c->stats_fd < 0)
+		c->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	else if (!on && c->stats_fd >= 0) {
+		close(c->stats_fd);
+		c->stats_fd = -1;
+	}
+}
+
 static void tick(struct core *c)
 {
 	const struct wv_io *io = c->agent.io;
@@ -167,6 +185,7 @@ static void tick(struct core *c)
 	say_ready(c);
 	if (++c->ticks == TRIM_AT_TICK)
 		wv_memory_trim();
+	program_stats(c);
 }
 
 /* The next tick is due one interval after the last; at once, within limits, when a module presses.
@@ -309,6 +328,7 @@ static void close_all(struct core *c)
 		(void)wv_records_flush(c->records, true);
 		wv_records_close(c->records);
 	}
+	wv_closep(&c->stats_fd);
 	ring_buffer__free(c->ring);
 	sd_event_source_unref(c->timer);
 	sd_event_unref(c->loop);
@@ -317,7 +337,7 @@ static void close_all(struct core *c)
 
 int wv_core_run(const struct wv_worker_context *ctx)
 {
-	struct core c = {.ctx = ctx};
+	struct core c = {.ctx = ctx, .stats_fd = -1};
 	int r = open_all(&c);
 
 	if (r == 0)
@@ -334,7 +354,7 @@ int wv_core_run(const struct wv_worker_context *ctx)
 
 int wv_core_first_limits(const struct wv_worker_context *ctx)
 {
-	struct core c = {.ctx = ctx};
+	struct core c = {.ctx = ctx, .stats_fd = -1};
 	int r = open_all(&c);
 
 	if (r == 0)

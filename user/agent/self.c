@@ -63,6 +63,7 @@ static void read_programs(struct wv_self *self, const struct wv_bpf *bpf)
 		p->verified_insns = info.verified_insns;
 		p->run_ns = info.run_time_ns;
 		p->run_count = info.run_cnt;
+		p->misses = info.recursion_misses;
 		self->n_progs++;
 	}
 }

@@ -128,6 +128,10 @@ static void print_losses(const struct wv_self *self)
 	}
 	if (!shown)
 		printf("%-10s none\n", "losses");
+	for (unsigned i = 0; i < self->n_progs && i < WV_MAX_PROGS; i++)
+		if (self->progs[i].misses)
+			printf("%-10s %s: %llu runs skipped by the kernel (interrupted by its own hook)\n", "",
+			       self->progs[i].name, (unsigned long long)self->progs[i].misses);
 }
 
 static void print_cost(const struct wv_snapshot *h, uint64_t now)
@@ -221,6 +225,7 @@ static struct json_object *programs_json(const struct wv_self *self)
 		wv_json_u64(o, "verified_insns", p->verified_insns);
 		wv_json_u64(o, "run_ns", p->run_ns);
 		wv_json_u64(o, "run_count", p->run_count);
+		wv_json_u64(o, "misses", p->misses);
 		json_object_array_add(all, o);
 	}
 	return all;

@@ -105,9 +105,11 @@ static int sense_devices(struct wv_agent *agent)
 /* Runs one of the programs that take arguments; what it does is best effort. */
 static void run_program(const struct wv_bpf *bpf, const char *name, uint64_t *args, size_t n)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = n * sizeof(*args));
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
 	int prog = wv_bpf_prog_fd(bpf, name);
 
+	opts.ctx_in = args;
+	opts.ctx_size_in = (__u32)(n * sizeof(*args));
 	if (prog < 0 || bpf_prog_test_run_opts(prog, &opts) < 0)
 		(void)wv_log_full(LOG_DEBUG, prog < 0 ? -ENOENT : -errno, "queue", "run %s", name);
 }
@@ -171,14 +173,17 @@ static void add_softirq(struct wv_sample *s, const char *name, uint64_t time_ns,
 
 static int sense_softirqs(struct wv_agent *agent)
 {
-	_cleanup_free_ struct wv_softirq *cpus = calloc(agent->host->ncpu, sizeof(*cpus));
 	int fd = wv_bpf_map_fd(agent->bpf, "queue_softirqs");
+	_cleanup_free_ struct wv_softirq *cpus = NULL;
 	uint32_t zero = 0;
 
+	if (fd < 0)
+		return -ENOENT;
+	cpus = calloc(agent->host->ncpu, sizeof(*cpus));
 	if (!cpus)
 		return -ENOMEM;
-	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, cpus) < 0)
-		return fd < 0 ? -ENOENT : -errno;
+	if (bpf_map_lookup_elem(fd, &zero, cpus) < 0)
+		return -errno;
 	for (unsigned v = 0; v < WV_SOFTIRQS; v++) {
 		uint64_t time_ns = 0, runs = 0;
 

@@ -80,26 +80,29 @@ static bool has_entries(const char *path)
 }
 
 /* false: never used, or gone meanwhile */
-static bool disk_read(const char *dir, const char *name, struct wv_disk *ret)
+static bool disk_parse(FILE *f, struct wv_disk *d)
 {
-	char path[512];
 	uint64_t rsectors, wsectors;
-	struct wv_disk d = {0};
-	bool ok;
+
+	if (fscanf(f, "%" SCNu64 " %*u %" SCNu64 " %*u %" SCNu64 " %*u %" SCNu64 " %*u %" SCNu64,
+		   &d->reads, &rsectors, &d->writes, &wsectors, &d->in_flight) != 5)
+		return false;
+	d->read_bytes = rsectors * SECTOR_BYTES;
+	d->write_bytes = wsectors * SECTOR_BYTES;
+	return d->reads | d->writes | d->in_flight;
+}
+
+static bool disk_read(const char *dir, const char *name, struct wv_disk *d)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[512];
 
 	snprintf(path, sizeof(path), "%s/%s/stat", dir, name);
-	_cleanup_fclose_ FILE *f = fopen(path, "re");
-
-	ok = f &&
-	     fscanf(f, "%" SCNu64 " %*u %" SCNu64 " %*u %" SCNu64 " %*u %" SCNu64 " %*u %" SCNu64,
-		    &d.reads, &rsectors, &d.writes, &wsectors, &d.in_flight) == 5;
-	if (!ok || !(d.reads | d.writes | d.in_flight))
+	f = fopen(path, "re");
+	if (!f || !disk_parse(f, d))
 		return false;
-	d.read_bytes = rsectors * SECTOR_BYTES;
-	d.write_bytes = wsectors * SECTOR_BYTES;
 	snprintf(path, sizeof(path), "%s/%s/slaves", dir, name);
-	d.stacked = strncmp(name, "loop", 4) == 0 || has_entries(path);
-	*ret = d;
+	d->stacked = strncmp(name, "loop", 4) == 0 || has_entries(path);
 	return true;
 }
 

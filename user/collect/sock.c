@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * User half of bpf/sock.bpf.c: accept queues every tick; socket queues by visiting the sockets of
- * each network namespace. A visit of all namespaces is a round: it takes its share of a tick, goes on
- * in the next ticks, and its figures are shown when it is complete.
+ * each network namespace. A visit of all namespaces is a round: it takes its share of a tick, goes
+ * on in the next ticks, and its figures are shown when it is complete.
  *
  * Without BPF: /proc/net/tcp of the agent's own namespace, in the root's row.
  */

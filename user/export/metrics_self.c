@@ -121,6 +121,10 @@ static void programs(struct self *s, const struct wv_self *self)
 	       "Instructions that the verifier processed");
 	for (unsigned i = 0; i < n; i++)
 		value(s, "prog", self->progs[i].name, self->progs[i].verified_insns, WV_ONE);
+	family(s, "waveos_bpf_program_misses_total", "counter",
+	       "Runs that the kernel skipped because the program was interrupted by its own hook");
+	for (unsigned i = 0; i < n; i++)
+		value(s, "prog", self->progs[i].name, self->progs[i].misses, WV_ONE);
 	for (unsigned i = 0; i < n; i++)
 		runs += self->progs[i].run_count;
 	/* the kernel counts only while BPF statistics are on: zeros would be untrue */

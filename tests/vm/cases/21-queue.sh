@@ -65,7 +65,7 @@ mean=$(($(hist sum_ns) / $(hist count)))
 echo "mean latency: $mean ns"
 
 # scsi_debug refuses to read sectors from 0x1234 on
-if modprobe -q scsi_debug opts=2 dev_size_mb=8; then
+if modprobe -q sd_mod && modprobe -q scsi_debug opts=2 dev_size_mb=8; then
 	bad() { ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block; }
 	wait_for 20 bad || fail "no scsi_debug disk"
 	disk=$(bad | head -n 1)

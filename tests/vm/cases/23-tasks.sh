@@ -9,7 +9,9 @@ mkdir -p "$root"
 number() { grep -o "\"$2\":[0-9]*" "$1" | head -n 1 | cut -d: -f2; }
 # sample CGROUP: its signals in one line
 sample() {
-	"$BIN" top --once --json --root "$root" | tr '{' '\n' | grep -A1 "\"cgroup\":\"$1\"" | tail -n 1 >"$CASE_DIR/row"
+	# a facet names its cgroup too, but no hierarchy
+	"$BIN" top --once --json --root "$root" | tr '{' '\n' |
+		grep -A1 "\"cgroup\":\"$1\",\"hierarchy\"" | tail -n 1 >"$CASE_DIR/row"
 }
 # are CGROUP NAME=VALUE...: all in one sample
 are() {
@@ -80,7 +82,6 @@ trap 'fsfreeze --unfreeze "$CASE_DIR/mnt" 2>/dev/null; umount "$CASE_DIR/mnt" 2>
 if [ -n "$disk" ] && mke2fs "$disk" >/dev/null 2>&1 && mount -t ext4 "$disk" "$CASE_DIR/mnt" &&
 	fsfreeze --freeze "$CASE_DIR/mnt"; then
 	in_cgroup "$dir" touch "$CASE_DIR/mnt/x" &
-	sleep 5; "$BIN" top --once --json --root "$root" | tr '{' '\n' | grep '"cgroup"'; cat $dir/cgroup.procs; "$BIN" status --root "$root"; for p in $(pidof waveos-bpf); do cat /proc/$p/wchan; echo; cat /proc/$p/stack; done; cat "$CASE_DIR/log"
 	expect /dstate task_dstate=1 task_dstate_long=1
 	recorded task-hung '"comm":"touch"' || fail "no record of the hung task"
 	fsfreeze --unfreeze "$CASE_DIR/mnt"
