@@ -16,7 +16,8 @@
  * These programs do not look at wv_live(): they limit as long as they are attached, agent or no
  * agent.
  */
-/* Only stable (UAPI) types are used here: without relocations the load need not parse kernel BTF. */
+/* Only stable (UAPI) types are used here: without relocations the load need not parse kernel BTF.
+ */
 #define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "lib/waveos.bpf.h"
 #include <bpf/bpf_endian.h>

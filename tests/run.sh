@@ -6,7 +6,8 @@
 # A test passes with exit 0, is skipped with 77 (its last line says why), and fails otherwise.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-export O=${O:-build} BIN=${BIN:-$PWD/${O:-build}/waveos-bpf} SOAK=${SOAK:-0}
+export O=${O:-build} SOAK=${SOAK:-0}
+export BIN=${BIN:-$PWD/$O/waveos-bpf}
 only=${ONLY:-*}
 # a test that hangs must not hold up the rest
 limit=${TEST_TIMEOUT:-180}

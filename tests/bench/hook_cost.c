@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mean run time of BPF programs while a load runs, from the kernel's BPF statistics, beside an
- * empty program on the same hook in the same interval. The statistics add two clock reads to every
- * program alike; the empty program measures those, so the difference is the program's own cost.
+ * Run counts and run times of BPF programs over an interval, from the kernel's BPF statistics,
+ * beside an empty program on sched_switch in the same interval. The statistics add two clock reads
+ * to every program alike; the empty program measures those, so the difference is a program's own
+ * cost.
  *
- *   hook_cost EMPTY.bpf.o SECONDS PIN...
- * prints: name runs ns_per_run net_ns_per_run
+ *   hook_cost [-q] EMPTY.bpf.o SECONDS PROGRAM...
+ * PROGRAM is a pin's path or NAME=ID. Unless -q, two processes on one CPU wake each other
+ * meanwhile: nothing but context switches. Prints, the empty program first: name runs nanoseconds
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -15,14 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define MAX_PROGS 32
+#define MAX_PROGS 96
 
 struct counted {
-	const char *name;
+	char name[64];
 	int fd;
 	unsigned long long runs, ns;
 };
@@ -38,12 +40,16 @@ static void read_stats(struct counted *c)
 	}
 }
 
-/* Two processes on one CPU that wake each other: nothing but context switches. */
-static void ping_pong(const int in, const int out)
+/* One of two processes on one CPU that wake each other. */
+static pid_t ping_pong(int in, int out)
 {
+	pid_t pid = fork();
 	cpu_set_t set;
 	char byte = 0;
 
+	if (pid != 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	CPU_ZERO(&set);
 	CPU_SET(0, &set);
 	(void)sched_setaffinity(0, sizeof(set), &set);
@@ -52,63 +58,81 @@ static void ping_pong(const int in, const int out)
 			_exit(0);
 }
 
-int main(int argc, char **argv)
+static int attach_empty(const char *path, struct counted *ret)
 {
-	struct counted counted[MAX_PROGS] = {0}, before;
-	int n = 0, a[2], b[2], stats;
+	struct bpf_object *obj = bpf_object__open_file(path, NULL);
 	struct bpf_program *prog;
-	struct bpf_object *obj;
-	double empty_ns = 0;
-	pid_t left, right;
 
-	if (argc < 4 || argc - 3 >= MAX_PROGS)
-		return 2;
-	obj = bpf_object__open_file(argv[1], NULL);
 	if (!obj || bpf_object__load(obj) < 0)
-		return 1;
+		return -1;
 	prog = bpf_object__next_program(obj, NULL);
-	if (!bpf_program__attach(prog))
-		return 1;
-	counted[n++] = (struct counted){.name = "empty", .fd = bpf_program__fd(prog)};
-	for (int i = 3; i < argc; i++) {
-		int fd = bpf_obj_get(argv[i]);
+	if (!prog || !bpf_program__attach(prog))
+		return -1;
+	*ret = (struct counted){.name = "empty", .fd = bpf_program__fd(prog)};
+	return 0;
+}
 
-		if (fd < 0) {
-			fprintf(stderr, "%s: %s\n", argv[i], strerror(errno));
-			return 1;
-		}
-		counted[n++] = (struct counted){.name = strrchr(argv[i], '/') + 1, .fd = fd};
+/* Returns 0, or -1 where there is no such program. */
+static int open_program(const char *what, struct counted *ret)
+{
+	const char *id = strchr(what, '='), *base = strrchr(what, '/');
+
+	*ret = (struct counted){0};
+	if (id) {
+		snprintf(ret->name, sizeof(ret->name), "%.*s", (int)(id - what), what);
+		ret->fd = bpf_prog_get_fd_by_id((__u32)strtoul(id + 1, NULL, 10));
+	} else {
+		snprintf(ret->name, sizeof(ret->name), "%s", base ? base + 1 : what);
+		ret->fd = bpf_obj_get(what);
 	}
-	if (pipe(a) < 0 || pipe(b) < 0)
-		return 1;
-	left = fork();
-	if (left == 0)
-		ping_pong(a[0], b[1]);
-	right = fork();
-	if (right == 0)
-		ping_pong(b[0], a[1]);
-	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
-	if (stats < 0)
-		return 1;
-	for (int i = 0; i < n; i++)
-		read_stats(&counted[i]);
+	if (ret->fd < 0)
+		fprintf(stderr, "hook_cost: %s: %s\n", what, strerror(errno));
+	return ret->fd < 0 ? -1 : 0;
+}
+
+static void measure(struct counted *counted, int n, unsigned seconds)
+{
 	struct counted start[MAX_PROGS];
 
-	memcpy(start, counted, sizeof(start));
-	sleep((unsigned)atoi(argv[2]));
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++)
 		read_stats(&counted[i]);
-		before = start[i];
-		double runs = (double)(counted[i].runs - before.runs);
-		double mean = runs > 0 ? (double)(counted[i].ns - before.ns) / runs : 0;
+	memcpy(start, counted, sizeof(start));
+	sleep(seconds);
+	for (int i = 0; i < n; i++)
+		read_stats(&counted[i]);
+	for (int i = 0; i < n; i++)
+		printf("%s %llu %llu\n", counted[i].name, counted[i].runs - start[i].runs,
+		       counted[i].ns - start[i].ns);
+}
 
-		if (i == 0)
-			empty_ns = mean;
-		printf("%s %.0f %.1f %.1f\n", counted[i].name, runs, mean, mean - empty_ns);
+int main(int argc, char **argv)
+{
+	struct counted counted[MAX_PROGS] = {0};
+	int n = 0, a[2], b[2], first = 1;
+	pid_t left = 0, right = 0;
+
+	if (argc > 1 && strcmp(argv[1], "-q") == 0)
+		first = 2;
+	if (argc - first < 3 || argc - first >= MAX_PROGS)
+		return 2;
+	if (attach_empty(argv[first], &counted[n++]) < 0)
+		return 1;
+	for (int i = first + 2; i < argc; i++)
+		if (open_program(argv[i], &counted[n++]) < 0)
+			return 1;
+	if (pipe(a) < 0 || pipe(b) < 0)
+		return 1;
+	if (first == 1) {
+		left = ping_pong(a[0], b[1]);
+		right = ping_pong(b[0], a[1]);
 	}
-	kill(left, SIGKILL);
-	kill(right, SIGKILL);
-	close(stats);
+	if (left < 0 || right < 0 || bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
+		return 1;
+	measure(counted, n, (unsigned)atoi(argv[first + 1]));
+	if (left)
+		kill(left, SIGKILL);
+	if (right)
+		kill(right, SIGKILL);
 	while (wait(NULL) > 0)
 		;
 	return 0;

@@ -166,12 +166,13 @@ check_allocs() {
 	at_exit cgroup_remove "$dir"
 	cgroup_run "$dir" sh -c 'echo "<7>wvtest: page allocation stalls for 0ms, order:0" >/dev/kmsg
 		echo "<7>wvtest: page allocation failure: order:3, mode:0xcc0(GFP_KERNEL)" >/dev/kmsg
-		echo "<7>wvtest: vmalloc error: size 4096, page order 0" >/dev/kmsg'
-	wait_until 5 is "/$name" err_alloc_failures 2 ||
-		fail "$(signal_of "/$name" err_alloc_failures) allocation failures, 2 in the log"
+		echo "<7>wvtest: vmalloc error: size 4096, page order 0" >/dev/kmsg
+		echo "<7>wvtest: vmalloc: allocation failure: 4096 bytes" >/dev/kmsg'
+	wait_until 5 is "/$name" err_alloc_failures 3 ||
+		fail "$(signal_of "/$name" err_alloc_failures) allocation failures, 3 in the log"
 	records | jq -es --arg p "/$name" 'map(select(.type == "alloc-failure" and .cgroup == $p and
 		(.message | test("order:3")))) | length == 1' >/dev/null || fail "no record of the allocation failure"
-	echo "allocation failures: both of the log, not the line that is none"
+	echo "allocation failures: the three of the log, not the line that is none"
 }
 
 # Hardware errors: the program is run by hand, as its tracepoint would, with 3 errors in one report.

@@ -24,6 +24,8 @@
 /* collect.program_stats: sampled is on for one tick in so many. */
 #define STATS_EVERY_TICKS 30
 enum { STATS_SAMPLED, STATS_ALWAYS, STATS_OFF };
+/* A run folder that could not be made is tried again every so many ticks. */
+#define RETRY_RECORDS_TICKS 30
 /* By this tick everything ran once; what only the start used goes. */
 #define TRIM_AT_TICK 3
 /* Priorities of the loop: enforcement before export (sd-event: smaller is first). */
@@ -112,6 +114,19 @@ static void note_first_limit(struct wv_snapshot *head)
 		head->first_limit_ns = first_ns - head->started_mono_ns;
 }
 
+/* Without records the agent still observes and enforces; a full disk may be emptied. */
+static int open_records(struct core *c)
+{
+	const struct wv_worker_context *ctx = c->ctx;
+	int r = wv_records_open(&c->records, c->agent.io, ctx->paths, ctx->config, ctx->host,
+				ctx->run_id);
+
+	if (r == 0)
+		snprintf(ctx->snapshot->head->run_dir, sizeof(ctx->snapshot->head->run_dir), "%s",
+			 wv_records_dir(c->records));
+	return r;
+}
+
 static void publish(struct core *c)
 {
 	struct wv_snapshot *head = c->ctx->snapshot->head;
@@ -149,7 +164,8 @@ static void say_ready(struct core *c)
 static void program_stats(struct core *c)
 {
 	int mode = c->ctx->config->collect_program_stats;
-	bool on = mode == STATS_ALWAYS || (mode == STATS_SAMPLED && c->ticks % STATS_EVERY_TICKS == 1);
+	bool on = mode == STATS_ALWAYS ||
+		  (mode == STATS_SAMPLED && c->ticks % STATS_EVERY_TICKS == 1);
 
 	if (on && c->stats_fd < 0)
 		c->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
@@ -174,6 +190,8 @@ static void tick(struct core *c)
 	c->agent.sample.wall_ns = io->wall_ns(io->ctx);
 	sense_all(c);
 	decide_all(c);
+	if (!c->records && c->ticks % RETRY_RECORDS_TICKS == RETRY_RECORDS_TICKS - 1)
+		(void)open_records(c);
 	if (c->records) {
 		r = wv_records_tick(c->records, &c->agent.sample);
 		if (r < 0)
@@ -306,14 +324,10 @@ static int open_all(struct core *c)
 	if (r < 0)
 		return wv_log_errno(r, "core", "sample");
 	wv_snapshot_restore(ctx->snapshot, &c->agent.sample);
-	r = wv_records_open(&c->records, c->agent.io, ctx->paths, ctx->config, ctx->host,
-			    ctx->run_id);
-	if (r <
-	    0) /* without records the agent still observes and enforces; figures are published */
-		(void)wv_log_errno(r, "core", "run folder: nothing will be recorded");
-	else
-		snprintf(ctx->snapshot->head->run_dir, sizeof(ctx->snapshot->head->run_dir), "%s",
-			 wv_records_dir(c->records));
+	r = open_records(c);
+	if (r < 0)
+		(void)wv_log_errno(r, "core",
+				   "run folder: nothing is recorded until it can be made");
 	return 0;
 }
 

@@ -130,8 +130,9 @@ static void print_losses(const struct wv_self *self)
 		printf("%-10s none\n", "losses");
 	for (unsigned i = 0; i < self->n_progs && i < WV_MAX_PROGS; i++)
 		if (self->progs[i].misses)
-			printf("%-10s %s: %llu runs skipped by the kernel (interrupted by its own hook)\n", "",
-			       self->progs[i].name, (unsigned long long)self->progs[i].misses);
+			printf("%-10s %s: %llu runs skipped by the kernel (interrupted by its own "
+			       "hook)\n",
+			       "", self->progs[i].name, (unsigned long long)self->progs[i].misses);
 }
 
 static void print_cost(const struct wv_snapshot *h, uint64_t now)

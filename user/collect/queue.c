@@ -333,7 +333,7 @@ static void ways_text(const struct wv_bpf *bpf, char *buf, size_t size)
 static int probe_attribution(const struct wv_host *host, const struct wv_bpf *bpf, bool hooks,
 			     struct wv_capabilities *caps)
 {
-	char uses[64] = "blkcg, issuing task", ways[120] = "", reason[160] = "";
+	char uses[64] = "blkcg, issuing task", ways[80] = "", reason[160] = "";
 	bool blkcg = host->v2_controller[WV_CTRL_IO] ||
 		     (host->v1_ssid >= 0 && host->v1_attribution == WV_CTRL_IO);
 

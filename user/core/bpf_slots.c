@@ -154,11 +154,67 @@ static bool all_tables_have(struct wv_bpf *bpf, uint32_t chunk)
 	return bpf->n_tables > 0;
 }
 
+static int table_clear(struct wv_bpf *bpf, struct wv_table *t, uint32_t slot)
+{
+	uint32_t rows = t->desc.per_cpu ? bpf->ncpu : 1, first = slot % WV_CHUNK_SLOTS * rows;
+	_cleanup_free_ void *zero = calloc(1, t->desc.row_bytes);
+	int fd = chunk_fd(t, slot / WV_CHUNK_SLOTS);
+
+	if (fd < 0)
+		return fd;
+	if (!zero)
+		return -ENOMEM;
+	for (uint32_t i = first; i < first + rows; i++)
+		if (bpf_map_update_elem(fd, &i, zero, BPF_ANY) < 0)
+			return -errno;
+	return 0;
+}
+
+static int slot_clear(struct wv_bpf *bpf, uint32_t slot)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < bpf->n_tables; i++)
+		r = table_clear(bpf, &bpf->tables[i], slot);
+	return r;
+}
+
+enum slot_state { SLOT_ASTRAY, SLOT_FREE, SLOT_USED };
+
+/*
+ * Marks what is in the queue of free slots, by taking each and putting it back: new cgroups go on
+ * finding slots meanwhile. So many turns as there are slots reach all.
+ */
+static int mark_free(int queue, uint8_t *state, uint32_t capacity)
+{
+	uint32_t slot;
+
+	for (uint32_t i = 0; i < capacity; i++) {
+		if (bpf_map_lookup_and_delete_elem(queue, NULL, &slot) < 0)
+			return errno == ENOENT ? 0 : -errno;
+		if (slot >= capacity) /* comes back with its chunk */
+			continue;
+		state[slot] = SLOT_FREE;
+		if (bpf_map_update_elem(queue, NULL, &slot, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void mark_used(int index, uint8_t *state, uint32_t capacity)
+{
+	__u64 key, *prev = NULL;
+	uint32_t slot;
+
+	for (; bpf_map_get_next_key(index, prev, &key) == 0; prev = &key)
+		if (bpf_map_lookup_elem(index, &key, &slot) == 0 && slot < capacity)
+			state[slot] = SLOT_USED;
+}
+
 int wv_bpf_slots_recover(struct wv_bpf *bpf)
 {
-	int index = wv_bpf_map_fd(bpf, "wv_slots"), queue = wv_bpf_map_fd(bpf, "wv_free_slots");
-	_cleanup_free_ bool *used = NULL;
-	__u64 key, *prev = NULL;
+	int index = wv_bpf_map_fd(bpf, "wv_slots"), queue = wv_bpf_map_fd(bpf, "wv_free_slots"), r;
+	_cleanup_free_ uint8_t *state = NULL;
 	uint32_t slot, capacity;
 
 	if (index < 0 || queue < 0)
@@ -170,20 +226,23 @@ int wv_bpf_slots_recover(struct wv_bpf *bpf)
 		return chunks_add(bpf, 1);
 
 	capacity = wv_bpf_slots_capacity(bpf);
-	used = calloc(bpf->max_chunks * WV_CHUNK_SLOTS, sizeof(*used));
-	if (!used)
+	state = calloc(capacity, sizeof(*state));
+	if (!state)
 		return -ENOMEM;
-	/* while the queue is empty, new cgroups are counted in `other` and given a slot on their
-	 * event */
-	while (bpf_map_lookup_and_delete_elem(queue, NULL, &slot) == 0)
-		;
-	for (; bpf_map_get_next_key(index, prev, &key) == 0; prev = &key)
-		if (bpf_map_lookup_elem(index, &key, &slot) == 0 && slot < capacity)
-			used[slot] = true;
-	for (slot = WV_SLOT_OTHER + 1; slot < capacity; slot++)
-		if (!used[slot] && bpf_map_update_elem(queue, NULL, &slot, BPF_ANY) < 0)
-			return -errno;
-	return 0;
+	r = mark_free(queue, state, capacity);
+	if (r < 0)
+		return r;
+	mark_used(index, state, capacity);
+	/* the rest was on its way when a core died, perhaps with figures of its last cgroup */
+	for (slot = WV_SLOT_OTHER + 1; r == 0 && slot < capacity; slot++)
+		if (state[slot] == SLOT_ASTRAY)
+			r = slot_clear(bpf, slot);
+	mark_used(index, state, capacity); /* or on its way from the queue to the index just now */
+	for (slot = WV_SLOT_OTHER + 1; r == 0 && slot < capacity; slot++)
+		if (state[slot] == SLOT_ASTRAY &&
+		    bpf_map_update_elem(queue, NULL, &slot, BPF_ANY) < 0)
+			r = -errno;
+	return r;
 }
 
 uint32_t wv_bpf_slots_capacity(const struct wv_bpf *bpf)
@@ -223,33 +282,15 @@ int wv_bpf_slot_take(struct wv_bpf *bpf, uint32_t *ret_slot)
 	}
 }
 
-static int table_clear(struct wv_bpf *bpf, struct wv_table *t, uint32_t slot)
-{
-	uint32_t rows = t->desc.per_cpu ? bpf->ncpu : 1, first = slot % WV_CHUNK_SLOTS * rows;
-	_cleanup_free_ void *zero = calloc(1, t->desc.row_bytes);
-	int fd = chunk_fd(t, slot / WV_CHUNK_SLOTS);
-
-	if (fd < 0)
-		return fd;
-	if (!zero)
-		return -ENOMEM;
-	for (uint32_t i = first; i < first + rows; i++)
-		if (bpf_map_update_elem(fd, &i, zero, BPF_ANY) < 0)
-			return -errno;
-	return 0;
-}
-
 int wv_bpf_slot_give(struct wv_bpf *bpf, uint32_t slot)
 {
 	int queue = wv_bpf_map_fd(bpf, "wv_free_slots"), r;
 
 	if (queue < 0)
 		return -ENOENT;
-	for (size_t i = 0; i < bpf->n_tables; i++) {
-		r = table_clear(bpf, &bpf->tables[i], slot);
-		if (r < 0)
-			return r;
-	}
+	r = slot_clear(bpf, slot);
+	if (r < 0)
+		return r;
 	return bpf_map_update_elem(queue, NULL, &slot, BPF_ANY) < 0 ? -errno : 0;
 }
 

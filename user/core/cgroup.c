@@ -8,13 +8,10 @@
  */
 #include "user/core/cgroup.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "skel/cgroup.btf.skel.h"
 #include "skel/cgroup.raw.skel.h"
@@ -28,8 +25,9 @@
 /* A removed cgroup's row is read once more after this: its last tasks may still be on their way
  * out. */
 #define GONE_GRACE_NS 10000000ULL
-/* Directories deeper than this are not walked (the kernel's own default limit is far above). */
-#define MAX_DEPTH 64
+/* The tree is walked again at most so often, and for one part in so many of the time. */
+#define LOOK_PAUSE_NS 1000000000ULL
+#define LOOK_SHARE 20
 
 int wv_cgroups_slot(const struct wv_cgroups *c, uint64_t key)
 {
@@ -145,17 +143,30 @@ static int slot_for(struct wv_agent *agent, uint64_t key, uint32_t *ret_slot)
 	return bpf_map_lookup_elem(index, &key, ret_slot) < 0 ? -errno : 0;
 }
 
-/* Makes sure that a cgroup has a row; a known one gets its path refreshed (it may have been
- * renamed). */
-static int cgroup_known(struct wv_agent *agent, uint64_t key, uint64_t parent_key, unsigned level,
-			const char *path)
+/* The events of a cgroup that came and went before we looked tell the parent that it had. */
+static void row_adopted_late(struct wv_agent *agent, struct wv_row *row, uint64_t parent_key,
+			     unsigned level)
+{
+	int parent = wv_index_find(&agent->cgroups->index, parent_key);
+
+	if (row->parent_key || parent_key == row->key)
+		return;
+	row->parent_key = parent_key;
+	row->level = (uint16_t)level;
+	row->parent_slot = parent >= 0 ? (uint32_t)parent : WV_SLOT_OTHER;
+}
+
+int wv_cgroups_know(struct wv_agent *agent, uint64_t key, uint64_t parent_key, unsigned level,
+		    const char *path)
 {
 	int slot = wv_index_find(&agent->cgroups->index, key), r;
+	struct wv_row *row;
 	uint32_t fresh;
 
 	if (slot >= 0) {
-		agent->sample.rows[slot].flags &= ~(uint32_t)WV_ROW_GONE;
-		row_set_path(&agent->sample.rows[slot], path, strlen(path));
+		row = &agent->sample.rows[slot];
+		row_set_path(row, path, strlen(path));
+		row_adopted_late(agent, row, parent_key, level);
 		return 0;
 	}
 	r = slot_for(agent, key, &fresh);
@@ -166,106 +177,223 @@ static int cgroup_known(struct wv_agent *agent, uint64_t key, uint64_t parent_ke
 	return r < 0 ? r : row_add(agent, fresh, key, parent_key, level, path);
 }
 
-struct walk {
-	struct wv_agent *agent;
-	uint64_t bit;	 /* WV_KEY_V1 or 0 */
-	char path[4096]; /* of the cgroup being walked, "" for the root */
-};
-
-/* dirfd is taken over. */
-static int walk_dir(struct walk *w, int dirfd, uint64_t parent_key, unsigned level)
+/* Slot of the cgroup at the first len bytes of path in the hierarchy of `key`, or -1. */
+static int slot_at(const struct wv_agent *agent, const char *path, size_t len, uint64_t key)
 {
-	_cleanup_closedir_ DIR *d = fdopendir(dirfd);
-	size_t len = strlen(w->path);
-	struct dirent *e;
-	struct stat st;
-	uint64_t key;
-	int r, fd;
+	const struct wv_sample *s = &agent->sample;
 
-	if (!d) {
-		close(dirfd);
-		return -errno;
+	for (uint32_t slot = 1; slot < s->used_rows; slot++) {
+		const struct wv_row *row = &s->rows[slot];
+
+		if ((row->flags & WV_ROW_LIVE) && row->path_len == len &&
+		    !((row->key ^ key) & WV_KEY_V1) && memcmp(row->path, path, len) == 0 &&
+		    wv_index_find(&agent->cgroups->index, row->key) == (int)slot)
+			return (int)slot;
 	}
-	if (fstat(dirfd, &st) < 0)
-		return -errno;
-	key = (uint64_t)st.st_ino | w->bit;
-	r = cgroup_known(w->agent, key, parent_key, level, len ? w->path : "/");
-	if (r < 0 || level >= MAX_DEPTH)
-		return r;
-	while ((e = readdir(d))) {
-		if (e->d_type != DT_DIR || e->d_name[0] == '.')
-			continue;
-		if (len + strlen(e->d_name) + 2 > sizeof(w->path))
-			continue;
-		fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd < 0)
-			continue; /* it is gone already */
-		snprintf(w->path + len, sizeof(w->path) - len, "/%s", e->d_name);
-		r = walk_dir(w, fd, key, level + 1);
-		w->path[len] = '\0';
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return -1;
 }
 
-static int walk_mount(struct wv_agent *agent, const char *mount, uint64_t bit)
+/* Who gets the figures of a removed cgroup: the nearest ancestor that is known, else `other`. */
+static uint32_t heir(const struct wv_agent *agent, const struct wv_row *row)
 {
-	struct walk w = {.agent = agent, .bit = bit};
-	int fd;
+	int slot = wv_index_find(&agent->cgroups->index, row->parent_key);
+	size_t len = row->path_len;
 
-	if (!mount[0])
-		return 0;
-	fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? wv_log_errno(-errno, "cgroup", "walk %s", mount) : walk_dir(&w, fd, 0, 0);
+	if (slot >= 0)
+		return (uint32_t)slot;
+	if (row->path[0] != '/' || (row->flags & WV_ROW_CUT) || len == 1)
+		return WV_SLOT_OTHER;
+	while (slot < 0 && len > 1) {
+		while (len && row->path[len - 1] != '/')
+			len--;
+		len -= len > 1; /* the root's path is its slash */
+		slot = slot_at(agent, row->path, len, row->key);
+	}
+	return slot < 0 ? WV_SLOT_OTHER : (uint32_t)slot;
 }
 
-/* Rows that a former core published: keep those whose slot is still theirs, and look at all again.
+/*
+ * Takes over rows that a former core published. A row whose slot is no longer its own was folded by
+ * a core that died before it could publish that: it is folded again. Where no row fits, the maps
+ * are new and all figures start anew.
  */
 static int adopt_rows(struct wv_agent *agent)
 {
 	struct wv_sample *s = &agent->sample;
 	int index = slot_index(agent), r;
+	uint32_t slot;
 
 	for (uint32_t i = 1; i < s->used_rows; i++) {
 		struct wv_row *row = &s->rows[i];
-		uint32_t slot = 0;
 
-		if (!(row->flags & WV_ROW_LIVE))
+		if (!(row->flags & WV_ROW_LIVE) ||
+		    (index >= 0 && (bpf_map_lookup_elem(index, &row->key, &slot) < 0 || slot != i)))
 			continue;
-		if (index >= 0 && (bpf_map_lookup_elem(index, &row->key, &slot) < 0 || slot != i)) {
-			row->flags = 0;
-			memset(&s->base[i], 0, sizeof(s->base[i]));
-			continue;
-		}
 		r = wv_index_put(&agent->cgroups->index, row->key, i);
 		if (r < 0)
 			return r;
-		row->flags |= WV_ROW_GONE; /* until the walk finds it */
 		agent->cgroups->live++;
+	}
+	for (uint32_t i = 1; i < s->used_rows; i++) {
+		struct wv_row *row = &s->rows[i];
+
+		if (!(row->flags & WV_ROW_LIVE) ||
+		    wv_index_find(&agent->cgroups->index, row->key) == (int)i)
+			continue;
+		if (agent->cgroups->live)
+			wv_sample_fold(s, i, heir(agent, row));
+		row->flags = 0;
+		memset(&s->base[i], 0, sizeof(s->base[i]));
+	}
+	if (!agent->cgroups->live) {
+		memset(&s->base[WV_SLOT_OTHER], 0, sizeof(s->base[WV_SLOT_OTHER]));
+		s->rows[WV_SLOT_OTHER].flags &= ~(uint32_t)WV_ROW_BASE;
 	}
 	return 0;
 }
 
-/* Slots of cgroups that came and went while no agent looked have no row: put them back. */
-static void reclaim_orphans(struct wv_agent *agent)
+/* Whether a walk would find this cgroup. */
+static bool walkable(const struct wv_agent *agent, uint64_t key, unsigned level)
+{
+	return level <= WV_CGROUPS_MAX_DEPTH &&
+	       (key & WV_KEY_V1 ? agent->host->v1_ssid >= 0 : agent->host->cgroup2[0] != 0);
+}
+
+/* Keys that have a slot and no row: of cgroups whose event is still to come, or never will. */
+static int rowless_keys(struct wv_agent *agent, uint64_t **ret, size_t *ret_n)
+{
+	_cleanup_free_ uint64_t *keys = calloc(agent->sample.max_rows, sizeof(*keys));
+	uint64_t key, *prev = NULL;
+	int index = slot_index(agent);
+	size_t n = 0;
+
+	if (!keys)
+		return -ENOMEM;
+	for (; index >= 0 && n < agent->sample.max_rows &&
+	       bpf_map_get_next_key(index, prev, &key) == 0;
+	     prev = &key)
+		if (wv_index_find(&agent->cgroups->index, key) < 0 && walkable(agent, key, 0))
+			keys[n++] = key;
+	*ret = TAKE_PTR(keys);
+	*ret_n = n;
+	return 0;
+}
+
+/*
+ * Slots of cgroups that came and went while no agent looked. Each gets a row, so that its figures
+ * are read once more and folded: into its parent if its events are still in the ring, else into
+ * `other`.
+ */
+static void reclaim_orphans(struct wv_agent *agent, const uint64_t *keys, size_t n, uint64_t now)
 {
 	int index = slot_index(agent);
-	uint64_t key, next, *prev = NULL;
 	uint32_t slot;
 
-	if (index < 0)
-		return;
-	while (bpf_map_get_next_key(index, prev, &next) == 0) {
-		key = next;
-		prev = &key;
-		if (wv_index_find(&agent->cgroups->index, key) >= 0 ||
-		    bpf_map_lookup_elem(index, &key, &slot) < 0)
+	for (size_t i = 0; i < n; i++) {
+		if (wv_index_find(&agent->cgroups->index, keys[i]) >= 0 ||
+		    bpf_map_lookup_elem(index, &keys[i], &slot) < 0)
 			continue;
-		if (bpf_map_delete_elem(index, &key) == 0)
-			(void)wv_bpf_slot_give(agent->bpf, slot);
-		prev = NULL; /* the key that we stood on is gone */
+		if (row_add(agent, slot, keys[i], 0, 0, "(unknown)") < 0)
+			continue;
+		agent->sample.rows[slot].flags |= WV_ROW_GONE;
+		agent->cgroups->gone_ns[slot] = now;
 	}
+}
+
+/* Cgroup events for which the ring had no room. */
+static uint64_t dropped_events(const struct wv_agent *agent)
+{
+	static const __u32 types[] = {WV_EV_CGROUP_NEW, WV_EV_CGROUP_GONE};
+	int fd = wv_bpf_map_fd(agent->bpf, "wv_event_counts"), ncpu = libbpf_num_possible_cpus();
+	_cleanup_free_ struct wv_event_count *counts = NULL;
+	uint64_t dropped = 0;
+
+	if (slot_index(agent) < 0 || fd < 0 || ncpu < 1)
+		return 0;
+	counts = calloc((size_t)ncpu, sizeof(*counts));
+	for (size_t i = 0; counts && i < ARRAY_SIZE(types); i++)
+		if (bpf_map_lookup_elem(fd, &types[i], counts) == 0)
+			for (int cpu = 0; cpu < ncpu; cpu++)
+				dropped += counts[cpu].dropped;
+	return dropped;
+}
+
+/* What is marked and not found by the walk is gone. Without hooks nothing is waited for. */
+static void mark_all(struct wv_agent *agent, uint64_t now)
+{
+	struct wv_row *rows = agent->sample.rows;
+
+	for (uint32_t slot = 1; slot < agent->sample.used_rows; slot++) {
+		if (!(rows[slot].flags & WV_ROW_LIVE) || (rows[slot].flags & WV_ROW_GONE) ||
+		    !walkable(agent, rows[slot].key, rows[slot].level))
+			continue;
+		rows[slot].flags |= WV_ROW_GONE;
+		agent->cgroups->gone_ns[slot] = now;
+	}
+}
+
+void wv_cgroups_found(struct wv_agent *agent, uint64_t key)
+{
+	int slot = wv_index_find(&agent->cgroups->index, key);
+
+	if (slot < 0)
+		return;
+	agent->sample.rows[slot].flags &= ~(uint32_t)WV_ROW_GONE;
+	agent->cgroups->gone_ns[slot] = 0;
+}
+
+static uint64_t mono_ns(const struct wv_agent *agent)
+{
+	return agent->io->mono_ns(agent->io->ctx);
+}
+
+/* Makes rows agree with the tree: what is in it and what is not. */
+static int look(struct wv_agent *agent)
+{
+	struct wv_cgroups *c = agent->cgroups;
+	uint64_t begin = mono_ns(agent), mark = slot_index(agent) < 0 ? 0 : begin;
+	_cleanup_free_ uint64_t *keys = NULL;
+	size_t n = 0;
+	int r;
+
+	/* both before the walk: what comes meanwhile has events of its own */
+	c->dropped = dropped_events(agent);
+	r = rowless_keys(agent, &keys, &n);
+	if (r == 0 && slot_index(agent) >= 0)
+		r = wv_bpf_slots_reserve(agent->bpf, wv_cgroups_estimate(agent->host) + 1,
+					 SPARE_SLOTS);
+	if (r < 0)
+		return r;
+	c->over_ceiling = 0;
+	c->look_again = false;
+	mark_all(agent, mark);
+	r = wv_cgroups_walk(agent);
+	c->looked_ns = begin;
+	c->look_cost_ns = mono_ns(agent) - begin;
+	if (r == 0) {
+		reclaim_orphans(agent, keys, n, begin);
+		return 0;
+	}
+	c->look_again = true;
+	for (uint32_t slot = 1; slot < agent->sample.used_rows; slot++)
+		if (c->gone_ns[slot] == mark)
+			agent->sample.rows[slot].flags &= ~(uint32_t)WV_ROW_GONE;
+	return r;
+}
+
+/* Without hooks nobody tells of new and removed cgroups; with them some events may be lost. */
+static int sense(struct wv_agent *agent)
+{
+	struct wv_cgroups *c = agent->cgroups;
+	uint64_t pause = c->look_cost_ns * LOOK_SHARE;
+
+	if (slot_index(agent) < 0)
+		return look(agent);
+	if (dropped_events(agent) != c->dropped)
+		c->look_again = true;
+	if (pause < LOOK_PAUSE_NS)
+		pause = LOOK_PAUSE_NS;
+	return c->look_again && mono_ns(agent) - c->looked_ns >= pause ? look(agent) : 0;
 }
 
 static void other_row(struct wv_sample *s)
@@ -276,46 +404,6 @@ static void other_row(struct wv_sample *s)
 	row_set_path(other, "other", strlen("other"));
 	if (!s->used_rows)
 		s->used_rows = 1;
-}
-
-/* How many cgroups the walk will about find: room for them is made at once. */
-static uint32_t estimate(const struct wv_host *host)
-{
-	_cleanup_fclose_ FILE *stat = NULL, *v1 = NULL;
-	unsigned n = 0, count, total = 1;
-	char path[300], line[128], name[64];
-
-	snprintf(path, sizeof(path), "%s/cgroup.stat", host->cgroup2);
-	stat = fopen(path, "re");
-	while (stat && fgets(line, sizeof(line), stat))
-		if (sscanf(line, "nr_descendants %u", &n) == 1)
-			total += n;
-	v1 = host->v1_ssid >= 0 ? fopen("/proc/cgroups", "re") : NULL;
-	while (v1 && fgets(line, sizeof(line), v1))
-		if (sscanf(line, "%63s %*u %u", name, &count) == 2 &&
-		    strcmp(name, wv_controller_names[host->v1_attribution]) == 0)
-			total += count;
-	return total;
-}
-
-static int walk_all(struct wv_agent *agent)
-{
-	int r = walk_mount(agent, agent->host->cgroup2, 0);
-
-	if (r == 0 && agent->host->v1_ssid >= 0)
-		r = walk_mount(agent, agent->host->v1[agent->host->v1_attribution], WV_KEY_V1);
-	return r;
-}
-
-/* Without hooks nobody tells of new and removed cgroups: the tree is walked again. */
-static int sense(struct wv_agent *agent)
-{
-	if (slot_index(agent) >= 0)
-		return 0;
-	for (uint32_t slot = 1; slot < agent->sample.used_rows; slot++)
-		if (agent->sample.rows[slot].flags & WV_ROW_LIVE)
-			agent->sample.rows[slot].flags |= WV_ROW_GONE;
-	return walk_all(agent); /* what it finds is not gone */
 }
 
 static int start(struct wv_agent *agent)
@@ -332,20 +420,35 @@ static int start(struct wv_agent *agent)
 	r = wv_index_init(&agent->cgroups->index, agent->sample.max_rows);
 	if (r == 0 && wv_bpf_has(agent->bpf, "cgroup"))
 		r = wv_bpf_slots_recover(agent->bpf);
-	if (r == 0 && wv_bpf_has(agent->bpf, "cgroup"))
-		r = wv_bpf_slots_reserve(agent->bpf, estimate(agent->host) + 1, SPARE_SLOTS);
 	other_row(&agent->sample);
 	if (r == 0)
 		r = adopt_rows(agent);
 	if (r == 0)
-		r = walk_all(agent);
+		r = look(agent);
 	if (r < 0)
 		return r;
-	reclaim_orphans(agent);
 	if (!wv_bpf_has(agent->bpf, "cgroup"))
 		return 0;
 	r = wv_bpf_set_live(agent->bpf, true); /* every cgroup has its slot: now hooks may count */
 	return r < 0 ? r : wv_bpf_slots_reserve(agent->bpf, agent->cgroups->live + 1, SPARE_SLOTS);
+}
+
+/*
+ * A burst of new cgroups is not left to the next tick. Adding chunks takes some 15 ms, so the
+ * longer the burst, the more at once.
+ */
+static void reserve_ahead(struct wv_agent *agent)
+{
+	uint32_t live = agent->cgroups->live,
+		 spare = live / 2 > SPARE_SLOTS ? live / 2 : SPARE_SLOTS;
+	int r;
+
+	if (slot_index(agent) < 0 ||
+	    live + 1 + SPARE_SLOTS / 2 <= wv_bpf_slots_capacity(agent->bpf))
+		return;
+	r = wv_bpf_slots_reserve(agent->bpf, live + 1, spare);
+	if (r < 0)
+		(void)wv_log_warn(r, "cgroup", "reserve slots");
 }
 
 static void on_event(struct wv_agent *agent, const struct wv_event *event)
@@ -356,8 +459,9 @@ static void on_event(struct wv_agent *agent, const struct wv_event *event)
 	if (event->size < sizeof(*ev))
 		return;
 	if (event->type == WV_EV_CGROUP_NEW) {
-		r = cgroup_known(agent, event->key, ev->parent_key, ev->level,
-				 ev->path_len ? ev->path : "(unknown)");
+		reserve_ahead(agent);
+		r = wv_cgroups_know(agent, event->key, ev->parent_key, ev->level,
+				    ev->path_len ? ev->path : "(unknown)");
 		if (r < 0)
 			(void)wv_log_errno(r, "cgroup", "add %s", ev->path);
 		return;
@@ -379,7 +483,7 @@ static void reap(struct wv_agent *agent, uint32_t slot)
 	struct wv_row *row = &agent->sample.rows[slot];
 	int index = slot_index(agent), r;
 
-	wv_sample_fold(&agent->sample, slot, row->parent_slot);
+	wv_sample_fold(&agent->sample, slot, heir(agent, row));
 	for (size_t i = 0; i < wv_modules_count; i++)
 		if (wv_modules[i]->slot_gone)
 			wv_modules[i]->slot_gone(agent, slot);
@@ -416,6 +520,8 @@ void wv_cgroups_reap(struct wv_agent *agent, uint64_t sensed_ns)
 	for (uint32_t i = 0; i < n; i++)
 		reap(agent, c->reap_list[i]);
 	c->gone_pending -= c->gone_pending < n ? c->gone_pending : n;
+	if (n && c->over_ceiling) /* there is room again for who got none */
+		c->look_again = true;
 	r = wv_bpf_has(agent->bpf, "cgroup")
 		    ? wv_bpf_slots_reserve(agent->bpf, c->live + 1, SPARE_SLOTS)
 		    : 0;

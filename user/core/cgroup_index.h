@@ -32,9 +32,26 @@ struct wv_cgroups {
 	uint32_t live;	     /* rows in use, `other` not counted */
 	uint32_t gone_pending;
 	uint64_t over_ceiling; /* cgroups that got no row */
+	uint64_t dropped;      /* cgroup events that were lost before the tree was last looked at */
+	uint64_t looked_ns, look_cost_ns;
+	bool look_again; /* rows and tree may differ */
 };
 
+/* Directories deeper than this are not walked (the kernel's own default limit is far above). */
+#define WV_CGROUPS_MAX_DEPTH 64
+
 struct wv_agent;
+struct wv_host;
+/* Makes sure that a cgroup has a row, if there is room; a known one gets its path refreshed (it may
+ * have been renamed). */
+int wv_cgroups_know(struct wv_agent *agent, uint64_t key, uint64_t parent_key, unsigned level,
+		    const char *path);
+/* A walk came by this cgroup: it is not gone. */
+void wv_cgroups_found(struct wv_agent *agent, uint64_t key);
+/* Tells wv_cgroups_found() and wv_cgroups_know() of all cgroups. */
+int wv_cgroups_walk(struct wv_agent *agent);
+/* How many cgroups a walk will about find: room for them is made at once. */
+uint32_t wv_cgroups_estimate(const struct wv_host *host);
 /* Takes back the slots of cgroups that were removed before sensed_ns (the start of this tick's
  * sense). */
 void wv_cgroups_reap(struct wv_agent *agent, uint64_t sensed_ns);

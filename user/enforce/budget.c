@@ -124,8 +124,7 @@ static void evaluate_row(struct wv_enforcer *e, uint32_t slot, const struct wv_r
 	own = wv_sample_own(&e->agent->sample, slot, buf);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
 		if (!wv_enforcer_matches(e, slot, i) ||
-		    wv_eval_step(&e->eval, i, slot, row->key, now_ns, own, &d) ==
-			    WV_VERDICT_NONE)
+		    wv_eval_step(&e->eval, i, slot, row->key, now_ns, own, &d) == WV_VERDICT_NONE)
 			continue;
 		take_decision(e, &d);
 	}

@@ -100,7 +100,8 @@ static int dump_qdiscs(struct devices *devices)
 {
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	static const struct timeval timeout = {.tv_usec = TIMEOUT_US};
-	_cleanup_free_ char *buf = malloc(32768);
+	/* one thread; a netlink message is at most this long (NLMSG_GOODSIZE and some) */
+	static char buf[32768] __attribute__((aligned(NLMSG_ALIGNTO)));
 	struct {
 		struct nlmsghdr h;
 		struct tcmsg tc;
@@ -113,13 +114,11 @@ static int dump_qdiscs(struct devices *devices)
 
 	if (fd < 0)
 		return -errno;
-	if (!buf)
-		return -ENOMEM;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
 	    send(fd, &request, sizeof(request), 0) < 0)
 		return -errno;
 	while (r > 0) {
-		ssize_t n = recv(fd, buf, 32768, 0);
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;

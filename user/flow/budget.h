@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A budget: what a cgroup (and its subtree) may use. The type that travels from the configuration through
- * the evaluator to the enforcers. Absent limits are WV_UNSET.
+ * A budget: what a cgroup (and its subtree) may use. The type that travels from the configuration
+ * through the evaluator to the enforcers. Absent limits are WV_UNSET.
  */
 #ifndef WV_FLOW_BUDGET_H
 #define WV_FLOW_BUDGET_H
@@ -13,17 +13,18 @@
 
 /* When a conditional budget is applied and released; signal < 0: always in force. */
 struct wv_condition {
-	int signal;	      /* enum wv_signal */
-	bool rate;	      /* compare the signal's change a second, not its value */
-	double above;	      /* trips when > above ... */
-	uint64_t for_ns;      /* ... for this long */
-	double clear;	      /* releases when < clear (<= above) ... */
+	int signal;	       /* enum wv_signal */
+	bool rate;	       /* compare the signal's change a second, not its value */
+	double above;	       /* trips when > above ... */
+	uint64_t for_ns;       /* ... for this long */
+	double clear;	       /* releases when < clear (<= above) ... */
 	uint64_t clear_for_ns; /* ... for this long */
 };
 
 struct wv_budget {
 	char name[64];	  /* unique; default: the cgroup pattern */
-	char cgroup[256]; /* fnmatch(3) pattern of the path below the hierarchy's root, e.g. "/batch.slice/" "*" */
+	char cgroup[256]; /* fnmatch(3) pattern of the path below the hierarchy's root, e.g.
+			     "/batch.slice/" "*" */
 	struct wv_condition when;
 	uint64_t cpu_quota_us, cpu_period_us; /* CPU time per period; period defaults to 100 ms */
 	uint64_t cpu_weight;		      /* 1 to 10000, 100 is the default of the kernel */
@@ -34,7 +35,7 @@ struct wv_budget {
 	uint64_t egress_bps, ingress_bps; /* bits a second of IP packets */
 	uint64_t egress_pps, ingress_pps; /* packets a second */
 	uint64_t connects_ps;		  /* connects a second */
-	uint64_t burst_bytes;		  /* tokens of the byte buckets; defaults: docs/enforcement.md */
+	uint64_t burst_bytes; /* tokens of the byte buckets; defaults: docs/enforcement.md */
 	uint64_t burst_packets, burst_connects;
 	unsigned line; /* in the configuration file */
 };

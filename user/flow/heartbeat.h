@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A file that a service touches at least every so often; a missed heartbeat is charged to its cgroup. */
+/* A file that a service touches at least every so often; a missed heartbeat is charged to its
+ * cgroup. */
 #ifndef WV_FLOW_HEARTBEAT_H
 #define WV_FLOW_HEARTBEAT_H
 

@@ -155,8 +155,9 @@ void wv_sample_set_hist(struct wv_sample *s, uint32_t slot, enum wv_hist_id id,
 struct wv_facet_row *wv_sample_add_facet(struct wv_sample *s, enum wv_facet_id family,
 					 uint32_t slot, const char *label);
 /*
- * The row's figures without what dead children left, for rates: a counter of a parent must not jump when
- * a child goes. Copies into buf only where there is something to take off; returns what to read.
+ * The row's figures without what dead children left, for rates: a counter of a parent must not jump
+ * when a child goes. Copies into buf only where there is something to take off; returns what to
+ * read.
  */
 const uint64_t *wv_sample_own(const struct wv_sample *s, uint32_t slot, uint64_t buf[WV_SIG_N]);
 /* Adds a row's own counters to the base of another slot, so that no count is lost when it goes. */

@@ -23,7 +23,8 @@ struct wv_prog_stats {
 	uint32_t verified_insns;
 	uint32_t pad;
 	uint64_t run_ns, run_count;
-	uint64_t misses; /* runs that the kernel skipped: the program was interrupted by its own hook */
+	uint64_t misses; /* runs that the kernel skipped: the program was interrupted by its own
+			    hook */
 };
 
 /* What the agent knows of itself at this tick. */

@@ -23,7 +23,7 @@ dir=$(new_cgroup attach)
 # $dir is expanded here on purpose
 in_cgroup "$dir" sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done'
 kernel_us=$(awk '/^usage_usec/ {print $2}' "$dir/cpu.stat")
-row() { top | tr '{' '\n' | grep -A1 "\"cgroup\":\"${dir#/sys/fs/cgroup}\"" >"$CASE_DIR/row"; }
+row() { top | tr '{' '\n' | grep -A1 "\"cgroup\":\"${dir#/sys/fs/cgroup}\",\"hierarchy\"" >"$CASE_DIR/row"; }
 seen() { row && [ "$(number cpu_usage_ns "$CASE_DIR/row")" -ge $((kernel_us * 900)) ]; }
 wait_for 30 seen || { cat "$CASE_DIR/row"; fail "CPU time of a cgroup: kernel $kernel_us us"; }
 got_us=$(($(number cpu_usage_ns "$CASE_DIR/row") / 1000))

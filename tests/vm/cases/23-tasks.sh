@@ -125,3 +125,4 @@ wait_for 20 missed || fail "no missed heartbeat"
 recorded heartbeat-missed '"guest"' || fail "no record of the missed heartbeat"
 back() { touch "$CASE_DIR/alive" && recorded heartbeat-back '"guest"'; }
 wait_for 20 back || fail "the heartbeat does not come back"
+"$BIN" detach --root "$root" || fail "detach"

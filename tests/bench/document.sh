@@ -1,0 +1,251 @@
+# shellcheck shell=bash
+# Writes docs/benchmarks.md from the figures in R. What was not measured is said to be so.
+
+# f KEY: a figure
+f() { printf '%s' "${R[$1]:-not measured}"; }
+# spread KEY [UNIT]: median (quartiles)
+spread() {
+	if [ -z "${R[$1]:-}" ]; then
+		printf 'not measured'
+	else
+		printf '%s%s (%s to %s)' "${R[$1]}" "${2:-}" "${R[$1_low]}" "${R[$1_high]}"
+	fi
+}
+# verdict GOAL KEY...: whether all figures are at most the goal
+verdict() {
+	local goal=$1 key
+	shift
+	for key in "$@"; do
+		if [ -z "${R[$key]:-}" ]; then
+			printf 'not measured'
+			return
+		fi
+		if ! awk -v v="${R[$key]}" -v g="$goal" 'BEGIN { exit !(v + 0 <= g + 0) }'; then
+			printf '**missed**'
+			return
+		fi
+	done
+	printf 'reached'
+}
+version_of() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || printf 'absent'; }
+
+machine() {
+	cat <<-MD
+		Machine: $NCPU CPUs of a shared virtual machine ($(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)),
+		$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) of memory, Linux $(uname -r | cut -d- -f1), cgroup v1 controllers beside a v2 tree.
+		gcc $(gcc -dumpfullversion), clang $(clang -dumpversion), libbpf $(version_of libbpf1), perf $(perf --version | cut -d' ' -f3), libbpf-tools $(version_of libbpf-tools),
+		bpftrace $(version_of bpftrace), prometheus-node-exporter $(version_of prometheus-node-exporter).
+	MD
+}
+
+goals() {
+	cat <<-MD
+		| what | goal | figure | |
+		| --- | --- | --- | --- |
+		| CPU and run queue collection a context switch, net of an empty program | ≤ 100 ns | $(spread hook_alone ' ns') | $(verdict 100 hook_alone) |
+		| slow-down, all collectors: hackbench | ≤ 1 % | $(spread slow_hackbench_agent ' %') | $(verdict 1 slow_hackbench_agent) |
+		| slow-down, all collectors: C build | ≤ 1 % | $(spread slow_build_agent ' %') | $(verdict 1 slow_build_agent) |
+		| slow-down, all collectors: \`perf bench sched pipe\` on one CPU | ≤ 5 % | $(spread slow_pipe_agent ' %') | $(verdict 5 slow_pipe_agent) |
+		| events to user space: uncounted loss at 1 M/s and above | 0 | $(f loss_paced_uncounted), $(f loss_flat_uncounted), $(f loss_stalled_uncounted) | $(verdict 0 loss_paced_uncounted loss_flat_uncounted loss_stalled_uncounted) |
+		| agent RSS, sum of its processes (PSS: shared pages once), 1,000 cgroups | ≤ 12 MB | $(f rss_large) MiB ($(f pss_large) MiB) | $(verdict 12 rss_large) (PSS: $(verdict 12 pss_large)) |
+		| map memory at 1,000 cgroups, 16 CPUs, by calculation | ≤ 16 MB | $(f maps16_large) MiB ($(f maps_large) MiB here) | $(verdict 16 maps16_large) |
+		| start to first enforced limit | ≤ 100 ms | $(spread first_limit ' ms'), worst $(f first_limit_max) | $(verdict 100 first_limit_max) |
+		| gap in the limit over SIGKILL and restart | 0 | $(f gap_windows_over) windows over the limit | $(verdict 0 gap_windows_over gap_back gap_stalled) |
+		| scrape of 1,000 cgroups | ≤ 10 ms | $(spread scrape_ms ' ms'), p95 $(f scrape_p95_ms) | $(verdict 10 scrape_ms) (p95: $(verdict 10 scrape_p95_ms)) |
+		| series of 1,000 cgroups | ≤ 20,000 | $(f scrape_series) | $(verdict 20000 scrape_series) |
+		| verifier instructions, any program, any kernel of the matrix | ≤ 100,000 | $(f verifier_max) on $(f verifier_kernels) kernels | $(verdict 100000 verifier_max) |
+	MD
+}
+
+hook_table() {
+	cat <<-MD
+		Nanoseconds a switch that the programs of each tool add, from the kernel's BPF statistics (\`run_time_ns\` /
+		\`run_cnt\`), less an empty program's on the same switches; each program of a tool counts (for the agent
+		\`cpu_switch\` and \`cpu_migrate\`, for the others those on wakeup, too). Median (quartiles) of $(f hook_alone_n) rounds of 3 s with two processes on
+		one CPU waking each other. The statistics' own clock reads: an empty program shows $(spread hook_empty ' ns').
+
+		| tool | ns a switch |
+		| --- | --- |
+		| waveos-bpf, alone | $(spread hook_alone) |
+		| waveos-bpf, the others beside it | $(spread hook_ours) |
+		| libbpf-tools runqlat, beside it | $(spread hook_runqlat) |
+		| bpftrace, the same histogram as a one-liner, beside it | $([ -n "${R[bpftrace_reason]:-}" ] && printf 'does not run here: %s' "${R[bpftrace_reason]}" || spread hook_bpftrace) |
+
+		The agent counts per cgroup: CPU time, run queue latency histogram, switches, migrations, faults. runqlat and
+		the one-liner keep one histogram of the machine.
+	MD
+}
+
+slow_row() { # WORK TEXT
+	printf '| %s (%s s) | %s | %s | %s | %s | %s |\n' "$2" "$(f "base_$1")" "$(spread "slow_$1_agent")" \
+		"$(spread "slow_$1_node")" "$(spread "slow_$1_runqlat")" "$(f "slow_$1_agent_n")" "$(f "clean_$1")"
+}
+slow_cpu_row() { # WORK TEXT
+	printf '| %s | %s | %s | %s |\n' "$2" "$(spread "slowcpu_$1_agent")" "$(spread "slowcpu_$1_node")" \
+		"$(spread "slowcpu_$1_runqlat")"
+}
+slowdown_table() {
+	cat <<-MD
+		Each round runs the work without an agent, with waveos-bpf attached anew, with node_exporter scraped every
+		second (no BPF), and with runqlat; every other round in the opposite order. Percent of wall time more than
+		without in the same round: median (quartiles). A pair is undisturbed when no other agent was loaded and
+		others used less than 15 % of the machine meanwhile; where at least 7 are, only they count. Others used $(spread foreign ' %') of it.
+
+		| work (time without) | waveos-bpf | node_exporter | runqlat | pairs | undisturbed |
+		| --- | --- | --- | --- | --- | --- |
+		$(slow_row hackbench 'hackbench: perf bench sched messaging -g 5 -l 600')
+		$(slow_row build "C build: ${#BUILD_SET[@]} files of this project, twice, gcc -O2")
+		$(slow_row pipe 'perf bench sched pipe -l 150000, on one CPU')
+
+		The same by CPU time (user and system) of the work, with the agent's own added: less sensitive to neighbours,
+		blind to waiting.
+
+		| work | waveos-bpf | node_exporter | runqlat |
+		| --- | --- | --- | --- |
+		$(slow_cpu_row hackbench hackbench)
+		$(slow_cpu_row build 'C build')
+		$(slow_cpu_row pipe pipe)
+	MD
+}
+
+loss_row() { # KEY TEXT
+	printf '| %s | %s | %s | %s %% | %s | %s |\n' "$2" "$(f "loss_$1_events")" "$(f "loss_$1_rate")" "$(f "loss_$1_dropped")" \
+		"$(f "loss_$1_consumed")" "$(f "loss_$1_uncounted")"
+}
+loss_table() {
+	cat <<-MD
+		A test program emits events through the agent's ring and counters with the code of every event
+		(\`tests/bench/flood.bpf.c\`, \`bpf_prog_test_run\` on all CPUs at once, in competition with the reader for them).
+		Uncounted: emitted less consumed less dropped, by the agent's own counters. The ring has 256 KiB.
+
+		| flood | events | M/s | dropped, counted | consumed | uncounted |
+		| --- | --- | --- | --- | --- | --- |
+		$(loss_row paced 'asked for 1 M/s')
+		$(loss_row flat 'as fast as it goes')
+		$(loss_row stalled 'as fast as it goes, reader stopped (SIGSTOP), then continued')
+	MD
+}
+
+memory_table() {
+	local key
+	cat <<-MD
+		| cgroups of our own | observed in all | RSS, sum (MiB) | PSS, sum (MiB) | maps here (MiB) | maps at 16 CPUs (MiB) | tick, ms | CPU when idle |
+		| --- | --- | --- | --- | --- | --- | --- | --- |
+	MD
+	for key in small:0 medium:100 large:1000; do
+		printf '| %s | %s | %s | %s | %s | %s | %s | %s %% |\n' "${key#*:}" "$(f "cgroups_${key%:*}")" "$(f "rss_${key%:*}")" \
+			"$(f "pss_${key%:*}")" "$(f "maps_${key%:*}")" "$(f "maps16_${key%:*}")" "$(spread "tick_${key%:*}")" \
+			"$(f "idle_cpu_${key%:*}")"
+	done
+	cat <<-MD
+
+		RSS/PSS in MiB at 1,000 cgroups: supervisor $(f rss_waveos-bpf_large), core $(f rss_waveos-core_large), web $(f rss_waveos-web_large). The workers are forks:
+		most of their resident pages are the same ones, which the sum of RSS counts three times. Tick: time from the
+		start of a sample to its end, median (quartiles) of 20. CPU: share of one CPU over 20 s at a tick of 1 s.
+
+		Maps: bytes that the kernel accounts to every map of the agent, chunks of tables included. At 16 CPUs: a chunk of
+		a per-CPU table is an array of 64 rows a CPU, so \`bytes(16) = bytes(here) + data × (16 / possible CPUs here − 1)\`
+		over per-CPU tables and per-CPU maps, where data is entries × value size; everything else does not depend on CPUs.
+		At 1,000 cgroups data is $(f maps_percpu_large) MiB here.
+	MD
+}
+
+limit_text() {
+	cat <<-MD
+		From the start of \`attach\` with nothing pinned to the moment when an egress limit is attached, and to the first
+		figures of all collectors: $(spread first_limit ' ms') (worst $(f first_limit_max)) and $(spread first_figures ' ms'), $(f first_limit_n) cold starts.
+
+		SIGKILL of the supervisor (its workers die with it), 0.3 s of nobody, a new agent; ten times while a sender in the
+		cgroup offers ten times its 20 Mbit/s (burst 64 KiB) as UDP over loopback, $(f gap_seconds) s in all. In every 100 ms that
+		begin at a packet, at most rate × 0.1 s + burst (and one packet) may pass: $(f gap_ceiling) bytes. The most that passed was
+		$(f gap_most); $(f gap_windows_over) windows were over; the rate over all was $(f gap_rate) Mbit/s; $(f gap_lost_here) packets were lost at the receiver. Counters that
+		went back: $(f gap_back). Times that drops did not go on while no agent lived: $(f gap_stalled). CPU time of the cgroup against the kernel's own
+		over all restarts: $(f gap_cpu_error) %. First figures of an agent that adopts: $(spread adopt ' ms') after its start.
+	MD
+}
+
+scrape_text() {
+	cat <<-MD
+		\`curl\` over loopback at $(f cgroups_large) cgroups, 30 times: $(spread scrape_ms ' ms'), p95 $(f scrape_p95_ms) ms, $(f scrape_series) series, $(f scrape_bytes) MB. node_exporter
+		here, for scale (another content): $(spread node_ms ' ms') for $(f node_series) series.
+	MD
+}
+
+verifier_table() {
+	cat <<-MD
+		The largest program of each kernel by instructions that the verifier looked at, with BTF tracepoints and raw
+		tracepoints.
+
+		| kernel | hooks | programs | largest | instructions |
+		| --- | --- | --- | --- | --- |
+	MD
+	while read -r label kernel hooks program insns count; do
+		printf '| %s | %s | %s | %s | %s |\n' "$([ "$kernel" = - ] && echo "$label: not in the cache" || echo "$kernel")" \
+			"$hooks" "$count" "$program" "$insns"
+	done <"$RESULTS/verifier.table"
+}
+
+programs_table() {
+	cat <<-MD
+		Ten seconds of stress-ng (fork, exec, sockets, UDP, disk, switches, memory) on this kernel. ns: mean, net of an empty
+		program. Programs without runs had no occasion.
+
+		| program | runs | ns a run | verifier instructions |
+		| --- | --- | --- | --- |
+	MD
+	while read -r name runs ns insns; do
+		printf '| %s | %s | %s | %s |\n' "$name" "$runs" "$ns" "$insns"
+	done <"$RESULTS/programs.table"
+}
+
+document() {
+	cat <<-MD
+		# Benchmarks
+
+		Written by \`make bench\` (root). \`make bench ROWS="hook slowdown"\` measures these rows anew and keeps the rest;
+		rows: ${ALL_ROWS[*]}. Do not edit: the text is in \`tests/bench/document.sh\` and \`limits.md\`.
+
+		$(machine)
+
+		The CPUs are shared with other work of this machine and with other machines of its host: expect noise of
+		several percent in every wall-clock figure. Median (lower to upper quartile) unless said otherwise.
+
+		## Goals
+
+		$(goals)
+
+		$(cat tests/bench/limits.md)
+
+		## A context switch
+
+		$(hook_table)
+
+		## Slow-down
+
+		$(slowdown_table)
+
+		## Events to user space
+
+		$(loss_table)
+
+		## Memory, tick, idle CPU
+
+		$(memory_table)
+
+		## Limits: start and restart
+
+		$(limit_text)
+
+		## Scrape
+
+		$(scrape_text)
+
+		## Verifier
+
+		$(verifier_table)
+
+		## Every program under a mixed load
+
+		$(programs_table)
+	MD
+}

@@ -1,0 +1,47 @@
+#!/bin/bash
+# Measures the figures of docs/benchmarks.md and writes it.
+#   run.sh [ROW...]   rows: hook slowdown loss memory limit gap programs verifier; default: all
+# Root. O=build folder. A row that is not named keeps its last figures ($O/bench/results). PAIRS, ROUNDS,
+# STARTS, GAP_SECONDS, MAX_ROUNDS, QUIET_WAIT, VM_KERNELS change how much is measured.
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=lib.sh
+. tests/bench/lib.sh
+# shellcheck source=rows.sh
+. tests/bench/rows.sh
+# shellcheck source=document.sh
+. tests/bench/document.sh
+
+ALL_ROWS=(hook slowdown loss memory limit gap programs verifier)
+
+# What the comparison needs, only here: neither the build nor the tests do.
+install_tools() {
+	local p missing=()
+	for p in libbpf-tools bpftrace prometheus-node-exporter linux-perf stress-ng curl jq bpftool; do
+		dpkg-query -W -f='${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || missing+=("$p")
+	done
+	[ ${#missing[@]} -eq 0 ] || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		"${missing[@]}" >/dev/null
+}
+
+main() {
+	local rows=("$@")
+	[ "$(id -u)" -eq 0 ] || die "needs root"
+	trap clean_up EXIT
+	mkdir -p "$RESULTS" "$ROOT"
+	install_tools
+	[ ${#rows[@]} -gt 0 ] || rows=("${ALL_ROWS[@]}")
+	for ROW in "${rows[@]}"; do
+		declare -F "row_$ROW" >/dev/null || die "no row '$ROW'; rows: ${ALL_ROWS[*]}"
+		say "row $ROW"
+		: >"$RESULTS/$ROW.new"
+		"row_$ROW"
+		mv "$RESULTS/$ROW.new" "$RESULTS/$ROW.figures"
+	done
+	cat "$RESULTS"/*.figures >"$WORK/figures"
+	while read -r key value; do R[$key]=$value; done <"$WORK/figures"
+	document >"$WORK/benchmarks.md"
+	cp "$WORK/benchmarks.md" docs/benchmarks.md
+	say "written: docs/benchmarks.md"
+}
+
+main "$@"
