@@ -57,6 +57,13 @@ goals() {
 	MD
 }
 
+bpftrace_figure() {
+	if [ -n "${R[bpftrace_reason]:-}" ]; then
+		printf 'does not run here: %s' "${R[bpftrace_reason]}"
+	else
+		spread hook_bpftrace
+	fi
+}
 hook_table() {
 	cat <<-MD
 		Nanoseconds a switch that the programs of each tool add, from the kernel's BPF statistics (\`run_time_ns\` /
@@ -69,7 +76,7 @@ hook_table() {
 		| waveos-bpf, alone | $(spread hook_alone) |
 		| waveos-bpf, the others beside it | $(spread hook_ours) |
 		| libbpf-tools runqlat, beside it | $(spread hook_runqlat) |
-		| bpftrace, the same histogram as a one-liner, beside it | $([ -n "${R[bpftrace_reason]:-}" ] && printf 'does not run here: %s' "${R[bpftrace_reason]}" || spread hook_bpftrace) |
+		| bpftrace, the same histogram as a one-liner, beside it | $(bpftrace_figure) |
 
 		The agent counts per cgroup: CPU time, run queue latency histogram, switches, migrations, faults. runqlat and
 		the one-liner keep one histogram of the machine.
@@ -182,7 +189,7 @@ verifier_table() {
 	while read -r label kernel hooks program insns count; do
 		printf '| %s | %s | %s | %s | %s |\n' "$([ "$kernel" = - ] && echo "$label: not in the cache" || echo "$kernel")" \
 			"$hooks" "$count" "$program" "$insns"
-	done <"$RESULTS/verifier.table"
+	done < <(cat "$RESULTS/verifier.table" 2>/dev/null)
 }
 
 programs_table() {
@@ -195,7 +202,7 @@ programs_table() {
 	MD
 	while read -r name runs ns insns; do
 		printf '| %s | %s | %s | %s |\n' "$name" "$runs" "$ns" "$insns"
-	done <"$RESULTS/programs.table"
+	done < <(cat "$RESULTS/programs.table" 2>/dev/null)
 }
 
 document() {

@@ -103,7 +103,7 @@ cpu_ticks() {
 cgroups_make() { # N
 	local i
 	[ -n "$CGROUP2" ] || die "no cgroup v2 file system is mounted"
-	for ((i = 0; i < $1; i++)); do echo "$CGROUP2/$NAME/c$i"; done | xargs -n 200 mkdir -p
+	for ((i = 0; i < $1; i++)); do echo "$CGROUP2/$NAME/c$i"; done | xargs -r -n 200 mkdir -p
 }
 cgroups_remove() {
 	if [ -n "$CGROUP2" ] && [ -d "$CGROUP2/$NAME" ]; then

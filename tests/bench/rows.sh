@@ -365,25 +365,23 @@ own_cpu_ns() {
 kernel_cpu_us() { awk '/^usage_usec/ { print $2 }' "$CGROUP2/$NAME/cpu.stat"; }
 
 row_gap() {
-	local i key back=0 stalled=0 now last='0 0' cpu last_cpu=0 kernel kernel_first agent_first t gap
+	local i key back=0 stalled=0 now last='0 0' cpu last_cpu=0 kernel kernel_first agent_first gap
 	limit_config
 	key=$(stat -c %i "$CGROUP2/$NAME")
 	agent_start
+	agent_first=$(own_cpu_ns) # nothing has run there yet
+	kernel_first=$(kernel_cpu_us)
 	"$TOOLS/limit_gap" "$CGROUP2/$NAME" $LIMIT_BYTES $LIMIT_BURST $((10 * LIMIT_BYTES)) "${GAP_SECONDS:-60}" >"$WORK/gap" &
 	gap=$!
 	ticks 3
-	agent_first=$(own_cpu_ns)
-	kernel_first=$(kernel_cpu_us)
 	for ((i = 0; i < 10; i++)); do
 		agent_kill
-		t=$EPOCHREALTIME
 		last=$(limit_counter "$key")
 		nap 0.3
 		now=$(limit_counter "$key")
 		if [ "${now% *}" -lt "${last% *}" ] || [ "${now#* }" -lt "${last#* }" ]; then back=$((back + 1)); fi
 		if [ "${now#* }" -le "${last#* }" ]; then stalled=$((stalled + 1)); fi
 		agent_start
-		calc "($EPOCHREALTIME - $t) * 1000" '%.0f\n' >>"$WORK/restart.ms"
 		grep -q 'adopted running' "$WORK/agent.log" || die "restart $i did not adopt"
 		sed -n 's/.*first figures after \([0-9]*\) ms.*/\1/p' "$WORK/agent.log" >>"$WORK/adopt.ms"
 		last=$now now=$(limit_counter "$key")
@@ -393,10 +391,10 @@ row_gap() {
 		if [ "$cpu" -lt "$last_cpu" ]; then back=$((back + 1)); fi
 		last_cpu=$cpu
 	done
-	ticks 2
+	wait "$gap" || die "limit_gap"
+	ticks 3 # the sender is gone: both figures stand still
 	kernel=$(kernel_cpu_us)
 	cpu=$(own_cpu_ns)
-	wait "$gap" || die "limit_gap"
 	keep gap_back $back
 	keep gap_stalled $stalled
 	keep gap_windows_over "$(jq .windows_over "$WORK/gap")"

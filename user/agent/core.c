@@ -28,6 +28,8 @@ enum { STATS_SAMPLED, STATS_ALWAYS, STATS_OFF };
 #define RETRY_RECORDS_TICKS 30
 /* By this tick everything ran once; what only the start used goes. */
 #define TRIM_AT_TICK 3
+/* Events taken in one go: what a flood may delay a tick by, a few milliseconds. */
+#define EVENTS_AT_ONCE 16384
 /* Priorities of the loop: enforcement before export (sd-event: smaller is first). */
 #define PRIORITY_CONTROL (-20)
 #define PRIORITY_EVENTS (-10)
@@ -41,6 +43,7 @@ struct core {
 	sd_event *loop;
 	sd_event_source *timer;
 	struct ring_buffer *ring;
+	uint32_t events_left; /* of EVENTS_AT_ONCE */
 	uint64_t last_tick_ns;
 	uint64_t memory_due, ticks;
 	int stats_fd;
@@ -72,10 +75,19 @@ static int on_event(void *ctx, void *bytes, size_t size)
 	if (size < sizeof(*ev) || ev->size > size || ev->type >= WV_EV_N)
 		return 0;
 	c->self.events_consumed[ev->type]++;
+	/* the ring's position is shared memory, and so is this: neither waits for the next tick */
+	c->ctx->snapshot->head->events_consumed[ev->type] = c->self.events_consumed[ev->type];
 	for (size_t i = 0; i < wv_modules_count; i++)
 		if (wv_modules[i]->event && (wv_modules[i]->events & (1u << ev->type)))
 			wv_modules[i]->event(&c->agent, ev);
-	return 0;
+	return --c->events_left ? 0 : -EAGAIN; /* the ring stands after this event */
+}
+
+static void consume(struct core *c)
+{
+	c->events_left = EVENTS_AT_ONCE;
+	if (c->ring)
+		(void)ring_buffer__consume(c->ring);
 }
 
 static void sense_all(struct core *c)
@@ -183,8 +195,7 @@ static void tick(struct core *c)
 
 	c->last_tick_ns = start;
 	c->agent.want_tick = false;
-	if (c->ring)
-		(void)ring_buffer__consume(c->ring);
+	consume(c);
 	c->agent.sample.seq++;
 	c->agent.sample.mono_ns = start;
 	c->agent.sample.wall_ns = io->wall_ns(io->ctx);
@@ -208,10 +219,14 @@ static void tick(struct core *c)
 
 /* The next tick is due one interval after the last; at once, within limits, when a module presses.
  */
+static uint64_t due_ns(const struct core *c)
+{
+	return c->last_tick_ns + (c->agent.want_tick ? MIN_TICK_NS : c->ctx->config->agent_tick);
+}
+
 static int arm(struct core *c)
 {
-	uint64_t wait = c->agent.want_tick ? MIN_TICK_NS : c->ctx->config->agent_tick;
-	int r = sd_event_source_set_time(c->timer, (c->last_tick_ns + wait) / 1000);
+	int r = sd_event_source_set_time(c->timer, due_ns(c) / 1000);
 
 	return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
@@ -230,7 +245,10 @@ static int on_ring(sd_event_source *s _unused_, int fd _unused_, uint32_t revent
 	struct core *c = userdata;
 	bool pressed = c->agent.want_tick;
 
-	(void)ring_buffer__consume(c->ring);
+	consume(c);
+	/* the ring comes before the timer: a flood must not keep the tick from its turn */
+	if (c->agent.io->mono_ns(c->agent.io->ctx) >= due_ns(c))
+		return on_timer(NULL, 0, c);
 	return c->agent.want_tick && !pressed ? arm(c) : 0;
 }
 
@@ -320,6 +338,8 @@ static int open_all(struct core *c)
 	};
 	c->self =
 		ctx->snapshot->head->self; /* consumed counts go on over a restart of this worker */
+	memcpy(c->self.events_consumed, ctx->snapshot->head->events_consumed,
+	       sizeof(c->self.events_consumed));
 	r = wv_sample_init(&c->agent.sample, ctx->snapshot->head->max_rows);
 	if (r < 0)
 		return wv_log_errno(r, "core", "sample");

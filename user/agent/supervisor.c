@@ -498,9 +498,12 @@ static int start(struct supervisor *sup, uint64_t begin)
 		(void)wv_log_errno(r, "attach", "load BPF programs");
 		return r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
 	}
-	if (!wv_bpf_adopted(
-		    sup->bpf)) /* figures about events are those of the maps, and these are new */
+	/* figures about events are those of the maps, and these are new */
+	if (!wv_bpf_adopted(sup->bpf)) {
 		memset(&sup->snapshot.head->self, 0, sizeof(sup->snapshot.head->self));
+		memset(sup->snapshot.head->events_consumed, 0,
+		       sizeof(sup->snapshot.head->events_consumed));
+	}
 	wv_log_info("supervisor", "%s BPF programs (%s), run %s",
 		    wv_bpf_adopted(sup->bpf) ? "adopted running" : "loaded",
 		    sup->host.flavour == WV_FLAVOUR_BTF	  ? "BTF tracepoints"

@@ -57,6 +57,9 @@ struct wv_snapshot {
 	_Atomic uint32_t core_restarts, web_restarts;
 	uint64_t started_mono_ns, started_wall_ns;
 	uint64_t first_limit_ns; /* start to first enforced limit; 0: none yet */
+	/* Written by core at every event, not under seq: a new core counts on from here. Readers
+	 * take self.events_consumed, which fits the other counts. */
+	uint64_t events_consumed[WV_EV_N];
 	/* written by core, under seq */
 	uint64_t tick, mono_ns, wall_ns, tick_interval_ns;
 	uint32_t used_rows, n_facets;

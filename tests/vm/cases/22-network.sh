@@ -38,9 +38,10 @@ iperf() {
 	wait $server
 }
 
-# ---- bytes: 20 MB and what iperf3 says to itself, within 2 %
+# ---- bytes: 20 MB and what iperf3 says to itself. It ends when all is sent: what is still in socket buffers then
+# may never be received, some 400 KB on these slow machines
 iperf -n 20000000 >/dev/null
-bytes() { near "$(signal "$1")" 20000000 2; }
+bytes() { near "$(signal "$1")" 20000000 5; }
 for name in net_rx_bytes net_tx_bytes; do
 	wait_for 10 bytes $name || fail "$name: $(signal $name), iperf3 moved 20000000"
 	echo "$name: $(signal $name), iperf3 moved 20000000"
@@ -85,7 +86,8 @@ iperf -n 4000000 >/dev/null
 tc qdisc del dev lo root
 wanted=$(($(resent) - before))
 [ "$wanted" -gt 0 ] || fail "no segment was sent again"
-same() { near $(($(signal tcp_retransmits) - exported)) "$wanted" 5; }
+# a closing connection may go on sending again: both counts are read anew each time
+same() { near $(($(signal tcp_retransmits) - exported)) $(($(resent) - before)) 5; }
 wait_for 10 same || fail "retransmits: $(signal tcp_retransmits) after $exported, the kernel counted $wanted"
 mean_us=$((($(hist tcp_rtt sum_ns) - sum) / ($(hist tcp_rtt count) - count) / 1000))
 echo "retransmits: $wanted; mean round-trip time: $mean_us us over 2 x 20 ms"

@@ -52,6 +52,8 @@ clean_up() {
 	remove_cgroups
 	remove_links
 	find /sys/fs/bpf -mindepth 1 -delete 2>/dev/null
+	# an agent with --root below CASE_DIR mounted a bpffs there
+	awk -v d="$CASE_DIR/" 'index($2, d) == 1 {print $2}' /proc/mounts | while read -r m; do umount "$m"; done
 	rm -rf "$CASE_DIR"
 }
 

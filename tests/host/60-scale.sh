@@ -1,0 +1,114 @@
+#!/bin/bash
+# 1,000 cgroups (SOAK: 10,000 as well): all are known, each has its own figures, and nothing is lost when
+# they go. Over the ceiling the rest is counted in `other` and gets rows when there is room again.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/tools/scale.sh"
+
+top=wvtest-scale-$$
+dir=$(cgroup_make "$top")
+at_exit rmdir "$dir"
+at_exit sh -c "rmdir '$dir'/g*"
+
+# grow COUNT: makes them in bursts that the agent keeps free slots for (docs/scale.md)
+grow() {
+	local made=0 next
+	while [ $made -lt "$1" ]; do
+		next=$((made + 200 < $1 ? made + 200 : $1))
+		"$LOAD" make "$dir" $((made + 1)) $next >/dev/null
+		made=$next
+		seen() { [ "$(st .cgroups)" -ge $made ]; }
+		wait_until 20 seen || fail "$(st .cgroups) of $made cgroups are known"
+	done
+}
+# costs N: what the agent takes with so many cgroups
+costs() {
+	local ticks=() i start
+	for i in 1 2 3; do
+		start=$(st .tick)
+		wait_until 20 ticked $((start + 1)) || fail "no ticks"
+		ticks+=("$(st '.sense_ns / 1000000 | floor')")
+	done
+	read -r rss pss < <(memory)
+	echo "$1 cgroups: $rss KiB resident, $pss KiB proportional, $(st '.map_bytes / 1024 | floor') KiB in maps," \
+		"ticks of ${ticks[*]} ms"
+}
+# sample_agrees N: the rows of 50 of them, spread evenly, against their own cpu.stat
+sample_agrees() {
+	local i
+	for ((i = 1; i <= $1; i += $1 / 50)); do
+		echo "/$top/g$i $(kernel_ns "$dir/g$i")"
+	done >"$TMP/kernel"
+	rows | jq -r '.rows[] | "\(.cgroup) \(.signals.cpu_usage_ns)"' >"$TMP/agent"
+	awk 'NR == FNR {want[$1] = $2; n++; next} $1 in want {
+		d = ($2 - want[$1]) / want[$1]; if (d < 0) d = -d
+		if (d <= 0.05) ok++; else print $1, $2, want[$1]
+	} END {exit !(n >= 50 && ok == n)}' "$TMP/kernel" "$TMP/agent" >"$TMP/differ"
+}
+# observe N CPU_US: N cgroups, a process of so much CPU time in each, then all are removed
+observe() {
+	local n=$1 us=$2 sum left
+	grow "$n"
+	all_known() { [ "$(below "$top" length)" -eq $((n + 1)) ]; }
+	wait_until 20 all_known || fail "$(below "$top" length) rows of $((n + 1))"
+	"$LOAD" run "$dir" 1 "$n" "$us"
+	all_charged() { [ "$(below "$top" "map(select(.signals.cpu_usage_ns >= ${us}000)) | length")" -eq "$n" ]; }
+	wait_until 20 all_charged ||
+		fail "$(below "$top" "map(select(.signals.cpu_usage_ns >= ${us}000)) | length") of $n have CPU time"
+	wait_until 10 sample_agrees "$n" || fail "rows and cpu.stat differ by over 5 %: $(head -3 "$TMP/differ")"
+	[ "$(st '.losses | length')" -eq 0 ] || fail "losses: $(st '.losses | tostring')"
+	costs "$n"
+	sum=$(below "$top" 'map(.signals.cpu_usage_ns) | add')
+	"$LOAD" remove "$dir" 1 "$n" >/dev/null
+	all_gone() { [ "$(below "$top" length)" -eq 1 ]; }
+	wait_until 20 all_gone || fail "$(below "$top" length) rows are left of $n removed cgroups"
+	left=$(figure "/$top" cpu_usage_ns)
+	[ "$left" -ge "$sum" ] || fail "the parent has $left ns, it and its children had $sum"
+	within "$left" "$(kernel_ns "$dir")" 3 || fail "the parent has $left ns, cpu.stat says $(kernel_ns "$dir")"
+	[ "$(st '.losses | length')" -eq 0 ] || fail "losses: $(st '.losses | tostring')"
+	echo "$n cgroups gone: $left ns in the parent, cpu.stat says $(kernel_ns "$dir")"
+	rmdir "$dir" && mkdir "$dir" # the kernel's sum starts anew, too
+}
+
+# 256 rows for 400 cgroups. `other` has what else on this machine came after the ceiling was reached, so
+# the best of some rounds counts.
+over_ceiling() {
+	local round other0 own0 kernel0 counted=0 used=0
+	"$LOAD" make "$dir" 1 400 >/dev/null
+	full() { [ "$(st '.cgroups == .max_cgroups')" = true ] && settled; }
+	wait_until 20 full || fail "400 cgroups, room for 255, known: $(st .cgroups)"
+	[ "$(lost SLOT_EXHAUSTED)" -gt 0 ] || fail "no cgroup is counted as one without a slot"
+	for round in 1 2 3 4 5; do
+		other0=$(other_ns) own0=$(below "$top" 'map(.signals.cpu_usage_ns) | add') kernel0=$(kernel_ns "$dir")
+		"$LOAD" run "$dir" 1 400 2000 >/dev/null
+		used=$(minus "$(kernel_ns "$dir")" "$kernel0")
+		wait_until 20 ticked $(($(st .tick) + 2))
+		counted=$(($(below "$top" 'map(.signals.cpu_usage_ns) | add') - own0 + $(other_ns) - other0))
+		echo "ceiling, round $round: $counted ns in rows and in other, cpu.stat says $used"
+		if within "$counted" "$used" 3; then break; fi
+	done
+	within "$counted" "$used" 3 || fail "rows and other have $counted ns, cpu.stat says $used"
+	[ "$(st .core_restarts)" -eq 0 ] || fail "the core worker died"
+	# room again: those without a row get one
+	[ "$(below "$top" 'map(select(.cgroup | endswith("/g400"))) | length')" -eq 0 ] || fail "g400 has a row"
+	"$LOAD" remove "$dir" 1 200 >/dev/null
+	wait_until 20 known "/$top/g400" || fail "there is room, but g400 has no row"
+	"$LOAD" remove "$dir" 201 400 >/dev/null
+}
+
+max=1024
+agent_start --set collect.max_cgroups=$max
+if [ "$(st '.max_cgroups - .cgroups')" -lt 1010 ]; then
+	agent_stop
+	max=4096 # this machine has many of its own
+	agent_start --set collect.max_cgroups=$max
+fi
+observe 1000 2000
+agent_stop
+agent_start --set collect.max_cgroups=256 --set agent.tick=200ms
+over_ceiling
+agent_stop
+if [ -n "$SOAK" ]; then
+	agent_start --set collect.max_cgroups=12000 --set agent.tick=500ms
+	observe 10000 1000
+	agent_stop
+fi
