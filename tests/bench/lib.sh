@@ -111,6 +111,19 @@ cgroups_remove() {
 		wait_until 5 rmdir "$CGROUP2/$NAME" 2>/dev/null || true
 	fi
 }
+# cgroups_use N: in each some work, memory, a child and a TCP connection, so that no figure is zero
+cgroups_use() {
+	local i
+	for ((i = 0; i < $1; i++)); do
+		(
+			echo "$BASHPID" >"$CGROUP2/$NAME/c$i/cgroup.procs"
+			exec 3<>"/dev/tcp/127.0.0.1/$PORT"
+			exec head -c 100000 /dev/zero
+		) >/dev/null 2>&1 || true
+	done
+}
+other_cgroups() { find "$CGROUP2" -path "$CGROUP2/$NAME" -prune -o -type d -print | wc -l; }
+few_others() { [ "$(other_cgroups)" -lt 50 ]; }
 known_cgroups() { [ "$(status .cgroups)" -ge "$1" ]; }
 
 # --- quiet

@@ -228,7 +228,8 @@ map_ids() {
 		for p in "$PINS"/maps/*; do bpftool --json map show pinned "$p" | jq .id; done
 		for p in "$PINS"/progs/*; do bpftool --json prog show pinned "$p" | jq '.map_ids[]?'; done
 		for outer in "$PINS"/maps/*_rows; do
-			bpftool --json map dump pinned "$outer" | jq -r '.[] | .inner_map_id // empty'
+			bpftool --json map dump pinned "$outer" | jq -r '.[].value | join(" ")' | # little-endian id
+				while read -r a b c d; do echo $((a | b << 8 | c << 16 | d << 24)); done
 		done
 	} | sort -nu
 }
@@ -260,9 +261,11 @@ process_memory() { # Rss|Pss
 # at_size LABEL N: figures with N cgroups of our own
 at_size() {
 	local key=$1 n=$2 i before after pids maps
+	wait_until 300 few_others || say "  other cgroups on this machine: $(other_cgroups)"
 	cgroups_make "$n"
 	agent_start
 	wait_until 30 known_cgroups "$n" || die "$n cgroups are not known"
+	cgroups_use "$n"
 	ticks 12
 	keep "rss_$key" "$(process_memory Rss)"
 	keep "pss_$key" "$(process_memory Pss)"
@@ -300,7 +303,7 @@ row_memory() {
 # --- scrape, at 1,000 cgroups: part of the memory row, the same agent
 
 row_scrape() {
-	local i url=http://127.0.0.1:$PORT/metrics
+	local i pid url=http://127.0.0.1:$PORT/metrics
 	for ((i = 0; i < 30; i++)); do
 		curl -s -o "$WORK/scrape" -w '%{time_total}\n' "$url" | awk '{ print $1 * 1000 }' >>"$WORK/scrape.ms"
 		nap 0.1
@@ -310,7 +313,8 @@ row_scrape() {
 	keep scrape_series "$(grep -vc '^#' "$WORK/scrape")"
 	keep scrape_bytes "$(calc "$(stat -c %s "$WORK/scrape") / 1e6" %.2f)"
 	prometheus-node-exporter --web.listen-address "127.0.0.1:$((PORT + 1))" >/dev/null 2>&1 &
-	at_exit kill $!
+	pid=$!
+	at_exit kill "$pid"
 	wait_until 10 curl -sf -o /dev/null "http://127.0.0.1:$((PORT + 1))/metrics"
 	for ((i = 0; i < 30; i++)); do
 		curl -s -o "$WORK/scrape" -w '%{time_total}\n' "http://127.0.0.1:$((PORT + 1))/metrics" | awk '{ print $1 * 1000 }'
@@ -318,8 +322,8 @@ row_scrape() {
 	done >"$WORK/node.ms"
 	keep_spread node_ms %.1f <"$WORK/node.ms"
 	keep node_series "$(grep -vc '^#' "$WORK/scrape")"
-	kill $!
-	wait $! 2>/dev/null || true
+	kill "$pid"
+	wait "$pid" 2>/dev/null || true
 }
 
 # --- limit: start to first limit; gap over SIGKILL
@@ -421,13 +425,15 @@ mixed_load() { # SECONDS
 	) >/dev/null 2>&1 || true
 }
 row_programs() {
+	local load
 	limit_config
 	agent_start
 	wait_until 10 has_first_limit || die "no limit in force"
 	mixed_load 14 &
+	load=$!
 	nap 2
 	"$TOOLS/hook_cost" -q "$TOOLS/empty.bpf.o" 10 "$PINS"/progs/* >"$WORK/programs"
-	wait $!
+	wait "$load"
 	status '.programs[] | "\(.name) \(.verified_insns)"' | sort >"$WORK/insns"
 	awk '$1 == "empty" { empty = $2 ? $3 / $2 : 0; next }
 		{ printf "%s %d %s\n", $1, $2, $2 ? sprintf("%.0f", $3 / $2 - empty) : "-" }' "$WORK/programs" | sort |

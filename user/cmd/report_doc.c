@@ -49,7 +49,7 @@ void wv_doc_table(struct wv_doc *d, const char *const *titles)
 		wv_text_str(&d->text, d->html ? "</th>" : " |");
 	}
 	wv_text_str(&d->text, d->html ? "</tr></thead>\n<tbody>\n" : "\n|");
-	for (unsigned i = 0; i < d->columns && !d->html; i++)
+	for (unsigned i = 0; titles[i] && !d->html; i++)
 		wv_text_str(&d->text, titles[i][0] == '>' ? " ---: |" : " --- |");
 	wv_text_str(&d->text, d->html ? "" : "\n");
 }

@@ -101,9 +101,9 @@ int wv_bpf_set_live(struct wv_bpf *bpf, bool live);
  */
 
 /*
- * Puts slots in order at the start of a core worker, whatever the last one left: chunks are counted,
- * and slots that are neither used nor free are cleared and freed. Call before the other slot
- * functions.
+ * Puts slots in order at the start of a core worker, whatever the last one left: chunks are
+ * counted, and slots that are neither used nor free are cleared and freed. Call before the other
+ * slot functions.
  */
 int wv_bpf_slots_recover(struct wv_bpf *bpf);
 /* Takes a free slot, adding chunks when they run out; -ENOSPC at the ceiling. */

@@ -185,7 +185,7 @@ static void sample_release(struct wv_sample *s)
 static int fresh_body(struct wv_web *w, enum wv_metrics_format format, bool gzip)
 {
 	_cleanup_(sample_release) struct wv_sample s = {0};
-	struct wv_snapshot head;
+	struct wv_snapshot head = {0};
 	int r = wv_sample_init(&s, w->snapshot->head->max_rows);
 
 	if (r == 0)
