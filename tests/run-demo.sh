@@ -11,7 +11,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 "$bin" doctor
 echo
-"$bin" attach "${root[@]}" --for "${seconds}s" --set agent.log_format=text &
+"$bin" attach "${root[@]}" --for "${seconds}s" --set agent.log_format=text --set record.interval=1s &
 agent=$!
 trap 'kill -TERM $agent 2>/dev/null || true; wait $agent 2>/dev/null || true' EXIT
 for _ in $(seq 100); do
@@ -23,6 +23,7 @@ sleep 2
 "$bin" top --once --limit 20 "${root[@]}"
 echo
 "$bin" status "${root[@]}"
+run_dir=$("$bin" status --json "${root[@]}" | sed -n 's/.*"run_dir":"\([^"]*\)".*/\1/p')
 echo
 echo "observing for $seconds s in all ..."
 wait $agent
@@ -30,5 +31,6 @@ trap - EXIT
 echo
 "$bin" report latest "${root[@]}" | head -n 40
 echo
-echo "files of the run: $("$bin" status --json "${root[@]}" | sed -n 's/.*"run_dir":"\([^"]*\)".*/\1/p')"
+echo "files of the run, in $run_dir:"
+ls -l "$run_dir"
 echo "live view: sudo $bin attach &  then  sudo $bin top"

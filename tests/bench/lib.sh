@@ -122,7 +122,7 @@ cgroups_use() {
 		) >/dev/null 2>&1 || true
 	done
 }
-other_cgroups() { find "$CGROUP2" -path "$CGROUP2/$NAME" -prune -o -type d -print | wc -l; }
+other_cgroups() { (find "$CGROUP2" -path "$CGROUP2/$NAME" -prune -o -type d -print 2>/dev/null || true) | wc -l; }
 few_others() { [ "$(other_cgroups)" -lt 50 ]; }
 known_cgroups() { [ "$(status .cgroups)" -ge "$1" ]; }
 

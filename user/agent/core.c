@@ -212,8 +212,10 @@ static void tick(struct core *c)
 	c->self.sense_ns = io->mono_ns(io->ctx) - start;
 	publish(c);
 	say_ready(c);
-	if (++c->ticks == TRIM_AT_TICK)
+	if (++c->ticks == TRIM_AT_TICK) {
 		wv_memory_trim();
+		c->memory_due = 0; /* the figure of the first tick is untrue now */
+	}
 	program_stats(c);
 }
 

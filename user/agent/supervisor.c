@@ -556,6 +556,8 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	uint64_t begin = mono_ns();
 	int r;
 
+	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
+	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	for (int i = 0; i < N_WORKERS; i++)
 		sup.workers[i].sup = &sup;
 	r = start(&sup, begin);
