@@ -107,7 +107,7 @@ timed() {
 		-v busy=$((${after% *} - ${before% *})) -v ncpu="$NCPU" -v alien=$alien 'BEGIN {
 		split(took, t, " "); cpu = t[2] + t[3]; agent /= 100
 		foreign = (busy / 100 - cpu - agent) / (t[1] * ncpu); if (foreign < 0) foreign = 0
-		print config, work, round, t[1], cpu, agent, foreign, alien || foreign > 0.15 }' >>"$WORK/slow"
+		print config, work, round, t[1], cpu, agent, foreign, (alien || foreign > 0.15) }' >>"$WORK/slow"
 }
 
 with_none() { "$@"; }

@@ -56,12 +56,12 @@ done
 # a start on a full disk: one clear line, no half run, and the agent observes all the same
 fill
 agent_start "${options[@]}"
-grep -q 'nothing will be recorded.*No space left' "$TMP/agent.log" || fail "a full disk at the start is not told"
+grep -q 'nothing is recorded until.*No space left' "$TMP/agent.log" || fail "a full disk at the start is not told"
 [ "$(ls "$disk/runs")" = "$(basename "$run")" ] || fail "half a run was left on a full disk"
 agent_stop
 rm "$disk/filler"
 
 mount -o remount,ro "$disk" || skip "cannot remount read-only"
 agent_start "${options[@]}"
-grep -q 'nothing will be recorded.*Read-only' "$TMP/agent.log" || fail "a read-only state folder is not told"
+grep -q 'nothing is recorded until.*Read-only' "$TMP/agent.log" || fail "a read-only state folder is not told"
 agent_stop

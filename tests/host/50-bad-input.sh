@@ -50,12 +50,15 @@ agent_stop
 
 # without rights
 if command -v setpriv >/dev/null; then
-	chmod 755 "$TMP" && install -m 755 "$BIN" "$TMP/waveos-bpf"
-	expect 4 "root" setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/waveos-bpf" attach --root /root \
-		--set metrics.listen=
-	mkdir -m 777 "$TMP/open"
-	expect 4 "CAP_BPF|root" setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/waveos-bpf" attach \
-		--root "$TMP/open" --set metrics.listen= --set agent.log_format=text
+	open=$(mktemp -d /tmp/waveos-open.XXXXXX) # where another user may look and write
+	at_exit rm -rf "$open"
+	chmod 777 "$open"
+	install -m 755 "$BIN" "$open/waveos-bpf"
+	nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups "$open/waveos-bpf" attach --set metrics.listen=
+		--set agent.log_format=text --root)
+	mkdir -m 700 "$open/closed"
+	expect 4 "root|denied" "${nobody[@]}" "$open/closed"
+	expect 4 "CAP_BPF|root" "${nobody[@]}" "$open/root"
 fi
 
 # the state folder is read-only, or full: the agent observes on, says so and counts what it could not write
