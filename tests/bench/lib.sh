@@ -14,6 +14,8 @@ CGROUP2=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/self/mounts)
 NAME=wvbench-$$
 AGENT=
 NCPU=$(nproc)
+trap 'say "line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
+set -E
 CLEANUPS=()
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }

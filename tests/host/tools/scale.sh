@@ -18,7 +18,7 @@ below() {
 		(.cgroup == \$p or (.cgroup | startswith(\$p + \"/\"))))] | $2"
 }
 # kernel_ns DIR: CPU time of a cgroup and all that were below it, as the kernel tells it
-kernel_ns() { awk '$1 == "usage_usec" {print $2 * 1000}' "$1/cpu.stat"; }
+kernel_ns() { awk '$1 == "usage_usec" {printf "%d000\n", $2}' "$1/cpu.stat"; }
 # other_ns: CPU time in the `other` row
 other_ns() { rows | jq '[.rows[] | select(.cgroup == "other") | .signals.cpu_usage_ns][0] // 0'; }
 # memory: resident and proportional KiB of the agent's processes
@@ -29,7 +29,25 @@ memory() {
 }
 # slots_used: entries of the pinned index from cgroup to slot
 slots_used() { bpftool -j map dump pinned "$ROOT/sys/fs/bpf/waveos/maps/wv_slots" | jq length; }
-# ticks_after N: the agent has published N samples since it started
+# ticked N: the agent's tick is N or later
 ticked() { [ "$(st .tick)" -ge "$1" ]; }
-# rise: prints two numbers' difference
-minus() { echo $(($1 - $2)); }
+# lossless OWN: nothing is lost. OWN: cgroups that the test made under this agent; where many more were
+# made, by others on this machine, a lack of slots was theirs and is only told.
+lossless() {
+	local foreign losses
+	foreign=$(($(st '.events["cgroup-new"].produced') - $1))
+	losses=$(st '[.losses[] | "\(.place) \(.count)"] | join(", ")')
+	if [ $foreign -gt 50 ] && [ -n "$losses" ]; then
+		echo "$foreign cgroups were made by others meanwhile: $losses"
+		losses=$(st '[.losses[] | select(.place | test("^SLOT") | not) | "\(.place) \(.count)"] | join(", ")')
+	fi
+	[ -z "$losses" ] || fail "losses: $losses"
+}
+# cgroups_here: those that this machine has
+cgroups_here() { find /sys/fs/cgroup "$CGROUP2" -mindepth 1 -type d 2>/dev/null | sort -u | wc -l; }
+# room_for N: agent options for N cgroups beside those that this machine has
+room_for() {
+	local have
+	have=$(cgroups_here)
+	if [ $((have + $1)) -gt 1020 ]; then echo "--set collect.max_cgroups=$(((have + $1) * 2))"; fi
+}
