@@ -125,13 +125,13 @@ with_node() {
 	scraper=$!
 	nap 2
 	"$@"
-	kill "$scraper" "$pid"
+	kill "$scraper" "$pid" 2>/dev/null || true
 	wait "$scraper" "$pid" 2>/dev/null || true
 }
 with_runqlat() {
 	start_tool runqlat runqlat 1000
 	"$@"
-	kill -INT "$TOOL_PID"
+	kill -INT "$TOOL_PID" 2>/dev/null || true
 	wait "$TOOL_PID" 2>/dev/null || true
 }
 
@@ -322,7 +322,7 @@ row_scrape() {
 	done >"$WORK/node.ms"
 	keep_spread node_ms %.1f <"$WORK/node.ms"
 	keep node_series "$(grep -vc '^#' "$WORK/scrape")"
-	kill "$pid"
+	kill "$pid" 2>/dev/null || true
 	wait "$pid" 2>/dev/null || true
 }
 

@@ -27,6 +27,7 @@ main() {
 	local rows=("$@")
 	[ "$(id -u)" -eq 0 ] || die "needs root"
 	trap clean_up EXIT
+	trap 'exit 143' HUP INT TERM PIPE
 	mkdir -p "$RESULTS" "$ROOT"
 	install_tools
 	[ ${#rows[@]} -gt 0 ] || rows=("${ALL_ROWS[@]}")

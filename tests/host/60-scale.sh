@@ -74,24 +74,25 @@ observe() {
 	rmdir "$dir" && mkdir "$dir" # the kernel's sum starts anew, too
 }
 
-# 256 rows for 400 cgroups. `other` has what else on this machine came after the ceiling was reached, so
+# over_ceiling MAX: 144 cgroups more than MAX, which is the ceiling. `other` has what else on this machine came after the ceiling was reached, so
 # the best of some rounds counts, and where others made cgroups meanwhile there is no upper bound.
 over_ceiling() {
+	local n=$(($1 + 144))
 	local round other0 own0 kernel0 foreign counted=0 used=0
-	"$LOAD" make "$dir" 1 400 >/dev/null
+	"$LOAD" make "$dir" 1 $n >/dev/null
 	full() { [ "$(st '.cgroups == .max_cgroups')" = true ] && settled; }
-	wait_until 20 full || fail "400 cgroups, room for $(st .max_cgroups), known: $(st .cgroups)"
+	wait_until 20 full || fail "$n cgroups, room for $(st .max_cgroups), known: $(st .cgroups)"
 	[ "$(lost SLOT_EXHAUSTED)" -gt 0 ] || fail "no cgroup is counted as one without a slot"
 	for round in 1 2 3 4 5; do
 		other0=$(other_ns) own0=$(below "$top" 'map(.signals.cpu_usage_ns) | add') kernel0=$(kernel_ns "$dir")
-		"$LOAD" run "$dir" 1 400 2000 >/dev/null
+		"$LOAD" run "$dir" 1 $n 2000 >/dev/null
 		used=$(($(kernel_ns "$dir") - kernel0))
 		wait_until 20 ticked $(($(st .tick) + 2))
 		counted=$(($(below "$top" 'map(.signals.cpu_usage_ns) | add') - own0 + $(other_ns) - other0))
 		echo "ceiling, round $round: $counted ns in rows and in other, cpu.stat says $used"
 		if within "$counted" "$used" 3; then break; fi
 	done
-	foreign=$(($(st '.events["cgroup-new"].produced') - 400))
+	foreign=$(($(st '.events["cgroup-new"].produced') - n))
 	if ! within "$counted" "$used" 3 && [ $foreign -gt 0 ] && [ "$counted" -gt "$used" ]; then
 		echo "others made $foreign cgroups meanwhile: their time is in other as well"
 	else
@@ -99,18 +100,19 @@ over_ceiling() {
 	fi
 	[ "$(st .core_restarts)" -eq 0 ] || fail "the core worker died"
 	# room again: those without a row get one
-	[ "$(below "$top" 'map(select(.cgroup | endswith("/g400"))) | length')" -eq 0 ] || fail "g400 has a row"
+	[ "$(below "$top" 'map(select(.cgroup | endswith("/g'$n'"))) | length')" -eq 0 ] || fail "g$n has a row"
 	"$LOAD" remove "$dir" 1 200 >/dev/null
-	wait_until 20 known "/$top/g400" || fail "there is room, but g400 has no row"
-	"$LOAD" remove "$dir" 201 400 >/dev/null
+	wait_until 20 known "/$top/g$n" || fail "there is room, but g$n has no row"
+	"$LOAD" remove "$dir" 201 $n >/dev/null
 }
 
 # shellcheck disable=SC2046 # default settings, unless this machine has many cgroups of its own
 agent_start $(room_for 1000)
 observe 1000 1000
 agent_stop
-agent_start --set collect.max_cgroups=$((256 + $(cgroups_here))) --set agent.tick=200ms
-over_ceiling
+max=$((256 + $(cgroups_here)))
+agent_start --set collect.max_cgroups=$max --set agent.tick=200ms
+over_ceiling $max
 agent_stop
 if [ -n "$SOAK" ]; then
 	agent_start --set collect.max_cgroups=12000 --set agent.tick=500ms
