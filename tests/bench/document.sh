@@ -112,6 +112,10 @@ slowdown_table() {
 		$(slow_cpu_row hackbench hackbench)
 		$(slow_cpu_row build 'C build')
 		$(slow_cpu_row pipe pipe)
+
+		And by the clock of the kernel's BPF statistics: run time of all programs of the agent while the work runs (also
+		what they do for other processes), net of an empty program, in percent of the CPU time of the work. Precise, and blind to
+		what a hook costs around its run. hackbench: $(spread share_hackbench ' %'); C build: $(spread share_build ' %'); pipe: $(spread share_pipe ' %').
 	MD
 }
 

@@ -6,8 +6,9 @@
  * cost.
  *
  *   hook_cost [-q] EMPTY.bpf.o SECONDS PROGRAM...
- * PROGRAM is a pin's path or NAME=ID. Unless -q, two processes on one CPU wake each other
- * meanwhile: nothing but context switches. Prints, the empty program first: name runs nanoseconds
+ * PROGRAM is a pin's path or NAME=ID. SIGTERM ends the interval early. Unless -q, two processes on
+ * one CPU wake each other meanwhile: nothing but context switches. Prints, the empty program first:
+ * name runs nanoseconds
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_PROGS 96
@@ -92,12 +94,18 @@ static int open_program(const char *what, struct counted *ret)
 
 static void measure(struct counted *counted, int n, unsigned seconds)
 {
+	struct timespec at_most = {.tv_sec = seconds};
 	struct counted start[MAX_PROGS];
+	sigset_t stop;
 
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &stop, NULL);
 	for (int i = 0; i < n; i++)
 		read_stats(&counted[i]);
 	memcpy(start, counted, sizeof(start));
-	sleep(seconds);
+	fprintf(stderr, "measuring\n");
+	(void)sigtimedwait(&stop, NULL, &at_most);
 	for (int i = 0; i < n; i++)
 		read_stats(&counted[i]);
 	for (int i = 0; i < n; i++)

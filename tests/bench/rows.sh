@@ -162,6 +162,20 @@ clean_pairs() { # WORK
 	grep -c ' 0$' "$WORK/pairs" || true
 }
 
+# hook_share WORK: percent of the work's CPU time that runs of the agent's programs take, net of empty
+hook_share() {
+	local meter took TIMEFORMAT='%U %S'
+	: >"$WORK/meter.log"
+	"$TOOLS/hook_cost" -q "$TOOLS/empty.bpf.o" 300 "$PINS"/progs/* >"$WORK/share" 2>"$WORK/meter.log" &
+	meter=$!
+	wait_until 20 grep -q measuring "$WORK/meter.log" || die "hook_cost: $(cat "$WORK/meter.log")"
+	took=$({ time "work_$1" >/dev/null 2>&1; } 2>&1)
+	kill -TERM "$meter"
+	wait "$meter" || die "hook_cost"
+	awk -v took="$took" '$1 == "empty" { empty = $2 ? $3 / $2 : 0; next } { ns += $3 - $2 * empty }
+		END { split(took, t, " "); printf "%.3f\n", ns / 1e7 / (t[1] + t[2]) }' "$WORK/share"
+}
+
 row_slowdown() {
 	local round config order work max=${MAX_ROUNDS:-14}
 	: >"$WORK/slow"
@@ -185,6 +199,11 @@ row_slowdown() {
 		keep "clean_$work" "$(clean_pairs "$work")"
 	done
 	awk '$1 == "none" { print 100 * $7 }' "$WORK/slow" | keep_spread foreign %.0f
+	agent_start --set collect.program_stats=off
+	for work in hackbench build pipe; do
+		for ((round = 0; round < ${SHARES:-5}; round++)); do hook_share $work; done | keep_spread "share_$work" %.2f
+	done
+	agent_stop
 }
 
 # --- loss: events to user space

@@ -4,6 +4,7 @@ CC=${CC:-cc}
 command -v "$CC" >/dev/null || skip "no C compiler for the test's own load"
 "$CC" -O1 -o "$TMP/cgroups" "$(dirname "${BASH_SOURCE[0]}")/cgroups.c" || fail "cannot compile tools/cgroups.c"
 # shellcheck disable=SC2034 # for the tests that source this
+# shellcheck disable=SC2034 # the tests use it
 LOAD=$TMP/cgroups
 SOAK=${SOAK:-}
 

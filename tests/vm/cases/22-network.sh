@@ -86,8 +86,12 @@ iperf -n 4000000 >/dev/null
 tc qdisc del dev lo root
 wanted=$(($(resent) - before))
 [ "$wanted" -gt 0 ] || fail "no segment was sent again"
-# a closing connection may go on sending again: both counts are read anew each time
-same() { near $(($(signal tcp_retransmits) - exported)) $(($(resent) - before)) 5; }
+# a closing connection may go on sending again: both counts are read anew each time. One may be missing of a handful
+# (docs/collectors/network.md)
+same() {
+	got=$(($(signal tcp_retransmits) - exported)) want=$(($(resent) - before))
+	near "$got" "$want" 5 || { [ $got -ge $((want - 1)) ] && [ $got -le $((want + 1)) ] && [ $got -gt 0 ]; }
+}
 wait_for 10 same || fail "retransmits: $(signal tcp_retransmits) after $exported, the kernel counted $wanted"
 mean_us=$((($(hist tcp_rtt sum_ns) - sum) / ($(hist tcp_rtt count) - count) / 1000))
 echo "retransmits: $wanted; mean round-trip time: $mean_us us over 2 x 20 ms"
