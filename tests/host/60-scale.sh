@@ -16,7 +16,7 @@ grow() {
 		next=$((made + 200 < $1 ? made + 200 : $1))
 		"$LOAD" make "$dir" $((made + 1)) $next >/dev/null
 		made=$next
-		seen() { [ "$(st .cgroups)" -ge $made ]; }
+		seen() { [ "$(st .cgroups)" -ge "$made" ]; }
 		wait_until 20 seen || fail "$(st .cgroups) of $made cgroups are known"
 	done
 }
