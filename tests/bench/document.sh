@@ -96,7 +96,8 @@ slowdown_table() {
 		Each round runs the work without an agent, with waveos-bpf attached anew, with node_exporter scraped every
 		second (no BPF), and with runqlat; every other round in the opposite order. Percent of wall time more than
 		without in the same round: median (quartiles). A pair is undisturbed when no other agent was loaded and
-		others used less than 15 % of the machine meanwhile; where at least 7 are, only they count. Others used $(spread foreign ' %') of it.
+		others used less than 15 % of the machine meanwhile; where at least 7 are, only they count. Others used $(spread foreign ' %') of
+		it; the work, the agent and the tools ran in one session of autogroup priority $(f priority).
 
 		| work (time without) | waveos-bpf | node_exporter | runqlat | pairs | undisturbed |
 		| --- | --- | --- | --- | --- | --- |

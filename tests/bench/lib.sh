@@ -147,8 +147,14 @@ is_quiet() {
 	# fewer than a tenth of the CPUs' jiffies in that time
 	[ $((${b% *} - ${a% *})) -le $((4 * NCPU)) ]
 }
-# wait_quiet: for the others on this machine to pause, a while at most
-wait_quiet() { wait_until "${QUIET_WAIT:-20}" is_quiet || true; }
+# wait_quiet: for the others on this machine to pause; at most QUIET_WAIT seconds, and QUIET_BUDGET in all
+wait_quiet() {
+	local begin=$SECONDS
+	[ "$QUIET_LEFT" -gt 0 ] || return 0
+	wait_until "${QUIET_WAIT:-20}" is_quiet || true
+	QUIET_LEFT=$((QUIET_LEFT - (SECONDS - begin)))
+}
+QUIET_LEFT=${QUIET_BUDGET:-900}
 
 # --- figures
 

@@ -19,7 +19,7 @@ start_tool() {
 	TOOL_PID=$!
 	TOOL_PROGRAMS=()
 	while [ $SECONDS -lt $deadline ] && kill -0 "$TOOL_PID" 2>/dev/null; do
-		mapfile -t TOOL_PROGRAMS < <(new_programs | grep -E '^(handle_)?sched' | sed "s/^/$name:/")
+		mapfile -t TOOL_PROGRAMS < <(new_programs | grep -E '^(handle_)?sched' | sed "s/^/$name:/" || true)
 		[ ${#TOOL_PROGRAMS[@]} -lt 3 ] || break
 		nap 0.2
 	done
@@ -138,13 +138,10 @@ with_runqlat() {
 all_work() { # CONFIG ROUND
 	local work
 	for work in hackbench build pipe; do
-		wait_quiet_but "$1"
+		wait_quiet
 		timed "$1" "$2" "$work"
 	done
 }
-# an agent's own work is no disturbance: only before the others
-wait_quiet_but() { if [ "$1" != agent ]; then wait_quiet; else QUIET_WAIT=${QUIET_WAIT:-20} wait_until 20 is_quiet || true; fi; }
-
 # pairs WORK CONFIG COLUMN: percent that CONFIG took more than none in the same round, undisturbed pairs first
 pairs() {
 	awk -v work="$1" -v config="$2" -v column="$3" '
@@ -190,6 +187,7 @@ row_slowdown() {
 		fi
 	done
 	cp "$WORK/slow" "$RESULTS/slowdown.raw"
+	keep priority "$(awk '{ print $NF }' /proc/self/autogroup 2>/dev/null || echo 0)"
 	for work in hackbench build pipe; do
 		awk -v w=$work '$1 == "none" && $2 == w { print $4 }' "$WORK/slow" | keep_spread "base_$work" %.2f
 		for config in agent node runqlat; do

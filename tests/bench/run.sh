@@ -2,8 +2,13 @@
 # Measures the figures of docs/benchmarks.md and writes it.
 #   run.sh [ROW...]   rows: hook slowdown loss memory limit gap programs verifier; default: all
 # Root. O=build folder. A row that is not named keeps its last figures ($O/bench/results). PAIRS, ROUNDS,
-# STARTS, GAP_SECONDS, MAX_ROUNDS, QUIET_WAIT, VM_KERNELS change how much is measured.
+# STARTS, GAP_SECONDS, MAX_ROUNDS, SHARES, QUIET_WAIT, QUIET_BUDGET, VM_KERNELS change how much is measured.
+#
+# PRIORITY=-10: where neighbours never pause, a session of its own with that autogroup priority (sched(7)).
 cd "$(dirname "$0")/../.." || exit 1
+if [ -n "${PRIORITY:-}" ] && [ -z "${OWN_SESSION:-}" ]; then
+	OWN_SESSION=1 exec setsid -w tests/bench/run.sh "$@"
+fi
 # shellcheck source=lib.sh
 . tests/bench/lib.sh
 # shellcheck source=rows.sh
@@ -30,6 +35,7 @@ main() {
 	trap 'exit 143' HUP INT TERM PIPE
 	mkdir -p "$RESULTS" "$ROOT"
 	install_tools
+	if [ -n "${PRIORITY:-}" ]; then echo "$PRIORITY" >/proc/self/autogroup; fi
 	[ ${#rows[@]} -gt 0 ] || rows=("${ALL_ROWS[@]}")
 	for ROW in "${rows[@]}"; do
 		declare -F "row_$ROW" >/dev/null || die "no row '$ROW'; rows: ${ALL_ROWS[*]}"

@@ -104,6 +104,7 @@ over_ceiling() {
 	"$LOAD" remove "$dir" 1 200 >/dev/null
 	wait_until 20 known "/$top/g$n" || fail "there is room, but g$n has no row"
 	"$LOAD" remove "$dir" 201 $n >/dev/null
+	rmdir "$dir" && mkdir "$dir"
 }
 
 # shellcheck disable=SC2046 # default settings, unless this machine has many cgroups of its own

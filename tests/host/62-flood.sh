@@ -10,7 +10,8 @@ top=wvtest-flood-$$
 dir=$(cgroup_make "$top")
 at_exit rmdir "$dir"
 at_exit sh -c "rmdir '$dir'/g*"
-agent_start --set collect.event_ring=4K --set agent.tick=200ms
+# shellcheck disable=SC2046 # options
+agent_start --set collect.event_ring=4K --set agent.tick=200ms $(room_for 100)
 wait_until 5 known "/$top" || fail "/$top is not known"
 
 failed=0

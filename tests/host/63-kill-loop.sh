@@ -13,6 +13,7 @@ top=wvtest-kill-$$
 dir=$(cgroup_make "$top")
 at_exit cgroup_remove "$dir"
 pins=$ROOT/sys/fs/bpf/waveos
+room=$(room_for 100)
 
 "$LOAD" spin "$dir" &
 spin=$!
@@ -25,7 +26,8 @@ pinned() { find "$pins/links" "$pins/progs" "$pins/maps" -type f 2>/dev/null | w
 launch() {
 	rm -f "$TMP/agent.log"
 	mkdir -p "$ROOT"
-	"$BIN" attach --root "$ROOT" --set metrics.listen= --set agent.log_format=text --set agent.tick=200ms \
+	# shellcheck disable=SC2086 # options
+	"$BIN" attach --root "$ROOT" --set metrics.listen= --set agent.log_format=text --set agent.tick=200ms $room \
 		2>"$TMP/agent.log" &
 	AGENT=$!
 }
