@@ -33,6 +33,7 @@ clean_up() {
 		eval "${CLEANUPS[i]}" >/dev/null 2>&1 || true
 	done
 	agent_kill
+	jobs -p | xargs -r kill 2>/dev/null || true
 	"$BIN" detach --root "$ROOT" >/dev/null 2>&1 || true
 	cgroups_remove
 	umount "$ROOT/sys/fs/bpf" 2>/dev/null || true

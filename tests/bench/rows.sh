@@ -121,7 +121,7 @@ with_node() {
 	local pid scraper
 	prometheus-node-exporter --web.listen-address "127.0.0.1:$((PORT + 1))" >/dev/null 2>&1 &
 	pid=$!
-	while sleep 1; do curl -s -o /dev/null "http://127.0.0.1:$((PORT + 1))/metrics" || true; done &
+	while sleep 1 && kill -0 "$pid" 2>/dev/null; do curl -s -o /dev/null "http://127.0.0.1:$((PORT + 1))/metrics" || true; done &
 	scraper=$!
 	nap 2
 	"$@"
