@@ -15,6 +15,7 @@
 #include "user/flow/sample.h"
 
 struct json_object;
+struct wv_policy; /* user/flow/policy.h */
 
 enum wv_capability_state { WV_CAP_OK, WV_CAP_FALLBACK, WV_CAP_MISSING };
 
@@ -39,6 +40,7 @@ int wv_capability_add(struct wv_capabilities *c, const char *module, const char 
 struct wv_agent {
 	const struct wv_host *host;
 	const struct wv_config *config;
+	const struct wv_policy *policy; /* in force; an empty one if none was declared */
 	const struct wv_paths *paths;
 	const struct wv_io *io;
 	struct wv_bpf *bpf;
@@ -74,6 +76,8 @@ struct wv_module {
 	/* MAY: an event of one of the types in `events` */
 	void (*event)(struct wv_agent *agent, const struct wv_event *event);
 	uint32_t events; /* bit mask of 1 << enum wv_event_type */
+	/* MAY: in core, between ticks: agent->policy is another one from now on (a reload) */
+	int (*policy_changed)(struct wv_agent *agent);
 	/* MAY: the slot is about to be given back: forget what is kept for it */
 	void (*slot_gone)(struct wv_agent *agent, uint32_t slot);
 	void (*stop)(struct wv_agent *agent);

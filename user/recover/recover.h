@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Recovery: chains of ever harder actions on one cgroup of a domain, each verified. */
+#ifndef WV_RECOVER_RECOVER_H
+#define WV_RECOVER_RECOVER_H
+
+#include "user/core/module.h"
+#include "user/flow/policy.h"
+
+/*
+ * Starts chain `chain` of agent->policy on the cgroup in `slot`; a chain that runs there already
+ * goes on. cause: what led to it (rule, values), reference taken. 0, or -errno after saying why.
+ */
+int wv_recover_start(struct wv_agent *agent, uint32_t slot, uint32_t chain,
+		     struct json_object *cause);
+/* The domain is well again: a running chain ends with success. */
+void wv_recover_well(struct wv_agent *agent, uint32_t slot);
+/* One action at once, without a chain (a rule's own). The same checks, budget and records. */
+int wv_recover_act(struct wv_agent *agent, uint32_t slot, const struct wv_step *step,
+		   struct json_object *cause);
+
+#endif
