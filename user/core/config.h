@@ -33,6 +33,9 @@ enum wv_setting_type {
 	WV_PATTERN, /* fnmatch(3) pattern of one */
 	WV_PATH,    /* absolute path of a file */
 	WV_DEVICE,  /* major:minor or /dev/x */
+	WV_STRINGS, /* a list of texts, or one: struct wv_strings, in the document's arena */
+	WV_INT,	    /* int64_t, may be negative */
+	WV_PERCENT, /* 25%: permille */
 };
 
 #define WV_CTYPE_BOOL bool
@@ -122,6 +125,7 @@ struct wv_yaml {
 	const char *name; /* of the file */
 	yaml_document_t *doc;
 	struct wv_config_error *error;
+	struct wv_arena *arena; /* for lists of texts; NULL where there are none */
 };
 /*
  * Loads the only document of text. 0, -ENODATA if there is none, -EINVAL with y->error filled.
@@ -161,6 +165,7 @@ int wv_parse_bytes(const char *s, uint64_t *ret_bytes);
 int wv_parse_bool(const char *s, bool *ret);
 int wv_parse_cpus(const char *s, uint64_t *ret_ppm);
 int wv_parse_bitrate(const char *s, uint64_t *ret_bps);
+int wv_parse_percent(const char *s, uint64_t *ret_permille);
 /* The nearest of the candidates (NULL-terminated) within a small edit distance, or NULL. */
 const char *wv_suggest(const char *word, const char *const candidates[]);
 
