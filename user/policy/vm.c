@@ -48,7 +48,7 @@ static void make_steps(struct wv_vm *vm)
 	for (uint32_t i = 0; i < vm->set->n_ops; i++) {
 		const struct wv_op *op = &vm->set->ops[i];
 
-		vm->steps[i] = (struct wv_step){
+		vm->steps[i] = (struct wv_vm_step){
 			.code = op->code,
 			.a = place_of(vm->set, op->a),
 			.b = place_of(vm->set, op->b),

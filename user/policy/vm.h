@@ -33,7 +33,7 @@ struct wv_window {
 };
 
 /* An operation as it is run: operands are places, WV_PLACE_* over the index of a column. */
-struct wv_step {
+struct wv_vm_step {
 	uint8_t code;
 	uint32_t a, b, dst, state;
 	uint32_t window; /* index; or the program of an OUT */
@@ -47,7 +47,7 @@ struct wv_vm {
 	const struct wv_program_set *set;
 	struct wv_columns columns;
 	unsigned n_blocks, n_words; /* words of a bit an operation */
-	struct wv_step *steps;	    /* [n_ops] */
+	struct wv_vm_step *steps;	    /* [n_ops] */
 	struct wv_window *windows;
 	unsigned n_windows;
 	uint64_t *scope;   /* [n_blocks][n_programs] */

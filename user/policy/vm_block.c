@@ -109,7 +109,7 @@ COMPARE(lanes_eq_k, double k, a[i] == k)
 COMPARE(lanes_ne_k, double k, a[i] != k)
 
 /* Numbers to a number: 0 if this is no such operation. */
-WV_INLINE void run_number(const struct wv_vm *vm, const struct places *p, const struct wv_step *s)
+WV_INLINE void run_number(const struct wv_vm *vm, const struct places *p, const struct wv_vm_step *s)
 {
 	const double *a = num_of(p, s->a), *b = num_of(p, s->b);
 	double *d = num_of(p, s->dst);
@@ -172,7 +172,7 @@ WV_INLINE void run_number(const struct wv_vm *vm, const struct places *p, const 
 	*known_of(p, s->dst) = ok;
 }
 
-WV_INLINE void run_comparison(const struct places *p, const struct wv_step *s)
+WV_INLINE void run_comparison(const struct places *p, const struct wv_vm_step *s)
 {
 	const double *a = num_of(p, s->a), *b = num_of(p, s->b);
 	uint64_t known = *known_of(p, s->a), holds;
@@ -214,7 +214,7 @@ WV_INLINE void run_comparison(const struct places *p, const struct wv_step *s)
 }
 
 /* Kleene's logic: what is not known decides nothing that the other side does not decide alone. */
-WV_INLINE void run_logic(const struct places *p, const struct wv_step *s)
+WV_INLINE void run_logic(const struct places *p, const struct wv_vm_step *s)
 {
 	struct wv_truth a = p->truths[s->a], b = p->truths[s->b], *d = &p->truths[s->dst];
 	uint64_t a_false = a.known_mask & ~a.true_mask, b_false = b.known_mask & ~b.true_mask;
@@ -253,7 +253,7 @@ WV_INLINE void lanes_cusum(const double *restrict x, double k, double seconds, d
 }
 
 /* DIFF, EWMA, CUSUM: their values stay in the state. A lane's first sample only begins it. */
-WV_INLINE void run_memory(const struct wv_vm *vm, const struct places *p, const struct wv_step *s)
+WV_INLINE void run_memory(const struct wv_vm *vm, const struct places *p, const struct wv_vm_step *s)
 {
 	const double *x = num_of(p, s->a);
 	double *out = num_of(p, s->dst);
@@ -347,7 +347,7 @@ WV_INLINE void lanes_window(enum fold fold, double divisor, const double *restri
 	}
 }
 
-WV_INLINE void run_fold(const struct wv_vm *vm, const struct places *p, const struct wv_step *s,
+WV_INLINE void run_fold(const struct wv_vm *vm, const struct places *p, const struct wv_vm_step *s,
 			enum fold fold)
 {
 	const struct wv_window *w = &vm->windows[s->window];
@@ -364,7 +364,7 @@ WV_INLINE void run_fold(const struct wv_vm *vm, const struct places *p, const st
 	*known_of(p, s->dst) = known[FILLING] & known[CLOSED];
 }
 
-WV_INLINE void run_step(struct wv_vm *vm, const struct places *p, const struct wv_step *s,
+WV_INLINE void run_step(struct wv_vm *vm, const struct places *p, const struct wv_vm_step *s,
 			unsigned block)
 {
 	struct wv_truth t;
