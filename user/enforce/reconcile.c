@@ -12,12 +12,27 @@
 #include "user/core/log.h"
 #include "user/enforce/enforcer.h"
 
+/* A throttle of recovery is one more limit. */
+static unsigned want_throttle(uint64_t key, struct wv_want *ret)
+{
+	uint64_t ppm = wv_throttle_of(key), quota_us = ppm / 10;
+
+	if (ppm == WV_UNSET)
+		return 0;
+	ret->cpu_period_us = 100000;
+	ret->cpu_quota_us = quota_us < 1000 ? 1000 : quota_us; /* the kernel's least */
+	return 1;
+}
+
 unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_want *ret)
 {
 	const struct wv_config *c = e->agent->config;
 	unsigned n = 0;
 
 	wv_want_init(ret);
+	if (e->released)
+		return 0;
+	n = want_throttle(e->holds[slot].key, ret);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
 		if (!wv_enforcer_matches(e, slot, i) ||
 		    !wv_eval_in_force(&e->eval, i, slot, e->holds[slot].key))

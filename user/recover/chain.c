@@ -138,7 +138,8 @@ static enum wv_chain_event perform(enum wv_chain_action action, struct wv_chain_
 {
 	switch (action) {
 	case WV_CHAIN_DO_BEGIN:
-		*run = (struct wv_chain_run){.state = run->state};
+		*run = (struct wv_chain_run){.state = run->state,
+					     .due_ns = env->now_ns + WV_CHAIN_HELD_NS};
 		break;
 	case WV_CHAIN_DO_ESCALATE:
 		run->loops++;

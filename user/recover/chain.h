@@ -18,6 +18,8 @@
 #define WV_RESTARTS_MAX 64
 /* How long a step waits for the domain where it does not say so. */
 #define WV_CHAIN_WAIT_NS 30000000000ULL
+/* How long it waits at most for the domains that come before its own. */
+#define WV_CHAIN_HELD_NS 120000000000ULL
 
 extern const char *const wv_chain_state_names[WV_CHAIN_STATE_N];
 extern const char *const wv_chain_event_names[WV_CHAIN_EV_N];

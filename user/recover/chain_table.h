@@ -26,7 +26,7 @@
 	X(DONE, "step done")                                                                       \
 	X(FAILED, "step failed")                                                                   \
 	X(WELL, "domain is well")                                                                  \
-	X(GONE, "cgroup is gone")                                                                  \
+	X(GONE, "chain is gone")                                                                   \
 	X(DISARM, "kill switch")                                                                   \
 	X(STEP, "internal: a step is left")                                                        \
 	X(LAST, "internal: no step is left")
@@ -50,6 +50,7 @@
 	X(IDLE, GONE, IDLE, NONE)                                                                  \
 	X(IDLE, DISARM, IDLE, NONE)                                                                \
 	X(HELD, NEED, HELD, NONE)                                                                  \
+	X(HELD, DUE, CHOOSING, CHOOSE)                                                             \
 	X(HELD, FREE, CHOOSING, CHOOSE)                                                            \
 	X(HELD, WELL, IDLE, END)                                                                   \
 	X(HELD, GONE, IDLE, END)                                                                   \
