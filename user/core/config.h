@@ -87,6 +87,9 @@ int wv_config_init(struct wv_config *c);
  * filled for anything that is wrong in it (then c is unchanged), or another -errno.
  */
 int wv_config_load(struct wv_config *c, const char *path, struct wv_config_error *ret_error);
+/* Bytes of a file (a pipe will do), at most 1 MiB and one byte more, which tells that it is too
+ * large. *ret_text is malloc'ed. 0 or -errno. */
+int wv_config_read(const char *path, char **ret_text, size_t *ret_len);
 /* Same from memory; name stands for the file in messages. */
 int wv_config_load_memory(struct wv_config *c, const char *name, const char *text, size_t len,
 			  struct wv_config_error *ret_error);
@@ -156,6 +159,11 @@ yaml_node_t *wv_yaml_get(const struct wv_yaml *y, const yaml_node_t *map, const 
  */
 int wv_yaml_check_keys(const struct wv_yaml *y, const yaml_node_t *map, const char *where,
 		       const char *const keys[]);
+
+/* A list of budgets; in a policy they may name a domain. *ret is malloc'ed, NULL if there are none.
+ */
+int wv_budgets_parse_list(const struct wv_yaml *y, const yaml_node_t *node, bool policy,
+			  struct wv_budget **ret, size_t *ret_n);
 
 /* Value parsers; each returns 0 or -EINVAL/-ERANGE and leaves the output untouched then. */
 int wv_parse_uint(const char *s, uint64_t *ret);

@@ -13,6 +13,7 @@
 #include "user/flow/sample.h"
 
 #define WV_STRUCT_budgets struct wv_budget
+#define WV_STRUCT_policy_budgets struct wv_budget
 #define WV_STRUCT_heartbeats struct wv_heartbeat
 #define WV_STRUCT_domains struct wv_domain
 #define WV_STRUCT_modes struct wv_mode
@@ -45,6 +46,14 @@ const struct wv_field wv_fields[] = {
 /* clang-format on */
 const size_t wv_fields_count = ARRAY_SIZE(wv_fields);
 
+bool wv_field_is_of(const struct wv_field *f, const char *list)
+{
+	if (strcmp(f->list, list) == 0)
+		return true;
+	return strcmp(list, "policy_budgets") == 0 && strcmp(f->list, "budgets") == 0 &&
+	       strcmp(f->key, "cgroup") != 0;
+}
+
 size_t wv_field_groups(const char *list, const char *groups[WV_GROUPS_MAX])
 {
 	size_t n = 0;
@@ -53,7 +62,7 @@ size_t wv_field_groups(const char *list, const char *groups[WV_GROUPS_MAX])
 	for (size_t i = 0; i < wv_fields_count; i++) {
 		const struct wv_field *f = &wv_fields[i];
 
-		if (strcmp(f->list, list) == 0 && strcmp(f->group, groups[n - 1]) != 0 &&
+		if (wv_field_is_of(f, list) && strcmp(f->group, groups[n - 1]) != 0 && *f->group &&
 		    n + 1 < WV_GROUPS_MAX)
 			groups[n++] = f->group;
 	}
@@ -63,7 +72,7 @@ size_t wv_field_groups(const char *list, const char *groups[WV_GROUPS_MAX])
 
 static bool is_of(const struct wv_field *f, const char *list, const char *group)
 {
-	return strcmp(f->list, list) == 0 && strcmp(f->group, group) == 0;
+	return wv_field_is_of(f, list) && strcmp(f->group, group) == 0;
 }
 
 /* "cpu.quota" or "cgroup" */

@@ -6,6 +6,7 @@
 #include "user/core/module.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
+#include "user/flow/policy.h"
 #include "user/policy/eval.h"
 
 /* What is kept of the cgroup in a slot. */
@@ -52,7 +53,8 @@ struct wv_enforcer {
 int wv_enforcer_reconcile(struct wv_enforcer *e);
 /* Stores the LIMIT_* figures of limited cgroups. */
 void wv_enforcer_figures(struct wv_enforcer *e);
-/* throttle.c: what recovery asked for this cgroup, WV_UNSET if nothing; and how often that changed. */
+/* throttle.c: what recovery asked for this cgroup, WV_UNSET if nothing; and how often that changed.
+ */
 uint64_t wv_throttle_of(uint64_t key);
 uint64_t wv_throttle_changes(void);
 bool wv_throttle_any(void);

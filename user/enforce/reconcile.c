@@ -10,6 +10,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/domain/domain.h"
 #include "user/enforce/enforcer.h"
 
 /* A throttle of recovery is one more limit. */
@@ -24,9 +25,19 @@ static unsigned want_throttle(uint64_t key, struct wv_want *ret)
 	return 1;
 }
 
+/* Its condition holds, and its domain is in one of its modes. */
+static bool is_held(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
+{
+	const struct wv_budget *b = &e->agent->policy->budgets[budget];
+
+	return wv_enforcer_matches(e, slot, budget) &&
+	       wv_eval_in_force(&e->eval, budget, slot, e->holds[slot].key) &&
+	       (!b->modes || (b->modes & 1ULL << wv_domain_mode(b->domain_index)));
+}
+
 unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_want *ret)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 	unsigned n = 0;
 
 	wv_want_init(ret);
@@ -34,8 +45,7 @@ unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_
 		return 0;
 	n = want_throttle(e->holds[slot].key, ret);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
-		if (!wv_enforcer_matches(e, slot, i) ||
-		    !wv_eval_in_force(&e->eval, i, slot, e->holds[slot].key))
+		if (!is_held(e, slot, i))
 			continue;
 		wv_want_merge(ret, &c->budgets[i]);
 		n++;
@@ -54,7 +64,7 @@ static void add_string(struct json_object *o, const char *name, const char *valu
 
 static struct json_object *outcome_new(const struct wv_enforcer *e, uint32_t slot)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 	struct json_object *o = json_object_new_object(), *names = json_object_new_array();
 	struct wv_row *row = wv_sample_row(&e->agent->sample, slot);
 
@@ -62,8 +72,7 @@ static struct json_object *outcome_new(const struct wv_enforcer *e, uint32_t slo
 	json_object_object_add(o, "cgroup_key", json_object_new_uint64(e->holds[slot].key));
 	json_object_object_add(o, "slot", json_object_new_int64(slot));
 	for (uint32_t i = 0; i < c->n_budgets; i++)
-		if (wv_enforcer_matches(e, slot, i) &&
-		    wv_eval_in_force(&e->eval, i, slot, e->holds[slot].key))
+		if (is_held(e, slot, i))
 			json_object_array_add(names, json_object_new_string(c->budgets[i].name));
 	json_object_object_add(o, "budgets", names);
 	json_object_object_add(o, "actions", json_object_new_array());
@@ -299,6 +308,8 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 	bool any = e->sweep || e->journal.dirty;
 	int r = 0;
 
+	if (e->waiting)
+		return 0;
 	for (uint32_t slot = 0; slot < s->used_rows && !any; slot++)
 		any = e->holds[slot].changed;
 	if (!any)

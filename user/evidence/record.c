@@ -34,6 +34,7 @@ struct wv_records {
 	int lost_errno;
 	uint64_t next_row_ns, segment_end_ns; /* monotonic; 0: not yet known */
 	uint64_t told;			      /* losses that run_meta.json has */
+	int last_error;			      /* of the last write of any kind; 0: it worked */
 	bool final;
 };
 
@@ -128,9 +129,16 @@ int wv_record(struct wv_records *r, const char *type, struct json_object *fields
 	if (e == 0)
 		e = append(r, type, fields, durable);
 	json_object_put(fields);
+	r->last_error =
+		e == -EINVAL ? 0 : e; /* a record that cannot be one says nothing of the disk */
 	if (e < 0)
 		note_failure(r, e);
 	return e;
+}
+
+int wv_records_error(const struct wv_records *r)
+{
+	return r->last_error;
 }
 
 int wv_record_explain(struct wv_records *r, struct json_object *decision)
@@ -246,7 +254,8 @@ static int open_run(struct wv_records *r, const char *runs, const char *run_id, 
 }
 
 int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struct wv_paths *paths,
-		    const struct wv_config *config, const struct wv_host *host, const char *run_id)
+		    const struct wv_config *config, const struct wv_policy *policy,
+		    const struct wv_host *host, const char *run_id)
 {
 	struct wv_records *r;
 	char runs[WV_PATH_SIZE + 8];
@@ -262,7 +271,7 @@ int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struc
 	r->io = io;
 	r->config = config;
 	r->dirfd = r->log.fd = r->csv.lines.fd = -1;
-	wv_meta_init(&r->meta, io, config, host, run_id);
+	wv_meta_init(&r->meta, io, config, policy, host, run_id);
 	snprintf(runs, sizeof(runs), "%s/runs", paths->state);
 	snprintf(r->dir, sizeof(r->dir), "%s/%s", runs, run_id);
 	e = open_run(r, runs, run_id, &runs_fd, &made);
@@ -328,6 +337,7 @@ int wv_records_tick(struct wv_records *r, const struct wv_sample *s)
 	if (due) {
 		r->next_row_ns = next_due(r->next_row_ns, r->config->record_interval, now);
 		e = write_rows(r, s);
+		r->last_error = e;
 		if (r->explain.dirty) {
 			f = wv_explain_write(&r->explain, r->io, r->dirfd, r->meta.run_id,
 					     r->meta.boot_id, &r->meta.version);

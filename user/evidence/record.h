@@ -15,6 +15,7 @@
 #include "user/flow/sample.h"
 
 struct wv_host;
+struct wv_policy;
 struct wv_records;
 
 /*
@@ -23,7 +24,8 @@ struct wv_records;
  * Errors: -ENOSPC, -EROFS, -EACCES and the like, with nothing half made.
  */
 int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struct wv_paths *paths,
-		    const struct wv_config *config, const struct wv_host *host, const char *run_id);
+		    const struct wv_config *config, const struct wv_policy *policy,
+		    const struct wv_host *host, const char *run_id);
 /*
  * Appends one record to events.jsonl:
  * {"schema_version","seq","boot_id","mono_ns","wall_ns","run_id", "type", ...fields}. Takes the
@@ -41,6 +43,8 @@ int wv_records_flush(struct wv_records *r, bool final);
 void wv_records_close(struct wv_records *r);
 /* Folder of the run, valid while open. Counters of written and failed records. */
 const char *wv_records_dir(const struct wv_records *r);
+/* 0, or the -errno of the last write if it failed: the log is not alive then. */
+int wv_records_error(const struct wv_records *r);
 void wv_records_counts(const struct wv_records *r, uint64_t *ret_written, uint64_t *ret_failed);
 
 #endif

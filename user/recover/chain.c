@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "user/policy/policy.h"
+
 const char *const wv_chain_state_names[] = {
 #define X(id, text, doc) [WV_CHAIN_##id] = text,
 	WV_CHAIN_STATES(X)
@@ -13,12 +15,6 @@ const char *const wv_chain_state_names[] = {
 const char *const wv_chain_event_names[] = {
 #define X(id, text) [WV_CHAIN_EV_##id] = text,
 	WV_CHAIN_EVENTS(X)
-#undef X
-};
-
-const char *const wv_act_names[] = {
-#define X(id, text, feature, argument) [WV_ACT_##id] = text,
-	WV_ACTS(X)
 #undef X
 };
 
@@ -41,17 +37,6 @@ static const struct row rows[WV_CHAIN_STATE_N][WV_CHAIN_EV_N] = {
 	WV_CHAIN_ROWS(X)
 #undef X
 };
-
-enum wv_feature wv_act_feature(enum wv_act act)
-{
-	static const enum wv_feature features[] = {
-#define X(id, text, feature, argument) [WV_ACT_##id] = feature,
-		WV_ACTS(X)
-#undef X
-	};
-
-	return features[act];
-}
 
 uint64_t wv_restarts_left(const struct wv_restarts *r, uint64_t max, uint64_t window_ns,
 			  uint64_t now_ns)

@@ -72,8 +72,5 @@ int wv_chain_step(struct wv_chain_run *run, enum wv_chain_event event,
 		  const struct wv_chain_env *env, struct wv_chain_out *out);
 /* Pause before step number `taken` (from 0): none, then backoff doubled each time, with jitter. */
 uint64_t wv_chain_backoff(const struct wv_chain *chain, uint32_t taken, uint64_t random);
-/* The feature that allows an action; WV_FEATURE_N: always allowed. */
-enum wv_feature wv_act_feature(enum wv_act act);
-extern const char *const wv_act_names[WV_ACT_N];
 
 #endif

@@ -13,6 +13,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/domain/domain.h"
+#include "user/policy/policy.h"
 #include "user/recover/isolate.h"
 #include "user/recover/recoverer.h"
 #include "user/recover/switch.h"
@@ -471,7 +472,7 @@ static int start(struct wv_agent *agent)
 				   "%s/" WV_RECOVER_DIR "/" WV_RECOVER_FILE
 				   ": recovery is not resumed after a crash",
 				   agent->paths->state);
-	wv_recoverer_throttles(x);
+	wv_recoverer_hold_again(x);
 	return 0;
 }
 
@@ -531,6 +532,7 @@ static int decide(struct wv_agent *agent _unused_)
 
 static int policy_changed(struct wv_agent *agent _unused_)
 {
+	wv_recoverer_hold_again(&wv_recoverer);
 	match_chains(&wv_recoverer);
 	wv_recoverer_pump(&wv_recoverer);
 	return 0;
@@ -549,7 +551,7 @@ static void slot_gone(struct wv_agent *agent, uint32_t slot)
 	if (r->holds & WV_HOLD_ISOLATED)
 		(void)wv_isolate_release(agent->paths, r->key);
 	x->state.dirty |= r->holds != 0;
-	r->holds = 0;
+	r->holds &= WV_HOLD_MODE; /* that is the domain's */
 }
 
 static void stop(struct wv_agent *agent _unused_)

@@ -42,8 +42,8 @@ void wv_recoverer_resume(struct wv_recoverer *x, struct wv_recovery *r);
 void wv_recoverer_check(struct wv_recoverer *x, struct wv_recovery *r, uint64_t now_ns);
 /* Thaws, reconnects, lifts the throttle. */
 void wv_recoverer_release(struct wv_recoverer *x, struct wv_recovery *r);
-/* Tells enforcement what is throttled, before it starts. */
-void wv_recoverer_throttles(struct wv_recoverer *x);
+/* Throttles and modes are kept by others, who forget them over a restart and a reload. */
+void wv_recoverer_hold_again(struct wv_recoverer *x);
 
 /* request.c: requests by hand, <runtime>/requests (verb `recover`) */
 void wv_recoverer_requests(struct wv_recoverer *x);

@@ -28,7 +28,9 @@ struct json_object;
 enum wv_hold_kind {
 	WV_HOLD_FROZEN = 1 << 0,
 	WV_HOLD_ISOLATED = 1 << 1,
-	WV_HOLD_THROTTLED = 1 << 2
+	WV_HOLD_THROTTLED = 1 << 2,
+	WV_HOLD_MODE = 1 << 3,
+
 };
 
 /* An action with a durable intent and no outcome. */
@@ -49,6 +51,7 @@ struct wv_recovery {
 	struct wv_flight flight;
 	uint32_t holds; /* enum wv_hold_kind */
 	uint64_t throttle_ppm;
+	char mode[WV_POLICY_NAME], mode_before[WV_POLICY_NAME]; /* of the domain */
 	struct json_object *cause;
 	/* not in the file: */
 	uint32_t chain_index; /* in the policy; WV_NONE: it is not there any more */

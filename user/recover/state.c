@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "user/core/cleanup.h"
+#include "user/policy/policy.h"
 #include "waveos/wire.h"
 
 #define FILE_MAX_BYTES (8 << 20)
@@ -152,6 +153,8 @@ static struct json_object *print_recovery(const struct wv_recovery *r)
 	put_u64(o, "due_ns", r->run.due_ns);
 	put_u64(o, "holds", r->holds);
 	put_u64(o, "throttle_ppm", r->throttle_ppm);
+	put_str(o, "mode", r->mode);
+	put_str(o, "mode_before", r->mode_before);
 	if (r->flight.id[0])
 		json_object_object_add(o, "flight", print_flight(&r->flight));
 	if (r->cause)
@@ -288,6 +291,8 @@ static int parse_recovery(struct wv_recover_state *s, struct json_object *o)
 				       .due_ns = get_u64(o, "due_ns")};
 	r->holds = (uint32_t)get_u64(o, "holds");
 	r->throttle_ppm = get_u64(o, "throttle_ppm");
+	snprintf(r->mode, sizeof(r->mode), "%s", get_str(o, "mode"));
+	snprintf(r->mode_before, sizeof(r->mode_before), "%s", get_str(o, "mode_before"));
 	if (json_object_object_get_ex(o, "flight", &v) && !parse_flight(v, &r->flight))
 		return -EBADMSG;
 	if (json_object_object_get_ex(o, "cause", &v))
