@@ -27,6 +27,9 @@ uint64_t wv_enforce_first_applied_mono_ns(void);
  * go. Taken up at the next pass, or by the start of module `budget`. 0 or -ENOSPC (core only).
  */
 int wv_enforce_throttle(uint64_t key, uint64_t cpu_ppm);
+struct wv_want;
+/* The limit that a throttle is; 0 and nothing for WV_UNSET, else 1. */
+unsigned wv_throttle_want(uint64_t cpu_ppm, struct wv_want *ret);
 /* 0, or the -errno that keeps budgets from being held (core worker only). */
 int wv_enforce_error(void);
 

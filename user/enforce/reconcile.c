@@ -11,19 +11,8 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/domain/domain.h"
+#include "user/enforce/enforce.h"
 #include "user/enforce/enforcer.h"
-
-/* A throttle of recovery is one more limit. */
-static unsigned want_throttle(uint64_t key, struct wv_want *ret)
-{
-	uint64_t ppm = wv_throttle_of(key), quota_us = ppm / 10;
-
-	if (ppm == WV_UNSET)
-		return 0;
-	ret->cpu_period_us = 100000;
-	ret->cpu_quota_us = quota_us < 1000 ? 1000 : quota_us; /* the kernel's least */
-	return 1;
-}
 
 /* Its condition holds, and its domain is in one of its modes. */
 static bool is_held(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
@@ -43,7 +32,7 @@ unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_
 	wv_want_init(ret);
 	if (e->released)
 		return 0;
-	n = want_throttle(e->holds[slot].key, ret);
+	n = wv_throttle_want(wv_throttle_of(e->holds[slot].key), ret);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
 		if (!is_held(e, slot, i))
 			continue;

@@ -6,6 +6,8 @@
 #include "user/enforce/enforcer.h"
 
 #define THROTTLES_MAX 1024
+#define PERIOD_US 100000
+#define QUOTA_MIN_US 1000 /* the kernel's own */
 
 static struct {
 	uint64_t key, cpu_ppm;
@@ -45,6 +47,17 @@ uint64_t wv_throttle_of(uint64_t key)
 	size_t i = find(key);
 
 	return i < n_throttles ? throttles[i].cpu_ppm : WV_UNSET;
+}
+
+unsigned wv_throttle_want(uint64_t cpu_ppm, struct wv_want *ret)
+{
+	uint64_t quota_us = cpu_ppm / (1000000 / PERIOD_US);
+
+	if (cpu_ppm == WV_UNSET)
+		return 0;
+	ret->cpu_period_us = PERIOD_US;
+	ret->cpu_quota_us = quota_us < QUOTA_MIN_US ? QUOTA_MIN_US : quota_us;
+	return 1;
 }
 
 uint64_t wv_throttle_changes(void)

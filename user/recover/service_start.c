@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Making and ending the process of a service. The child is made in its cgroup (clone3), or enters
- * it itself where the kernel cannot; it runs nothing before it is told to.
+ * it itself where the kernel cannot; it runs nothing before it is told to. Linux 6.18 kills at
+ * birth whatever is cloned into a cgroup that was ever written to cgroup.kill (it compares the kill
+ * count of the parent's cgroup with that of the new one): such a child never says that it is ready,
+ * and another one is made that enters by cgroup.procs. For the same reason rests are signalled one
+ * by one here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +22,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
+#include "user/recover/act.h"
 #include "user/recover/services.h"
 
 /* How long an exec may take before it is taken for done. */
@@ -38,6 +43,33 @@ static int open_cgroup(const char *cgroup2, const char *cgroup)
 	return fd < 0 ? -errno : fd;
 }
 
+/* What a child says: one byte when it is ready, or what went wrong. */
+struct status {
+	char kind; /* READY or FAILED */
+	char pad[3];
+	int error;
+};
+#define READY 'r'
+#define FAILED 'e'
+
+static void tell_status(int fd, int error)
+{
+	struct status s = {.kind = error ? FAILED : READY, .error = error};
+
+	(void)!write(fd, &s, sizeof(s));
+}
+
+/* 0: ready; -errno; -EPIPE: it died without a word. */
+static int read_status(int fd)
+{
+	struct status s;
+	ssize_t n = read(fd, &s, sizeof(s));
+
+	if (n != sizeof(s))
+		return -EPIPE;
+	return s.kind == READY ? 0 : -s.error;
+}
+
 /* Only async-signal-safe calls: the parent may have been anywhere. */
 static void run_child(const struct wv_service *service, char *const argv[], int cgroup, int go,
 		      int status, char *const env[])
@@ -53,6 +85,7 @@ static void run_child(const struct wv_service *service, char *const argv[], int 
 			goto fail;
 		close(fd);
 	}
+	tell_status(status, 0);
 	if (read(go, &byte, 1) != 1)
 		_exit(0); /* nobody knows of this process: it must not be */
 	(void)setsid();
@@ -70,8 +103,7 @@ static void run_child(const struct wv_service *service, char *const argv[], int 
 			(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	execve(service->command.list[0], argv, env);
 fail:
-	null = errno;
-	(void)!write(status, &null, sizeof(null));
+	tell_status(status, errno);
 	_exit(127);
 }
 
@@ -122,6 +154,49 @@ static char **make_env(const struct wv_service *service, char *buf, size_t size)
 	return env;
 }
 
+/* What it takes to run a service, kept by the parent. */
+struct plan {
+	const struct wv_service *service;
+	char **argv, **env;
+	int cgroup; /* -1: none */
+};
+
+/* Makes the child and hears whether it is ready. into: the kernel puts it into the cgroup. */
+static int make_child(struct wv_service_start *s, const struct plan *plan, bool into)
+{
+	int go[2], status[2], r = make_pipes(go, status);
+
+	if (r < 0)
+		return r;
+	s->pidfd = -1;
+	s->pid = into ? clone_into(plan->cgroup, &s->pidfd) : fork();
+	if (s->pid == 0) {
+		close(go[1]); /* or the parent's end would not be noticed */
+		run_child(plan->service, plan->argv, into ? -1 : plan->cgroup, go[0], status[1],
+			  plan->env);
+	}
+	r = s->pid < 0 ? -errno : 0;
+	close(go[0]);
+	close(status[1]);
+	s->go = go[1];
+	s->status = status[0];
+	if (r == 0 && s->pidfd < 0) {
+		s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+		r = s->pidfd < 0 ? -errno : 0;
+	}
+	if (r == 0)
+		r = read_status(s->status);
+	if (r == 0)
+		return 0;
+	close(s->go); /* whoever still waits ends by it */
+	close(s->status);
+	if (s->pid > 0)
+		(void)waitpid(s->pid, NULL, 0);
+	wv_closep(&s->pidfd);
+	*s = (struct wv_service_start){.pidfd = -1, .go = -1, .status = -1};
+	return r;
+}
+
 int wv_service_prepare(struct wv_service_start *s, const struct wv_service *service,
 		       const char *cgroup2)
 {
@@ -129,9 +204,8 @@ int wv_service_prepare(struct wv_service_start *s, const struct wv_service *serv
 	_cleanup_free_ char **argv = calloc(service->command.n + 1, sizeof(*argv));
 	char name[WV_POLICY_NAME + 16];
 	_cleanup_free_ char **env = make_env(service, name, sizeof(name));
-	int go[2], status[2], pidfd = -1, r;
-	bool placed = true;
-	pid_t pid;
+	struct plan plan = {service, argv, env, cgroup};
+	int r;
 
 	*s = (struct wv_service_start){.pidfd = -1, .go = -1, .status = -1};
 	if (!argv || !env || !service->command.n)
@@ -140,65 +214,45 @@ int wv_service_prepare(struct wv_service_start *s, const struct wv_service *serv
 		return cgroup;
 	for (size_t i = 0; i < service->command.n; i++)
 		argv[i] = service->command.list[i];
-	r = make_pipes(go, status);
-	if (r < 0)
-		return r;
-	pid = clone_into(cgroup, &pidfd);
-	if (pid < 0) { /* before 5.7, or filtered */
-		placed = false;
-		pidfd = -1;
-		pid = fork();
-	}
-	if (pid == 0) {
-		close(go[1]); /* or the parent's end would not be noticed */
-		run_child(service, argv, placed ? -1 : cgroup, go[0], status[1], env);
-	}
-	r = pid < 0 ? -errno : 0;
-	close(go[0]);
-	close(status[1]);
-	if (r == 0 && pidfd < 0) {
-		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-		r = pidfd < 0 ? -errno : 0;
-	}
-	*s = (struct wv_service_start){
-		.pid = pid, .pidfd = pidfd, .go = go[1], .status = status[0]};
-	if (r < 0) {
-		close(s->go);
-		close(s->status);
-		if (pid > 0)
-			(void)waitpid(pid, NULL, 0); /* it ends: nobody tells it to go */
-	}
-	return r;
+	r = cgroup >= 0 ? make_child(s, &plan, true) : -ENOENT;
+	return r < 0 ? make_child(s, &plan, false) : 0;
 }
 
 int wv_service_go(struct wv_service_start *s)
 {
 	struct pollfd p = {.fd = s->status, .events = POLLIN};
-	int error = 0, r = 0;
+	int r = 0;
 
 	if (write(s->go, "g", 1) != 1)
 		r = -errno;
 	close(s->go);
 	/* closed without a word by a successful exec */
-	if (r == 0 && poll(&p, 1, EXEC_TIMEOUT_MS) > 0 &&
-	    read(s->status, &error, sizeof(error)) == sizeof(error))
-		r = -error;
+	if (r == 0 && poll(&p, 1, EXEC_TIMEOUT_MS) > 0) {
+		r = read_status(s->status);
+		r = r == -EPIPE ? 0 : r;
+	}
 	close(s->status);
 	s->go = s->status = -1;
 	return r;
 }
 
+static int kill_one(void *ctx _unused_, pid_t pid)
+{
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+	return 0;
+}
+
 void wv_service_kill_rest(const char *cgroup2, const char *cgroup)
 {
 	char path[700];
-	_cleanup_close_ int fd = -1;
 
 	if (!cgroup2[0] || !cgroup[0])
 		return;
-	snprintf(path, sizeof(path), "%s%s/cgroup.kill", cgroup2, cgroup);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		(void)!write(fd, "1", 1);
+	snprintf(path, sizeof(path), "%s%s", cgroup2, cgroup);
+	(void)wv_act_processes(path, kill_one, NULL);
 }
 
 static bool wait_end(int pidfd, int timeout_ms)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,6 +409,7 @@ int wv_services_run(const struct wv_services_context *ctx)
 
 	if (!w)
 		return 1;
+	(void)signal(SIGPIPE, SIG_IGN); /* a service that is killed before it runs */
 	w->ctx = ctx;
 	w->dir = open(ctx->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = w->dir < 0 ? -errno

@@ -111,7 +111,7 @@ int wv_service_prepare(struct wv_service_start *s, const struct wv_service *serv
 		       const char *cgroup2);
 /* Lets it run; 0 when the program was executed, else -errno of that. Closes go and status. */
 int wv_service_go(struct wv_service_start *s);
-/* Kills what is in its cgroup, where the kernel can. */
+/* Kills what is left in its cgroup. */
 void wv_service_kill_rest(const char *cgroup2, const char *cgroup);
 /* Ends a service: SIGTERM, after timeout_ms SIGKILL, and whatever is left in its cgroup. */
 void wv_service_end(int pidfd, const char *cgroup2, const char *cgroup, int timeout_ms);

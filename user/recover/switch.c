@@ -39,7 +39,7 @@ bool wv_switch_is_on(const struct wv_paths *paths, char *which, size_t size)
 
 	wv_switch_folders(paths, folders[0], folders[1]);
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-		snprintf(path, sizeof(path), "%s/" WV_SWITCH_FILE, folders[i]);
+		snprintf(path, sizeof(path), "%.511s/" WV_SWITCH_FILE, folders[i]);
 		/* a file that may not be looked at counts: rather do nothing */
 		if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno != EACCES)
 			continue;

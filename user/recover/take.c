@@ -9,7 +9,9 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/domain/domain.h"
+#include "user/enforce/cgroupfs.h"
 #include "user/enforce/enforce.h"
+#include "user/flow/budget.h"
 #include "user/policy/policy.h"
 #include "user/recover/boot.h"
 #include "user/recover/isolate.h"
@@ -187,11 +189,22 @@ void wv_recoverer_check(struct wv_recoverer *x, struct wv_recovery *r, uint64_t 
 /* Actions ---------------------------------------------------------------------------------------
  */
 
+/* Enforcement holds it from the next pass on; whether this machine can is known beforehand. */
 static int throttle(const struct wv_recoverer *x, const struct wv_recovery *r, uint64_t cpu_ppm,
 		    struct wv_act_result *ret)
 {
-	int e = wv_enforce_throttle(r->key, cpu_ppm);
+	struct wv_cgfile files[WV_CGFILES_MAX];
+	struct wv_want want;
+	size_t n;
+	int e;
 
+	wv_want_init(&want);
+	wv_throttle_want(cpu_ppm, &want);
+	n = wv_cgroupfs_plan(x->agent->host, r->key, r->path, &want, files);
+	for (size_t i = 0; i < n; i++)
+		if (files[i].reason[0])
+			return wv_act_fail(ret, -EOPNOTSUPP, "%.150s", files[i].reason);
+	e = wv_enforce_throttle(r->key, cpu_ppm);
 	snprintf(ret->how, sizeof(ret->how), "CPU quota, held like a budget");
 	x->agent->want_tick = true;
 	return e < 0 ? wv_act_fail(ret, e, "throttle: %s", strerror(-e)) : 0;
