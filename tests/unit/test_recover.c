@@ -339,8 +339,8 @@ static void recover_crash_at_every_call_then_next_agent_ends_the_chain(void **st
 					world.done[WV_ACT_KILL], world.recovered, world.undeclared);
 			for (int a = 0; a < WV_ACT_N; a++)
 				if (world.intents[a] < world.outcomes[a])
-					fail_msg("death %d at call %u: %s: %u intents, %u outcomes", how, at,
-						 wv_act_names[a], world.intents[a],
+					fail_msg("death %d at call %u: %s: %u intents, %u outcomes",
+						 how, at, wv_act_names[a], world.intents[a],
 						 world.outcomes[a]);
 			/* nothing is left to do or to hold */
 			born();
