@@ -81,7 +81,10 @@ int wv_act_kill(const struct wv_act_request *q, struct wv_act_result *ret)
 	r = wv_act_refuse_own(q, folder, ret);
 	if (r < 0)
 		return r;
-	if (!q->resumed) /* what has started since a former intent must live */
+	/* what has started since a former intent must live; and what the agent itself starts is
+	 * cloned into its cgroup, which 6.18 does not survive after a cgroup.kill (service_start.c)
+	 */
+	if (!q->resumed && !q->service[0])
 		whole = put(folder, "cgroup.kill", "1") == 0;
 	snprintf(ret->how, sizeof(ret->how), "%s",
 		 whole ? "cgroup.kill" : "a signal to each process");

@@ -12,7 +12,6 @@
 #include "skel/isolate.btf.skel.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
-#include "user/domain/domain.h"
 #include "user/policy/policy.h"
 #include "user/recover/isolate.h"
 #include "user/recover/recoverer.h"
@@ -107,7 +106,7 @@ static struct json_object *about_cause(const struct wv_recovery *r)
 /* Machines --------------------------------------------------------------------------------------
  */
 
-static const struct wv_domain *domain_of(const struct wv_recoverer *x, const char *name)
+const struct wv_domain *wv_recoverer_domain(const struct wv_recoverer *x, const char *name)
 {
 	const struct wv_policy *p = x->agent->policy;
 
@@ -120,7 +119,7 @@ static const struct wv_domain *domain_of(const struct wv_recoverer *x, const cha
 static void fill_env(struct wv_recoverer *x, const struct wv_recovery *r,
 		     const struct wv_chain *chain, struct wv_chain_env *env)
 {
-	const struct wv_domain *d = domain_of(x, r->domain);
+	const struct wv_domain *d = wv_recoverer_domain(x, r->domain);
 
 	*env = (struct wv_chain_env){
 		.chain = chain,
@@ -203,7 +202,7 @@ void wv_recoverer_feed(struct wv_recoverer *x, struct wv_recovery *r, enum wv_ch
 /* Whether no domain that comes before this one is being recovered. */
 static bool is_free(const struct wv_recoverer *x, const struct wv_recovery *r)
 {
-	const struct wv_domain *d = domain_of(x, r->domain);
+	const struct wv_domain *d = wv_recoverer_domain(x, r->domain);
 
 	for (size_t a = 0; d && a < d->after.n; a++)
 		for (size_t i = 0; i < x->state.n; i++) {
@@ -286,142 +285,6 @@ static void schedule(struct wv_recoverer *x, uint64_t now)
 	(void)sd_event_source_set_time(x->timer, due / 1000 + 1);
 	(void)sd_event_source_set_enabled(x->timer,
 					  due == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
-}
-
-/* What others call ------------------------------------------------------------------------------
- */
-
-static struct wv_recovery *recovery_in(struct wv_recoverer *x, uint32_t slot, bool add)
-{
-	struct wv_row *row = wv_sample_row(&x->agent->sample, slot);
-	uint32_t d = row ? wv_domain_of(x->agent, slot) : WV_NONE;
-	const struct wv_policy *p = x->agent->policy;
-
-	if (!row || row->flags & WV_ROW_CUT)
-		return NULL;
-	if (!add)
-		return wv_recover_find(&x->state, row->key, row->path);
-	return wv_recover_add(&x->state, row->key, row->path,
-			      p && d < p->n_domains ? p->domains[d].name : "");
-}
-
-/* No new action while the kill switch is on. */
-static int refuse_disarmed(struct wv_recoverer *x, uint32_t slot, struct json_object *cause)
-{
-	struct wv_row *row = wv_sample_row(&x->agent->sample, slot);
-	struct json_object *o = json_object_new_object();
-
-	json_object_object_add(o, "event", json_object_new_string("refused"));
-	json_object_object_add(o, "reason", json_object_new_string("the kill switch is on"));
-	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
-	if (cause)
-		json_object_object_add(o, "cause", cause);
-	(void)x->agent->record(x->agent, "recovery", o);
-	return -ECANCELED;
-}
-
-int wv_recover_start(struct wv_agent *agent, uint32_t slot, uint32_t chain,
-		     struct json_object *cause)
-{
-	struct wv_recoverer *x = &wv_recoverer;
-	struct wv_recovery *r;
-
-	if (!wv_recover_armed(agent))
-		return refuse_disarmed(x, slot, cause);
-	r = chain < agent->policy->n_chains ? recovery_in(x, slot, true) : NULL;
-	if (!r) {
-		json_object_put(cause);
-		return wv_log_warn(chain < agent->policy->n_chains ? -ENOMEM : -EINVAL, "recover",
-				   "chain %u on slot %u", chain, slot);
-	}
-	if (r->run.state == WV_CHAIN_IDLE) {
-		json_object_put(r->cause);
-		r->cause = cause;
-		r->chain_index = chain;
-		snprintf(r->chain, sizeof(r->chain), "%s", agent->policy->chains[chain].name);
-	} else {
-		json_object_put(cause);
-	}
-	wv_recoverer_feed(x, r, WV_CHAIN_EV_NEED);
-	wv_recoverer_pump(x);
-	return 0;
-}
-
-void wv_recover_well(struct wv_agent *agent _unused_, uint32_t slot)
-{
-	struct wv_recoverer *x = &wv_recoverer;
-	struct wv_recovery *r = recovery_in(x, slot, false);
-
-	if (!r)
-		return;
-	if (r->run.state != WV_CHAIN_IDLE)
-		wv_recoverer_feed(x, r, WV_CHAIN_EV_WELL);
-	else
-		wv_recoverer_release(x, r);
-	wv_recoverer_pump(x);
-}
-
-/* Why a rule's own action is not taken, or NULL. */
-static const char *obstacle(struct wv_recoverer *x, const struct wv_recovery *r,
-			    const struct wv_step *step)
-{
-	const struct wv_domain *d = domain_of(x, r->domain);
-	enum wv_feature f = wv_act_feature(step->act);
-	struct wv_restarts *budget;
-
-	if (f != WV_FEATURE_N && !x->agent->policy->features[f])
-		return wv_chain_skip_texts[WV_SKIP_FEATURE];
-	if (r->n_pending == WV_PENDING_MAX)
-		return "too many actions wait already";
-	if (step->act != WV_ACT_RESTART || !d)
-		return NULL;
-	budget = wv_recover_budget(&x->state, r->domain);
-	if (budget && !wv_restarts_left(budget, d->max_restarts, d->restart_window_ns, now_ns(x)))
-		return wv_chain_skip_texts[WV_SKIP_BUDGET];
-	return NULL;
-}
-
-int wv_recover_act(struct wv_agent *agent, uint32_t slot, const struct wv_step *step,
-		   struct json_object *cause)
-{
-	struct wv_recoverer *x = &wv_recoverer;
-	struct wv_recovery *r;
-	const char *why;
-
-	if (step->act == WV_ACT_RECOVER)
-		return wv_recover_start(agent, slot, step->index, cause);
-	if (!wv_recover_armed(agent))
-		return refuse_disarmed(x, slot, cause);
-	r = recovery_in(x, slot, true);
-	if (!r) {
-		json_object_put(cause);
-		return wv_log_warn(-ENOMEM, "recover", "%s on slot %u", wv_act_names[step->act],
-				   slot);
-	}
-	why = obstacle(x, r, step);
-	if (why) {
-		struct json_object *o = json_object_new_object();
-
-		json_object_object_add(o, "act", json_object_new_string(wv_act_names[step->act]));
-		json_object_object_add(o, "reason", json_object_new_string(why));
-		if (cause)
-			json_object_object_add(o, "cause", cause);
-		wv_recoverer_tell(x, r, "skipped", o);
-		wv_recoverer_pump(x);
-		return -EPERM;
-	}
-	if (r->run.state == WV_CHAIN_IDLE) {
-		json_object_put(r->cause);
-		r->cause = cause;
-	} else {
-		json_object_put(cause);
-	}
-	if (r->flight.id[0])
-		r->pending[r->n_pending++] = *step;
-	else
-		wv_recoverer_take(x, r, step, WV_NONE);
-	wv_recoverer_pump(x);
-	return 0;
 }
 
 size_t wv_recover_holding(void)
@@ -579,35 +442,6 @@ static const void *elf(size_t *size)
 	return isolate_btf__elf_bytes(size);
 }
 
-static int probe(const struct wv_host *host, const struct wv_bpf *bpf, struct wv_capabilities *caps)
-{
-	bool isolate = host->cgroup2[0] && (!bpf || wv_bpf_has(bpf, "isolate"));
-	bool systemd = access("/run/systemd/system", F_OK) == 0;
-	char path[300];
-	bool kill;
-	int r;
-
-	snprintf(path, sizeof(path), "%s", host->cgroup2);
-	kill = host->cgroup2[0] != '\0';
-	r = wv_capability_add(caps, "recover", "kill", kill ? WV_CAP_OK : WV_CAP_FALLBACK,
-			      kill ? "cgroup.kill where it exists, and signals"
-				   : "a signal to each process",
-			      kill ? "" : "no cgroup v2 hierarchy is mounted");
-	if (r == 0)
-		r = wv_capability_add(caps, "recover", "restart units",
-				      systemd ? WV_CAP_OK : WV_CAP_FALLBACK,
-				      systemd ? "systemd" : "the agent's own supervisor",
-				      systemd ? "" : "systemd is not PID 1 here");
-	if (r == 0)
-		r = wv_capability_add(caps, "recover", "isolate network",
-				      isolate ? WV_CAP_OK : WV_CAP_MISSING,
-				      isolate ? "cgroup_skb programs" : "",
-				      isolate		 ? ""
-				      : host->cgroup2[0] ? wv_bpf_reason(bpf, "isolate")
-							 : "no cgroup v2 hierarchy is mounted");
-	return r;
-}
-
 static const struct wv_object object = {
 	.name = "isolate", .elf_btf = elf, /* no tracepoints: one build for every kernel */
 };
@@ -617,7 +451,7 @@ const struct wv_module wv_module_recover = {
 	.name = "recover",
 	.summary = "recovery: chains of restart, kill, freeze, throttle, isolation and reboot",
 	.object = &object,
-	.probe = probe,
+	.probe = wv_recoverer_probe,
 	.start = start,
 	.decide = decide,
 	.policy_changed = policy_changed,

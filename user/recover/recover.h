@@ -15,6 +15,14 @@
 int wv_recover_start(struct wv_agent *agent, uint32_t slot, uint32_t chain,
 		     struct json_object *cause);
 /*
+ * The same for a cgroup that is no more, by its path: systemd removes that of a unit which failed.
+ * A chain's steps that need no cgroup, restart above all, can still help.
+ */
+int wv_recover_start_at(struct wv_agent *agent, const char *path, uint32_t chain,
+			struct json_object *cause);
+int wv_recover_act_at(struct wv_agent *agent, const char *path, const struct wv_step *step,
+		      struct json_object *cause);
+/*
  * The domain is well again: a running chain ends with success (what it holds stays until the
  * cool-down is over); what a rule's own actions hold there is let go.
  */

@@ -27,6 +27,8 @@ extern struct wv_recoverer wv_recoverer;
 void wv_recoverer_feed(struct wv_recoverer *x, struct wv_recovery *r, enum wv_chain_event event);
 /* Time has passed: brings all chains up to it. */
 void wv_recoverer_pump(struct wv_recoverer *x);
+/* By name; NULL: none. */
+const struct wv_domain *wv_recoverer_domain(const struct wv_recoverer *x, const char *name);
 /* {cgroup, cgroup_key, domain, chain} */
 struct json_object *wv_recoverer_fields(const struct wv_recovery *r);
 void wv_recoverer_tell(struct wv_recoverer *x, const struct wv_recovery *r, const char *event,
@@ -44,6 +46,10 @@ void wv_recoverer_check(struct wv_recoverer *x, struct wv_recovery *r, uint64_t 
 void wv_recoverer_release(struct wv_recoverer *x, struct wv_recovery *r);
 /* Throttles and modes are kept by others, who forget them over a restart and a reload. */
 void wv_recoverer_hold_again(struct wv_recoverer *x);
+
+/* recover_probe.c: rows for `doctor` */
+int wv_recoverer_probe(const struct wv_host *host, const struct wv_bpf *bpf,
+		       struct wv_capabilities *caps);
 
 /* request.c: requests by hand, <runtime>/requests (verb `recover`) */
 void wv_recoverer_requests(struct wv_recoverer *x);

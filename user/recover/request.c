@@ -35,6 +35,14 @@ static uint32_t chain_by_name(const struct wv_policy *p, const char *name)
 	return WV_NONE;
 }
 
+static struct json_object *by_hand(void)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "by", json_object_new_string("hand"));
+	return o;
+}
+
 /* Mode and chain are named in a step, and numbers of the policy in force. */
 static int resolve(const struct wv_policy *p, struct wv_step *step, const char *name)
 {
@@ -49,36 +57,44 @@ static int resolve(const struct wv_policy *p, struct wv_step *step, const char *
 		       : 0;
 }
 
+/* slot < 0: the cgroup is gone, but who it was may be known by its path. */
+static int act(struct wv_agent *agent, int slot, const char *path, const char *text)
+{
+	char name[WV_POLICY_NAME], expected[WV_EXPECTED_SIZE];
+	struct wv_step step = {0};
+	struct json_object *cause;
+	int r = wv_step_parse(text, &step, name, sizeof(name), expected);
+
+	if (r == 0)
+		r = resolve(agent->policy, &step, name);
+	if (r < 0)
+		return r;
+	cause = by_hand();
+	return slot < 0 ? wv_recover_act_at(agent, path, &step, cause)
+			: wv_recover_act(agent, (uint32_t)slot, &step, cause);
+}
+
 static int serve(struct wv_agent *agent, struct json_object *o)
 {
 	const char *path = text_of(o, "cgroup"), *chain = text_of(o, "chain");
 	const char *text = text_of(o, "step");
-	int slot = wv_cgroups_slot_by_path(agent, path), r;
-	char name[WV_POLICY_NAME], expected[WV_EXPECTED_SIZE];
-	struct wv_step step = {0};
-	struct json_object *cause;
+	int slot = wv_cgroups_slot_by_path(agent, path);
+	struct wv_identity id;
 	uint32_t index;
 
-	if (slot < 0)
+	wv_identity_parse(path, &id);
+	if (slot < 0 && id.kind != WV_ID_UNIT)
 		return -ENOENT;
 	if (strcmp(text, "well") == 0) {
-		wv_recover_well(agent, (uint32_t)slot);
-		return 0;
+		if (slot >= 0)
+			wv_recover_well(agent, (uint32_t)slot);
+		return slot < 0 ? -ENOENT : 0;
 	}
-	cause = json_object_new_object();
-	json_object_object_add(cause, "by", json_object_new_string("hand"));
-	if (chain[0]) {
-		index = chain_by_name(agent->policy, chain);
-		return wv_recover_start(agent, (uint32_t)slot, index, cause);
-	}
-	r = wv_step_parse(text, &step, name, sizeof(name), expected);
-	if (r == 0)
-		r = resolve(agent->policy, &step, name);
-	if (r < 0) {
-		json_object_put(cause);
-		return r;
-	}
-	return wv_recover_act(agent, (uint32_t)slot, &step, cause);
+	if (!chain[0])
+		return act(agent, slot, path, text);
+	index = chain_by_name(agent->policy, chain);
+	return slot < 0 ? wv_recover_start_at(agent, path, index, by_hand())
+			: wv_recover_start(agent, (uint32_t)slot, index, by_hand());
 }
 
 static void take_request(struct wv_agent *agent, int dir, const char *name)
