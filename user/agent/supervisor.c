@@ -436,9 +436,22 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 	_exit(wv_core_first_limits(&ctx));
 }
 
+static void probe_hooks(void *userdata)
+{
+	struct supervisor *sup = userdata;
+
+	wv_host_probe_hooks(&sup->host);
+	if (sup->config->collect_hooks == WV_HOOKS_FILES)
+		sup->host.flavour = WV_FLAVOUR_NONE;
+	else if (sup->config->collect_hooks == WV_HOOKS_RAW && sup->host.raw_tp == 0)
+		sup->host.flavour = WV_FLAVOUR_RAW;
+	wv_log_debug("supervisor", "hooks are probed");
+}
+
 static int open_bpf(struct supervisor *sup)
 {
-	const struct wv_bpf_early early = {.fn = spawn_first_limits, .ctx = sup};
+	const struct wv_bpf_steps steps = {
+		.early = spawn_first_limits, .probe_hooks = probe_hooks, .ctx = sup};
 	const struct wv_object *objects[WV_MAX_MODULES];
 	size_t n = 0;
 	int r;
@@ -446,7 +459,7 @@ static int open_bpf(struct supervisor *sup)
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
 		if (wv_modules[i]->object)
 			objects[n++] = wv_modules[i]->object;
-	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &early);
+	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &steps);
 	/* core opens the same journal and run: one at a time */
 	if (sup->first_limits > 0)
 		(void)waitpid(sup->first_limits, NULL, 0);
@@ -476,7 +489,7 @@ static int start(struct supervisor *sup, uint64_t begin)
 			return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
 		}
 	}
-	wv_host_probe(&sup->host);
+	wv_host_probe_cgroups(&sup->host);
 	if (!sup->host.bpf_syscall) {
 		(void)wv_log_errno(
 			0, "attach",
@@ -484,10 +497,6 @@ static int start(struct supervisor *sup, uint64_t begin)
 			"CAP_PERFMON and CAP_NET_ADMIN (below 5.8: CAP_SYS_ADMIN)");
 		return WV_EXIT_DENIED;
 	}
-	if (sup->config->collect_hooks == 3)
-		sup->host.flavour = WV_FLAVOUR_NONE;
-	else if (sup->config->collect_hooks == 2 && sup->host.raw_tp == 0)
-		sup->host.flavour = WV_FLAVOUR_RAW;
 	r = open_snapshot(sup);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "snapshot in %s", sup->paths->runtime);

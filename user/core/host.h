@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* collect.hooks, in the order of its choices in config.def */
+enum wv_hooks { WV_HOOKS_AUTO, WV_HOOKS_BTF, WV_HOOKS_RAW, WV_HOOKS_FILES };
+
 enum wv_flavour { WV_FLAVOUR_NONE, WV_FLAVOUR_BTF, WV_FLAVOUR_RAW };
 
 enum wv_controller {
