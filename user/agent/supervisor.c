@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -392,7 +393,6 @@ static int open_snapshot(struct supervisor *sup)
 {
 	_cleanup_close_ int dir = open(sup->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct wv_snapshot *head;
-	struct wv_version version;
 	bool adopted;
 	int r;
 
@@ -403,13 +403,7 @@ static int open_snapshot(struct supervisor *sup)
 	if (r < 0)
 		return r;
 	head = sup->snapshot.head;
-	r = wv_version_get(sup->config, &version);
-	if (r < 0)
-		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
 	snprintf(head->run_id, sizeof(head->run_id), "%s", sup->run_id);
-	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
-	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
-	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
 	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s",
 		 sup->config->metrics_listen);
 	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
@@ -417,6 +411,20 @@ static int open_snapshot(struct supervisor *sup)
 	atomic_store(&head->web_restarts, 0);
 	head->first_limit_ns = 0;
 	return 0;
+}
+
+/* Once the executable is read, which goes on beside the start; records need it from the first. */
+static void name_version(struct supervisor *sup)
+{
+	struct wv_snapshot *head = sup->snapshot.head;
+	struct wv_version version;
+	int r = wv_version_get(sup->config, &version);
+
+	if (r < 0)
+		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
+	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
+	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
+	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
 }
 
 /* Budgets without a condition need not wait until all observers are loaded. */
@@ -427,6 +435,7 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 
 	if (!sup->config->n_budgets || sup->options->dry_run)
 		return;
+	name_version(sup); /* one thread is left: fork takes no other along */
 	sup->first_limits = fork();
 	if (sup->first_limits != 0) /* on failure core applies them a little later */
 		return;
@@ -459,10 +468,12 @@ static int open_bpf(struct supervisor *sup)
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
 		if (wv_modules[i]->object)
 			objects[n++] = wv_modules[i]->object;
+	wv_version_begin();
 	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &steps);
 	/* core opens the same journal and run: one at a time */
 	if (sup->first_limits > 0)
 		(void)waitpid(sup->first_limits, NULL, 0);
+	name_version(sup);
 	return r;
 }
 
@@ -565,6 +576,8 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	uint64_t begin = mono_ns();
 	int r;
 
+	/* threads are few and short: an arena of the heap for each would outlive them */
+	(void)mallopt(M_ARENA_MAX, 1);
 	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	for (int i = 0; i < N_WORKERS; i++)

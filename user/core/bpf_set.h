@@ -6,6 +6,7 @@
 #include <stdarg.h>
 
 #include "user/core/bpf.h"
+#include "user/core/sha256.h"
 #include "waveos/wire.h"
 
 #define WV_NAME_MAX 48
@@ -51,7 +52,7 @@ struct wv_bpf {
 	size_t n_objects;
 	struct wv_table tables[WV_MAX_TABLES];
 	size_t n_tables;
-	char build_id[65];
+	char build_id[WV_SHA256_HEX];
 };
 
 /* Descriptor of a name, or -1. */

@@ -16,14 +16,13 @@ struct wv_version {
 			       unreadable */
 };
 
+/* Begins to read the executable, beside what else the start does; MAY be called before the first
+ * wv_version_get(), which then waits for it. */
+void wv_version_begin(void);
 /*
  * Fills the triple. config may be NULL (defaults). The first call of a process reads the whole
  * executable: some milliseconds. Returns 0, or -errno where it cannot be read (the rest is filled).
  */
 int wv_version_get(const struct wv_config *config, struct wv_version *ret);
-
-#define WV_SHA256_HEX 65
-/* Lower-case hex SHA-256 of these bytes. 0 or -EIO if the library refuses. */
-int wv_sha256_hex(const void *buf, size_t len, char ret[WV_SHA256_HEX]);
 
 #endif
