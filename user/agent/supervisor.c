@@ -226,12 +226,14 @@ static int on_worker_message(sd_event_source *s, int fd, uint32_t revents _unuse
 		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	if (message == WV_CONTROL_READY && !w->sup->ready) {
 		w->sup->ready = true;
-		wv_memory_trim(); /* what loading used is not needed again */
 		(void)sd_notify(0, "READY=1");
 		wv_log_info(
 			"supervisor", "observing; first figures after %llu ms",
 			(unsigned long long)((mono_ns() - w->sup->snapshot.head->started_mono_ns) /
 					     1000000));
+		/* last: from here on this process sleeps, and what it used does not come back */
+		wv_memory_scan();
+		wv_memory_trim();
 	}
 	return 0;
 }

@@ -134,8 +134,10 @@ static int on_forget(sd_event_source *s, uint64_t usec, void *ctx)
 	/* a newer tick is out: nobody will be given these any more */
 	if (w->web.snapshot->head->tick != w->web.tick)
 		wv_web_forget(&w->web);
-	if (!wv_web_holds(&w->web))
+	if (!wv_web_holds(&w->web)) {
+		wv_memory_trim(); /* until the next scrape, some seconds from now, it sleeps */
 		return 0;
+	}
 	(void)sd_event_source_set_time_relative(s, FORGET_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
@@ -246,9 +248,12 @@ static int set_up(struct worker *w, int listen_fd, int control)
 	(void)sd_id128_get_boot(&boot);
 	/* connects to journald now, if that is where the log goes */
 	wv_log_info("web", "serving metrics");
-	wv_memory_trim();
+	wv_memory_scan();
 	r = wv_sandbox_enter("web", MAX_FDS);
-	return r < 0 ? wv_log_errno(r, "web", "cannot give up rights") : 0;
+	if (r < 0)
+		return wv_log_errno(r, "web", "cannot give up rights");
+	wv_memory_trim(); /* what the start used, the rules of the sandbox among it */
+	return 0;
 }
 
 static void tear_down(struct worker *w)
