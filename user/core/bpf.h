@@ -33,7 +33,7 @@ struct wv_object {
 	 * elf_raw MUST be NULL, and its programs MUST NOT ask wv_settings which v1 hierarchy
 	 * attributes: that is known with the hooks only. */
 	bool early;
-	/* ELF bytes of the two builds, from the generated skeletons. elf_raw MAY be NULL (no
+	/* ELF bytes of the two builds, from the generated headers. elf_raw MAY be NULL (no
 	 * tracepoints). */
 	const void *(*elf_btf)(size_t *ret_size);
 	const void *(*elf_raw)(size_t *ret_size);

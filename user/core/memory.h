@@ -9,7 +9,7 @@
 
 /* Finds the mappings whose pages may go: reads /proc. What is mapped later is not among them. */
 void wv_memory_scan(void);
-/* Gives them back, and free heap: needs madvise(2) alone. MAY be called again and again. */
+/* Gives them back, and free heap: needs madvise(2) alone. */
 void wv_memory_trim(void);
 
 #endif

@@ -134,10 +134,8 @@ static int on_forget(sd_event_source *s, uint64_t usec, void *ctx)
 	/* a newer tick is out: nobody will be given these any more */
 	if (w->web.snapshot->head->tick != w->web.tick)
 		wv_web_forget(&w->web);
-	if (!wv_web_holds(&w->web)) {
-		wv_memory_trim(); /* until the next scrape, some seconds from now, it sleeps */
+	if (!wv_web_holds(&w->web))
 		return 0;
-	}
 	(void)sd_event_source_set_time_relative(s, FORGET_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
