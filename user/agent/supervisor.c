@@ -452,10 +452,7 @@ static void probe_hooks(void *userdata)
 	struct supervisor *sup = userdata;
 
 	wv_host_probe_hooks(&sup->host);
-	if (sup->config->collect_hooks == WV_HOOKS_FILES)
-		sup->host.flavour = WV_FLAVOUR_NONE;
-	else if (sup->config->collect_hooks == WV_HOOKS_RAW && sup->host.raw_tp == 0)
-		sup->host.flavour = WV_FLAVOUR_RAW;
+	wv_host_choose_hooks(&sup->host, (enum wv_hooks)sup->config->collect_hooks);
 	wv_log_debug("supervisor", "hooks are probed");
 }
 

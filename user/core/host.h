@@ -59,6 +59,8 @@ void wv_host_probe(struct wv_host *h);
  */
 void wv_host_probe_cgroups(struct wv_host *h);
 void wv_host_probe_hooks(struct wv_host *h);
+/* Takes what was asked for, where it works, instead of the best. */
+void wv_host_choose_hooks(struct wv_host *h, enum wv_hooks hooks);
 
 /*
  * Path of a controller's file for a cgroup, into buf: on v2 <cgroup2><path>/<file2>, on v1
