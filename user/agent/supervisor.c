@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -279,12 +280,14 @@ static int on_worker_message(sd_event_source *s, int fd, uint32_t revents _unuse
 		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	if (message == WV_CONTROL_READY && !w->sup->ready) {
 		w->sup->ready = true;
-		wv_memory_trim(); /* what loading used is not needed again */
 		(void)sd_notify(0, "READY=1");
 		wv_log_info(
 			"supervisor", "observing; first figures after %llu ms",
 			(unsigned long long)((mono_ns() - w->sup->snapshot.head->started_mono_ns) /
 					     1000000));
+		/* last: from here on this process sleeps, and what it used does not come back */
+		wv_memory_scan();
+		wv_memory_trim();
 	}
 	return 0;
 }
@@ -496,7 +499,6 @@ static int open_snapshot(struct supervisor *sup)
 {
 	_cleanup_close_ int dir = open(sup->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct wv_snapshot *head;
-	struct wv_version version;
 	bool adopted;
 	int r;
 
@@ -507,13 +509,7 @@ static int open_snapshot(struct supervisor *sup)
 	if (r < 0)
 		return r;
 	head = sup->snapshot.head;
-	r = wv_version_get(sup->config, sup->policy, &version);
-	if (r < 0)
-		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
 	snprintf(head->run_id, sizeof(head->run_id), "%s", sup->run_id);
-	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
-	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
-	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
 	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s",
 		 sup->config->metrics_listen);
 	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
@@ -524,6 +520,20 @@ static int open_snapshot(struct supervisor *sup)
 	return 0;
 }
 
+/* Once the executable is read, which goes on beside the start; records need it from the first. */
+static void name_version(struct supervisor *sup)
+{
+	struct wv_snapshot *head = sup->snapshot.head;
+	struct wv_version version;
+	int r = wv_version_get(sup->config, sup->policy, &version);
+
+	if (r < 0)
+		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
+	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
+	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
+	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
+}
+
 /* Budgets without a condition need not wait until all observers are loaded. */
 static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 {
@@ -532,6 +542,7 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 
 	if (!sup->policy->n_budgets || sup->options->dry_run)
 		return;
+	name_version(sup); /* one thread is left: fork takes no other along */
 	sup->first_limits = fork();
 	if (sup->first_limits != 0) /* on failure core applies them a little later */
 		return;
@@ -541,9 +552,19 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 	_exit(wv_core_first_limits(&ctx));
 }
 
+static void probe_hooks(void *userdata)
+{
+	struct supervisor *sup = userdata;
+
+	wv_host_probe_hooks(&sup->host);
+	wv_host_choose_hooks(&sup->host, (enum wv_hooks)sup->config->collect_hooks);
+	wv_log_debug("supervisor", "hooks are probed");
+}
+
 static int open_bpf(struct supervisor *sup)
 {
-	const struct wv_bpf_early early = {.fn = spawn_first_limits, .ctx = sup};
+	const struct wv_bpf_steps steps = {
+		.early = spawn_first_limits, .probe_hooks = probe_hooks, .ctx = sup};
 	const struct wv_object *objects[WV_MAX_MODULES];
 	size_t n = 0;
 	int r;
@@ -551,10 +572,12 @@ static int open_bpf(struct supervisor *sup)
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
 		if (wv_modules[i]->object)
 			objects[n++] = wv_modules[i]->object;
-	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &early);
+	wv_version_begin();
+	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &steps);
 	/* core opens the same journal and run: one at a time */
 	if (sup->first_limits > 0)
 		(void)waitpid(sup->first_limits, NULL, 0);
+	name_version(sup);
 	return r;
 }
 
@@ -586,7 +609,7 @@ static int start(struct supervisor *sup, uint64_t begin)
 			return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
 		}
 	}
-	wv_host_probe(&sup->host);
+	wv_host_probe_cgroups(&sup->host);
 	if (!sup->host.bpf_syscall) {
 		(void)wv_log_errno(
 			0, "attach",
@@ -594,10 +617,6 @@ static int start(struct supervisor *sup, uint64_t begin)
 			"CAP_PERFMON and CAP_NET_ADMIN (below 5.8: CAP_SYS_ADMIN)");
 		return WV_EXIT_DENIED;
 	}
-	if (sup->config->collect_hooks == 3)
-		sup->host.flavour = WV_FLAVOUR_NONE;
-	else if (sup->config->collect_hooks == 2 && sup->host.raw_tp == 0)
-		sup->host.flavour = WV_FLAVOUR_RAW;
 	r = open_snapshot(sup);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "snapshot in %s", sup->paths->runtime);
@@ -705,6 +724,8 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	uint64_t begin = mono_ns();
 	int r;
 
+	/* threads are few and short: an arena of the heap for each would outlive them */
+	(void)mallopt(M_ARENA_MAX, 1);
 	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	for (int i = 0; i < N_WORKERS; i++)
