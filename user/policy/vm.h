@@ -90,6 +90,11 @@ static inline struct wv_truth wv_vm_result(const struct wv_vm *vm, uint32_t prog
 {
 	return vm->results[(size_t)program * vm->n_blocks + block];
 }
+/* The same, for all blocks: [vm->n_blocks], valid until the next run. */
+static inline const struct wv_truth *wv_vm_results(const struct wv_vm *vm, uint32_t program)
+{
+	return vm->results + (size_t)program * vm->n_blocks;
+}
 /* The rule closed on this lane: its program's cusum() start at 0 again. */
 void wv_vm_reset(struct wv_vm *vm, uint32_t program, uint32_t lane);
 
