@@ -153,7 +153,6 @@ static void forget(struct wv_engine *e, uint32_t lane)
 	wv_rule_states_forget(&e->states, lane);
 	for (uint32_t i = 0; i < e->policy->n_rules; i++)
 		row_of(e->acting, e, i)[lane / 64] &= ~(1ULL << lane % 64);
-	e->keys[lane] = 0;
 }
 
 /* Own histograms: without what dead children left. */
@@ -214,9 +213,23 @@ static void take_sample(struct wv_engine *e, const struct wv_sample *s, struct w
 
 		if (live)
 			take_lane(e, s, slot, wv_domains_of(domains, s, slot));
-		else if (e->keys[slot])
+		else if (e->keys[slot]) {
 			forget(e, slot);
+			e->keys[slot] = 0;
+		}
 	}
+}
+
+/* A cgroup that belongs to another domain now is no longer of any concern to the rules of the old
+ * one. */
+static void forget_leavers(struct wv_engine *e)
+{
+	for (uint32_t d = 0; e->started && d < e->policy->n_domains; d++)
+		for (uint32_t b = 0; b < e->n_blocks; b++)
+			for (uint64_t left = row_of(e->members_last, e, d)[b] &
+					     ~row_of(e->members, e, d)[b];
+			     left; left &= left - 1)
+				forget(e, b * 64 + (unsigned)__builtin_ctzll(left));
 }
 
 /* Rules look at the cgroups of their domain only. */
@@ -361,15 +374,13 @@ static void retry_withheld(struct wv_engine *e, const struct wv_sample *s, uint3
 static void step_rule(struct wv_engine *e, const struct wv_sample *s, uint32_t i)
 {
 	const struct wv_rule *rule = &e->policy->rules[i];
-	const struct wv_truth *results = e->vm.results;
 	struct wv_rule_transitions t = {.list = e->transitions,
 					.max = WV_ENGINE_DECISIONS - e->n_decisions};
 
-	wv_rule_states_step(&e->states, i, results + (size_t)rule->condition_program * e->n_blocks,
-			    rule->clear_program == WV_NONE
-				    ? NULL
-				    : results + (size_t)rule->clear_program * e->n_blocks,
-			    e->n_blocks, s->mono_ns, &t);
+	wv_rule_states_step(
+		&e->states, i, wv_vm_results(&e->vm, rule->condition_program),
+		rule->clear_program == WV_NONE ? NULL : wv_vm_results(&e->vm, rule->clear_program),
+		e->n_blocks, s->mono_ns, &t);
 	for (size_t k = 0; k < t.n; k++)
 		take_transition(e, s, &t.list[k]);
 	retry_withheld(e, s, i);
@@ -440,6 +451,7 @@ size_t wv_engine_tick(struct wv_engine *e, const struct wv_sample *s, struct wv_
 	if (wv_vm_begin(&e->vm, s->mono_ns) < 0)
 		return 0;
 	take_sample(e, s, domains);
+	forget_leavers(e);
 	set_scopes(e);
 	wv_vm_run(&e->vm);
 	for (uint32_t i = 0; i < e->policy->n_rules; i++)
