@@ -6,17 +6,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
-#include <time.h>
 
 #include "user/agent/core.h"
 #include "user/agent/guard.h"
 #include "user/agent/policy_source.h"
+#include "user/agent/prepare.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
@@ -77,47 +76,6 @@ struct supervisor {
 static uint64_t mono_ns(void)
 {
 	return wv_io_system.mono_ns(wv_io_system.ctx);
-}
-
-int wv_agent_lock(const struct wv_paths *paths, int *ret_fd, int *ret_pid)
-{
-	char path[WV_PATH_SIZE + 16], text[16] = "";
-	_cleanup_close_ int fd = -1;
-	int len;
-
-	snprintf(path, sizeof(path), "%s/lock", paths->runtime);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return -errno;
-		*ret_pid = 0;
-		if (pread(fd, text, sizeof(text) - 1, 0) > 0)
-			(void)sscanf(text, "%d", ret_pid);
-		return -EBUSY;
-	}
-	len = snprintf(text, sizeof(text), "%d\n", getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len)
-		return -errno;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
-static int make_run_id(char *buf, size_t size)
-{
-	unsigned char noise[3];
-	time_t now = time(NULL);
-	struct tm tm;
-	size_t len;
-	int r = wv_io_system.random(wv_io_system.ctx, noise, sizeof(noise));
-
-	if (r < 0)
-		return r;
-	gmtime_r(&now, &tm);
-	len = strftime(buf, size, "%Y%m%dT%H%M%SZ", &tm);
-	snprintf(buf + len, size - len, "-%02x%02x%02x", noise[0], noise[1], noise[2]);
-	return 0;
 }
 
 /* Workers ---------------------------------------------------------------------------------------
@@ -437,14 +395,8 @@ static void finish(struct supervisor *sup)
 			    "budgets stay in force; `waveos-bpf detach` removes them");
 		return;
 	}
-	if (!sup->options->dry_run) {
-		r = wv_enforce_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
-		if (r < 0)
-			(void)wv_log_errno(r, "supervisor", "revert budgets");
-		r = wv_recover_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
-		if (r < 0)
-			(void)wv_log_errno(r, "supervisor", "revert recovery");
-	}
+	if (!sup->options->dry_run)
+		wv_agent_let_go(sup->paths, &sup->host);
 	wv_bpf_close(sup->bpf);
 	sup->bpf = NULL;
 	r = wv_bpf_unpin_all(sup->paths);
@@ -454,73 +406,6 @@ static void finish(struct supervisor *sup)
 
 /* Starting --------------------------------------------------------------------------------------
  */
-
-static int prepare_folders(const struct wv_paths *paths)
-{
-	int r = wv_io_mkdirs(&wv_io_system, paths->runtime, 0755);
-
-	if (r < 0) {
-		(void)wv_log_errno(r, "attach",
-				   "make %s; run as root, or choose another place with --root DIR",
-				   paths->runtime);
-		return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
-	}
-	r = wv_io_mkdirs(&wv_io_system, paths->state, 0750);
-	if (r < 0) /* observing and enforcing go on; core says again that nothing is recorded */
-		(void)wv_log_warn(r, "attach", "make %s: records will be missing", paths->state);
-	return WV_EXIT_OK;
-}
-
-static int take_lock(struct supervisor *sup)
-{
-	int pid = 0, r = wv_agent_lock(sup->paths, &sup->lock_fd, &pid);
-
-	if (r == -EBUSY) {
-		(void)wv_log_errno(
-			0, "attach",
-			"another agent (pid %d) holds %s/lock; stop it with `waveos-bpf detach`, "
-			"or use --root DIR for a second one",
-			pid, sup->paths->runtime);
-		return WV_EXIT_DENIED;
-	}
-	if (r < 0) {
-		(void)wv_log_errno(r, "attach", "lock %s/lock", sup->paths->runtime);
-		return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
-	}
-	return WV_EXIT_OK;
-}
-
-static int open_snapshot(struct supervisor *sup)
-{
-	_cleanup_close_ int dir = open(sup->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct wv_snapshot *head;
-	struct wv_version version;
-	bool adopted;
-	int r;
-
-	if (dir < 0)
-		return -errno;
-	r = wv_snapshot_create(&sup->snapshot, dir, (uint32_t)sup->config->collect_max_cgroups,
-			       sup->host.boot_id, &adopted);
-	if (r < 0)
-		return r;
-	head = sup->snapshot.head;
-	r = wv_version_get(sup->config, sup->policy, &version);
-	if (r < 0)
-		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
-	snprintf(head->run_id, sizeof(head->run_id), "%s", sup->run_id);
-	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
-	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
-	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
-	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s",
-		 sup->config->metrics_listen);
-	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
-	atomic_store(&head->core_restarts, 0);
-	atomic_store(&head->web_restarts, 0);
-	atomic_store(&head->services_restarts, 0);
-	head->first_limit_ns = 0;
-	return 0;
-}
 
 /* Budgets without a condition need not wait until all observers are loaded. */
 static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
@@ -559,13 +444,13 @@ static int open_bpf(struct supervisor *sup)
 /* Everything that may fail, before the first worker starts. Returns an exit code. */
 static int start(struct supervisor *sup, uint64_t begin)
 {
-	int r = prepare_folders(sup->paths);
+	int r = wv_agent_folders(sup->paths);
 
 	if (r == WV_EXIT_OK)
-		r = take_lock(sup);
+		r = wv_agent_take_lock(sup->paths, &sup->lock_fd);
 	if (r != WV_EXIT_OK)
 		return r;
-	r = make_run_id(sup->run_id, sizeof(sup->run_id));
+	r = wv_make_run_id(sup->run_id, sizeof(sup->run_id));
 	if (r < 0)
 		return wv_log_errno(WV_EXIT_INTERNAL, "attach", "no random numbers");
 	wv_log_identity("supervisor", sup->run_id);
@@ -596,7 +481,8 @@ static int start(struct supervisor *sup, uint64_t begin)
 		sup->host.flavour = WV_FLAVOUR_NONE;
 	else if (sup->config->collect_hooks == 2 && sup->host.raw_tp == 0)
 		sup->host.flavour = WV_FLAVOUR_RAW;
-	r = open_snapshot(sup);
+	r = wv_agent_open_snapshot(&sup->snapshot, sup->paths, sup->config, sup->policy, &sup->host,
+				   sup->run_id);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "snapshot in %s", sup->paths->runtime);
 		return WV_EXIT_INTERNAL;
