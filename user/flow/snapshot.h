@@ -60,6 +60,7 @@ struct wv_snapshot {
 	_Atomic uint64_t disarmed_mono_ns;
 	/* written by core, for the watchdog: 0 or the errno that keeps it from its work */
 	_Atomic uint32_t log_errno, enforce_errno;
+	_Atomic uint32_t policies_refused; /* reloads that left the old policy in force */
 	uint64_t started_mono_ns, started_wall_ns;
 	uint64_t first_limit_ns; /* start to first enforced limit; 0: none yet */
 	/* Written by core at every event, not under seq: a new core counts on from here. Readers

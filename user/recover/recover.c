@@ -335,7 +335,7 @@ static int start(struct wv_agent *agent)
 				   "%s/" WV_RECOVER_DIR "/" WV_RECOVER_FILE
 				   ": recovery is not resumed after a crash",
 				   agent->paths->state);
-	wv_recoverer_hold_again(x);
+	wv_recoverer_throttles(x);
 	return 0;
 }
 
@@ -395,7 +395,6 @@ static int decide(struct wv_agent *agent _unused_)
 
 static int policy_changed(struct wv_agent *agent _unused_)
 {
-	wv_recoverer_hold_again(&wv_recoverer);
 	match_chains(&wv_recoverer);
 	wv_recoverer_pump(&wv_recoverer);
 	return 0;
