@@ -23,10 +23,8 @@
 #include "user/core/memory.h"
 #include "user/core/module.h"
 #include "user/core/version.h"
-#include "user/enforce/enforce.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
-#include "user/recover/recover.h"
 #include "user/recover/services.h"
 
 /* A worker that lived this long has earned an immediate restart. */
@@ -105,35 +103,18 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 /* Where the snapshot has a worker's process id and its restarts. */
 static _Atomic uint32_t *pid_of(struct worker *w)
 {
-	struct wv_snapshot *head = w->sup->snapshot.head;
+	struct wv_snapshot *h = w->sup->snapshot.head;
+	_Atomic uint32_t *pids[] = {&h->core_pid, &h->web_pid, &h->services_pid};
 
-	return w == &w->sup->workers[CORE]  ? &head->core_pid
-	       : w == &w->sup->workers[WEB] ? &head->web_pid
-					    : &head->services_pid;
+	return pids[w - w->sup->workers];
 }
 
 static _Atomic uint32_t *restarts_of(struct worker *w)
 {
-	struct wv_snapshot *head = w->sup->snapshot.head;
+	struct wv_snapshot *h = w->sup->snapshot.head;
+	_Atomic uint32_t *counts[] = {&h->core_restarts, &h->web_restarts, &h->services_restarts};
 
-	return w == &w->sup->workers[CORE]  ? &head->core_restarts
-	       : w == &w->sup->workers[WEB] ? &head->web_restarts
-					    : &head->services_restarts;
-}
-
-static int run_services(struct supervisor *sup, int control)
-{
-	const struct wv_services_context ctx = {
-		.paths = sup->paths,
-		.config = sup->config,
-		.host = &sup->host,
-		.policy = sup->policy,
-		.head = sup->snapshot.head,
-		.control = control,
-		.events = sup->service_events[1],
-	};
-
-	return wv_services_run(&ctx);
+	return counts[w - w->sup->workers];
 }
 
 static int worker_main(struct worker *w, int control)
@@ -156,8 +137,9 @@ static int worker_main(struct worker *w, int control)
 	wv_log_identity(w->name, NULL);
 	if (w == &sup->workers[CORE])
 		return wv_core_run(&ctx);
+	ctx.service_events = sup->service_events[1];
 	if (w == &sup->workers[SERVICES])
-		return run_services(sup, control);
+		return wv_services_run(&ctx);
 	return wv_web_run(sup->config, &sup->snapshot, sup->listen_fd, control);
 }
 

@@ -133,7 +133,7 @@ static int last_line(const char *path, char *buf, size_t size)
 	*end = '\0';
 	start = strrchr(buf, '\n');
 	if (start)
-		memmove(buf, start + 1, strlen(start));
+		memmove(buf, start + 1, strlen(start + 1) + 1);
 	return 0;
 }
 

@@ -50,7 +50,9 @@ void wv_recoverer_tell(struct wv_recoverer *x, const struct wv_recovery *r, cons
 	json_object_object_add(o, "dry_run", json_object_new_boolean(x->dry_run));
 	if (more) {
 		json_object_object_foreach(more, key, value)
+		{
 			json_object_object_add(o, key, json_object_get(value));
+		}
 		json_object_put(more);
 	}
 	(void)x->agent->record(x->agent, "recovery", o);
