@@ -15,6 +15,7 @@
 #include "user/core/log.h"
 #include "user/core/version.h"
 #include "user/enforce/enforce.h"
+#include "user/export/web.h"
 #include "user/recover/recover.h"
 
 int wv_agent_lock(const struct wv_paths *paths, int *ret_fd, int *ret_pid)
@@ -94,12 +95,11 @@ int wv_agent_take_lock(const struct wv_paths *paths, int *ret_fd)
 }
 
 int wv_agent_open_snapshot(struct wv_snapshot_map *m, const struct wv_paths *paths,
-			   const struct wv_config *config, const struct wv_policy *policy,
-			   const struct wv_host *host, const char *run_id)
+			   const struct wv_config *config, const struct wv_host *host,
+			   const char *run_id)
 {
 	_cleanup_close_ int dir = open(paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct wv_snapshot *head;
-	struct wv_version version;
 	bool adopted;
 	int r;
 
@@ -110,13 +110,7 @@ int wv_agent_open_snapshot(struct wv_snapshot_map *m, const struct wv_paths *pat
 	if (r < 0)
 		return r;
 	head = m->head;
-	r = wv_version_get(config, policy, &version);
-	if (r < 0)
-		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
 	snprintf(head->run_id, sizeof(head->run_id), "%s", run_id);
-	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
-	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
-	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
 	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s",
 		 config->metrics_listen);
 	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
@@ -125,6 +119,19 @@ int wv_agent_open_snapshot(struct wv_snapshot_map *m, const struct wv_paths *pat
 	atomic_store(&head->services_restarts, 0);
 	head->first_limit_ns = 0;
 	return 0;
+}
+
+void wv_agent_name_version(struct wv_snapshot *head, const struct wv_config *config,
+			   const struct wv_policy *policy)
+{
+	struct wv_version version;
+	int r = wv_version_get(config, policy, &version);
+
+	if (r < 0)
+		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
+	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
+	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
+	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
 }
 
 void wv_agent_let_go(const struct wv_paths *paths, const struct wv_host *host)
@@ -136,4 +143,17 @@ void wv_agent_let_go(const struct wv_paths *paths, const struct wv_host *host)
 	r = wv_recover_revert_all(paths, host, &wv_io_system, NULL);
 	if (r < 0)
 		(void)wv_log_errno(r, "supervisor", "revert recovery");
+}
+
+int wv_agent_listen(const struct wv_config *config, int *ret_fd)
+{
+	int r = config->metrics_listen[0] ? wv_web_listen(config->metrics_listen, ret_fd) : 0;
+
+	if (r >= 0)
+		return WV_EXIT_OK;
+	(void)wv_log_errno(r, "attach",
+			   "listen on metrics.listen=%s; choose another with --set "
+			   "metrics.listen=ADDRESS:PORT, or '' for none",
+			   config->metrics_listen);
+	return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
 }

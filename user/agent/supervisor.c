@@ -2,7 +2,7 @@
 #include "user/agent/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,6 @@
 #include "user/agent/prepare.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
-#include "user/core/io.h"
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/core/module.h"
@@ -100,21 +99,15 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 	};
 }
 
-/* Where the snapshot has a worker's process id and its restarts. */
-static _Atomic uint32_t *pid_of(struct worker *w)
+/* Where the snapshot has a worker's process id, or its restarts. */
+static _Atomic uint32_t *published(struct worker *w, bool restarts)
 {
 	struct wv_snapshot *h = w->sup->snapshot.head;
-	_Atomic uint32_t *pids[] = {&h->core_pid, &h->web_pid, &h->services_pid};
+	_Atomic uint32_t *all[][2] = {{&h->core_pid, &h->core_restarts},
+				      {&h->web_pid, &h->web_restarts},
+				      {&h->services_pid, &h->services_restarts}};
 
-	return pids[w - w->sup->workers];
-}
-
-static _Atomic uint32_t *restarts_of(struct worker *w)
-{
-	struct wv_snapshot *h = w->sup->snapshot.head;
-	_Atomic uint32_t *counts[] = {&h->core_restarts, &h->web_restarts, &h->services_restarts};
-
-	return counts[w - w->sup->workers];
+	return all[w - w->sup->workers][restarts];
 }
 
 static int worker_main(struct worker *w, int control)
@@ -198,7 +191,7 @@ static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *user
 	(void)wv_log_full(LOG_WARNING, 0, "supervisor", "%s ended (%s %d), restart in %llu ms",
 			  w->name, si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
 			  (unsigned long long)(wait / 1000000));
-	atomic_fetch_add(restarts_of(w), 1);
+	atomic_fetch_add(published(w, true), 1);
 	if (!wait) {
 		r = worker_spawn(w);
 		if (r == 0)
@@ -219,12 +212,14 @@ static int on_worker_message(sd_event_source *s, int fd, uint32_t revents _unuse
 		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	if (message == WV_CONTROL_READY && !w->sup->ready) {
 		w->sup->ready = true;
-		wv_memory_trim(); /* what loading used is not needed again */
 		(void)sd_notify(0, "READY=1");
 		wv_log_info(
 			"supervisor", "observing; first figures after %llu ms",
 			(unsigned long long)((mono_ns() - w->sup->snapshot.head->started_mono_ns) /
 					     1000000));
+		/* last: from here on this process sleeps, and what it used does not come back */
+		wv_memory_scan();
+		wv_memory_trim();
 	}
 	return 0;
 }
@@ -252,7 +247,7 @@ static int worker_spawn(struct worker *w)
 	w->pid = pid;
 	w->control = pair[0];
 	w->started_ns = mono_ns();
-	atomic_store(pid_of(w), (uint32_t)pid);
+	atomic_store(published(w, false), (uint32_t)pid);
 	r = sd_event_add_child(sup->loop, &w->child, pid, WEXITED, on_child, w);
 	if (r >= 0)
 		r = sd_event_add_io(sup->loop, &w->io, w->control, EPOLLIN, on_worker_message, w);
@@ -399,6 +394,8 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 
 	if (!sup->policy->n_budgets || sup->options->dry_run)
 		return;
+	wv_agent_name_version(sup->snapshot.head, sup->config,
+			      sup->policy); /* one thread is left: fork takes no other along */
 	sup->first_limits = fork();
 	if (sup->first_limits != 0) /* on failure core applies them a little later */
 		return;
@@ -408,9 +405,19 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 	_exit(wv_core_first_limits(&ctx));
 }
 
+static void probe_hooks(void *userdata)
+{
+	struct supervisor *sup = userdata;
+
+	wv_host_probe_hooks(&sup->host);
+	wv_host_choose_hooks(&sup->host, (enum wv_hooks)sup->config->collect_hooks);
+	wv_log_debug("supervisor", "hooks are probed");
+}
+
 static int open_bpf(struct supervisor *sup)
 {
-	const struct wv_bpf_early early = {.fn = spawn_first_limits, .ctx = sup};
+	const struct wv_bpf_steps steps = {
+		.early = spawn_first_limits, .probe_hooks = probe_hooks, .ctx = sup};
 	const struct wv_object *objects[WV_MAX_MODULES];
 	size_t n = 0;
 	int r;
@@ -418,10 +425,12 @@ static int open_bpf(struct supervisor *sup)
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
 		if (wv_modules[i]->object)
 			objects[n++] = wv_modules[i]->object;
-	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &early);
+	wv_version_begin();
+	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &steps);
 	/* core opens the same journal and run: one at a time */
 	if (sup->first_limits > 0)
 		(void)waitpid(sup->first_limits, NULL, 0);
+	wv_agent_name_version(sup->snapshot.head, sup->config, sup->policy);
 	return r;
 }
 
@@ -443,17 +452,10 @@ static int start(struct supervisor *sup, uint64_t begin)
 		(void)wv_log_errno(r, "attach", "keep the policy in %s", sup->paths->runtime);
 		return WV_EXIT_INTERNAL;
 	}
-	if (sup->config->metrics_listen[0]) {
-		r = wv_web_listen(sup->config->metrics_listen, &sup->listen_fd);
-		if (r < 0) {
-			(void)wv_log_errno(r, "attach",
-					   "listen on metrics.listen=%s; choose another with --set "
-					   "metrics.listen=ADDRESS:PORT, or '' for none",
-					   sup->config->metrics_listen);
-			return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
-		}
-	}
-	wv_host_probe(&sup->host);
+	r = wv_agent_listen(sup->config, &sup->listen_fd);
+	if (r != WV_EXIT_OK)
+		return r;
+	wv_host_probe_cgroups(&sup->host);
 	if (!sup->host.bpf_syscall) {
 		(void)wv_log_errno(
 			0, "attach",
@@ -461,11 +463,7 @@ static int start(struct supervisor *sup, uint64_t begin)
 			"CAP_PERFMON and CAP_NET_ADMIN (below 5.8: CAP_SYS_ADMIN)");
 		return WV_EXIT_DENIED;
 	}
-	if (sup->config->collect_hooks == 3)
-		sup->host.flavour = WV_FLAVOUR_NONE;
-	else if (sup->config->collect_hooks == 2 && sup->host.raw_tp == 0)
-		sup->host.flavour = WV_FLAVOUR_RAW;
-	r = wv_agent_open_snapshot(&sup->snapshot, sup->paths, sup->config, sup->policy, &sup->host,
+	r = wv_agent_open_snapshot(&sup->snapshot, sup->paths, sup->config, &sup->host,
 				   sup->run_id);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "snapshot in %s", sup->paths->runtime);
@@ -474,12 +472,13 @@ static int start(struct supervisor *sup, uint64_t begin)
 	sup->snapshot.head->started_mono_ns = begin;
 	sup->snapshot.head->started_wall_ns =
 		wv_io_system.wall_ns(wv_io_system.ctx) - (mono_ns() - begin);
-	wv_guard_open(&sup->guard, sup->paths, sup->config, &sup->host, sup->snapshot.head);
+	wv_guard_open(&sup->guard, sup->paths, sup->config, sup->snapshot.head);
 	r = open_bpf(sup);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "load BPF programs");
 		return r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
 	}
+	wv_guard_explain(&sup->guard, &sup->host, sup->run_id);
 	/* figures about events are those of the maps, and these are new */
 	if (!wv_bpf_adopted(sup->bpf)) {
 		memset(&sup->snapshot.head->self, 0, sizeof(sup->snapshot.head->self));
@@ -568,11 +567,12 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 			    [WEB] = {.name = "web", .control = -1},
 			    [SERVICES] = {.name = "services", .control = -1}},
 		.service_events = {-1, -1},
-		.guard = {.watchdog = {.fd = -1}},
 	};
 	uint64_t begin = mono_ns();
 	int r;
 
+	/* threads are few and short: an arena of the heap for each would outlive them */
+	(void)mallopt(M_ARENA_MAX, 1);
 	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	for (int i = 0; i < N_WORKERS; i++)

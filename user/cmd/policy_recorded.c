@@ -187,7 +187,7 @@ struct replay {
 	const struct wv_policy *given; /* NULL: those that ran */
 	struct wv_policy *own;	       /* the one that ran, read from the run's folder */
 	struct wv_policy_run run;
-	bool running, began;
+	bool running;
 	struct wv_replayed *ret;
 	char why[512];
 };
@@ -220,8 +220,6 @@ static int begin(struct replay *p, const struct wv_policy *policy)
 
 	if (p->running && p->run.engine)
 		states = wv_rules_states_json(p->run.engine, p->run.policy, p->recorded->boot_id);
-	else if (!p->began && p->recorded->adopted)
-		states = json_object_get(p->recorded->adopted);
 	if (p->running)
 		wv_policy_run_done(&p->run);
 	p->running = false;
@@ -231,7 +229,7 @@ static int begin(struct replay *p, const struct wv_policy *policy)
 		json_object_put(states);
 		return e;
 	}
-	p->running = p->began = true;
+	p->running = true;
 	p->run.states = states;
 	p->run.pods = p->recorded->pods;
 	p->run.n_pods = p->recorded->n_pods;
@@ -271,8 +269,12 @@ static int take_tick(struct replay *p, const struct wv_sample *s)
 
 	if (!p->running)
 		return -EBADMSG;
-	if (!p->ret->ticks++)
+	if (!p->ret->ticks++) {
 		p->ret->start_ns = s->mono_ns;
+		/* what a restarted core took over later is known from the replay itself */
+		if (p->recorded->adopted && number_of(p->recorded->adopted, "mono_ns") < s->mono_ns)
+			p->run.states = json_object_get(p->recorded->adopted);
+	}
 	p->ret->end_ns = s->mono_ns;
 	n = wv_policy_run_tick(&p->run, s, &list);
 	for (size_t i = 0; e == 0 && i < n; i++)

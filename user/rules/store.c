@@ -35,7 +35,7 @@ struct json_object *wv_rules_states_json(const struct wv_engine *e, const struct
 
 	for (size_t i = 0; i < n; i++)
 		json_object_array_add(list, state_json(&s[i], p));
-	json_object_object_add(o, "boot_id", json_object_new_string(boot_id));
+	json_object_object_add(o, "boot", json_object_new_string(boot_id));
 	json_object_object_add(o, "states", list);
 	return o;
 }
@@ -102,7 +102,7 @@ size_t wv_rules_states_put(struct wv_engine *e, const struct wv_policy *p, struc
 	size_t taken = 0;
 
 	/* monotonic times and keys are of one boot */
-	if (strcmp(text(o, "boot_id"), boot_id) != 0 ||
+	if (strcmp(text(o, "boot"), boot_id) != 0 ||
 	    !json_object_object_get_ex(o, "states", &list) ||
 	    !json_object_is_type(list, json_type_array))
 		return 0;
