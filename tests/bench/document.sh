@@ -60,6 +60,7 @@ goals() {
 		| map memory at 1,000 cgroups, 16 CPUs, by calculation | ≤ 16 MB | $(f maps16_large) MiB ($(f maps_large) MiB here) | $(verdict 16 maps16_large) |
 		| start to first enforced limit | ≤ 100 ms | $(spread first_limit ' ms'), worst $(f first_limit_max) | $(verdict 100 first_limit_max) |
 		| gap in the limit over SIGKILL and restart | 0 | $(f gap_windows_over) windows over the limit | $(verdict 0 gap_windows_over gap_back gap_stalled) |
+		| crash of a service to its answer (own supervisor), p99 of 200 | ≤ 50 ms | $(f restart_p99_us) us, median $(f restart_median_us), worst $(f restart_worst_us) | $(verdict 50000 restart_p99_us) |
 		| scrape of 1,000 cgroups | ≤ 10 ms | $(spread scrape_ms ' ms'), p95 $(f scrape_p95_ms) | $(verdict 10 scrape_ms) (p95: $(verdict 10 scrape_p95_ms)) |
 		| series of 1,000 cgroups | ≤ 20,000 | $(f scrape_series) | $(verdict 20000 scrape_series) |
 		| verifier instructions, any program, any kernel of the matrix | ≤ 100,000 | $(f verifier_max) on $(f verifier_kernels) kernels | $(verdict 100000 verifier_max) |

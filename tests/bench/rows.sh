@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2153 # WORK, NAME, PINS are set in lib.sh
-# One function a row: hook, slowdown, loss, memory (with scrape and tick), limit, gap, programs, verifier.
+# One function a row: hook, slowdown, loss, memory (with scrape and tick), limit, gap, programs, verifier, restart.
 
 # --- hook: cost of a context switch
 
@@ -508,4 +508,28 @@ row_verifier() {
 	done
 	keep verifier_max "$(awk '$5 != "-" && $5 > m { m = $5 } END { print m }' "$RESULTS/verifier.table")"
 	keep verifier_kernels "$(awk '$5 != "-" { print $2 }' "$RESULTS/verifier.table" | sort -u | wc -l)"
+}
+
+# --- restart: how long a crashed service is away
+
+row_restart() {
+	local socket=$WORK/service.sock folder=/$NAME-service figures
+	mkdir -p "$ROOT/etc/waveos"
+	cat >"$ROOT/etc/waveos/policy.yaml" <<-YAML
+		schema_version: 1
+		name: restart
+		services:
+		  - {name: bench, command: [$PWD/$TOOLS/service_restart, serve, $socket], cgroup: $folder, backoff: 0s}
+	YAML
+	agent_start
+	wait_until 10 test -S "$socket" || die "no service"
+	figures=$("$TOOLS/service_restart" measure "$socket" 200) || die "the service did not come back"
+	read -r median p99 worst <<<"$figures"
+	keep restart_median_us "$median"
+	keep restart_p99_us "$p99"
+	keep restart_worst_us "$worst"
+	"$BIN" detach --root "$ROOT" >/dev/null
+	agent_kill
+	rm -f "$ROOT/etc/waveos/policy.yaml"
+	rmdir "$CGROUP2$folder" 2>/dev/null || true
 }

@@ -227,7 +227,11 @@ static void follow_modes(struct wv_agent *agent)
 	if (!may_act(agent) || !agent->policy->features[WV_FEATURE_MODES])
 		return;
 	for (uint32_t d = 0; d < agent->policy->n_domains; d++) {
-		uint32_t mode = wv_engine_mode(rules.engine, d);
+		uint32_t mode = rules.engine ? wv_engine_mode(rules.engine, d) : 0;
+		uint32_t held = wv_recover_mode(agent->policy, d);
+
+		if (held > mode)
+			mode = held;
 
 		if (mode != wv_domain_mode(d))
 			switch_mode(agent, d, mode);
@@ -249,11 +253,10 @@ static void save(struct wv_agent *agent)
 static int decide(struct wv_agent *agent)
 {
 	const struct wv_rule_decision *list;
-	size_t n;
+	size_t n = 0;
 
-	if (!rules.engine)
-		return 0;
-	n = wv_engine_tick(rules.engine, &agent->sample, &rules.domains, &list);
+	if (rules.engine)
+		n = wv_engine_tick(rules.engine, &agent->sample, &rules.domains, &list);
 	if (n)
 		save(agent);
 	for (size_t i = 0; i < n; i++)
