@@ -75,9 +75,8 @@ struct wv_breaker_machine {
 	__u64 trips;
 	__u64 transitions; /* their number, ever: names each one */
 	__u64 changed_ns;  /* of the last one */
-	/* of the last trip: how many were asked for since when, the one that was refused included
-	 */
-	__u64 trip_count, trip_since_ns;
+	/* the last trip, and how many were asked for since when, the refused one included */
+	__u64 trip_ns, trip_count, trip_since_ns;
 	__u64 epoch; /* of the rate that tat is in */
 	__u32 phase; /* enum wv_breaker_phase */
 	__u32 pad;
@@ -85,7 +84,7 @@ struct wv_breaker_machine {
 
 /* Limits of a rate; wv_breaker_rate_make() refuses what is beyond. */
 #define WV_BREAKER_MAX_LIMIT (1ULL << 32)
-#define WV_BREAKER_MAX_BURST (1ULL << 24)
+#define WV_BREAKER_MAX_BURST (1ULL << 27)
 #define WV_BREAKER_MAX_NS (1ULL << 60) /* per, depth, open, half open: 36 years */
 
 WV_BREAKER_INLINE __u32 wv_breaker_next(__u32 phase, __u32 cause)
@@ -111,6 +110,7 @@ WV_BREAKER_INLINE void wv_breaker_enter(struct wv_breaker_machine *m,
 	m->used = 0;
 	if (phase == WV_BREAKER_OPEN) {
 		m->trips++;
+		m->trip_ns = at;
 		m->until_ns = at + rate->open_ns;
 	} else if (phase == WV_BREAKER_HALF_OPEN) {
 		m->until_ns = at + rate->half_open_ns;

@@ -60,7 +60,7 @@ struct wv_breaker_state {
 	__u32 pad;
 	struct wv_breaker_machine m;
 };
-_Static_assert(sizeof(struct wv_breaker_state) == 128, "wire layout");
+_Static_assert(sizeof(struct wv_breaker_state) == 136, "wire layout");
 
 /* The same in breaker_raw_states, where the hooks may not use a spin lock (breaker_locks is it). */
 struct wv_breaker_raw_state {
@@ -95,6 +95,6 @@ struct wv_event_breaker {
 	__u32 hook;
 	struct wv_breaker_machine m; /* right after the trip */
 };
-_Static_assert(sizeof(struct wv_event_breaker) == 184, "wire layout");
+_Static_assert(sizeof(struct wv_event_breaker) == 192, "wire layout");
 
 #endif

@@ -15,6 +15,7 @@
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/core/module.h"
+#include "user/enforce/breaker.h"
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
 #include "user/policy/policy.h"
@@ -176,6 +177,7 @@ static void publish(struct core *c)
 	head->tick_interval_ns = c->ctx->config->agent_tick;
 	head->n_budgets = (uint32_t)c->agent.policy->n_budgets;
 	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
+	head->n_breakers_in_force = (uint32_t)wv_breakers_in_force();
 	note_first_limit(head);
 	wv_snapshot_end(c->ctx->snapshot);
 }

@@ -360,7 +360,8 @@ static void finish(struct supervisor *sup)
 	enum { AUTO, KEEP, DETACH } policy = (int)sup->config->agent_on_exit;
 	struct wv_snapshot *head = sup->snapshot.head;
 	bool remove_all = sup->detach || policy == DETACH ||
-			  (policy == AUTO && head && head->n_budgets_in_force == 0);
+			  (policy == AUTO && head && head->n_budgets_in_force == 0 &&
+			   head->n_breakers_in_force == 0);
 	int r;
 
 	if (head) {
@@ -370,7 +371,7 @@ static void finish(struct supervisor *sup)
 	}
 	if (!remove_all) {
 		wv_log_info("supervisor",
-			    "budgets stay in force; `waveos-bpf detach` removes them");
+			    "budgets and breakers stay in force; `waveos-bpf detach` removes them");
 		return;
 	}
 	if (!sup->options->dry_run) {

@@ -129,7 +129,8 @@ static bool same_layout(const struct wv_things *old, const struct wv_kept_map *k
 			  info.key_size == k->key_bytes && info.value_size == k->value_bytes);
 }
 
-/* Takes over what an object keeps, whatever the layout of the tables: it does not depend on slots. */
+/* Takes over what an object keeps, whatever the layout of the tables: it does not depend on slots.
+ */
 static void take_kept_maps(struct wv_bpf *bpf, const struct wv_object *object,
 			   struct wv_things *old)
 {
@@ -140,8 +141,7 @@ static void take_kept_maps(struct wv_bpf *bpf, const struct wv_object *object,
 	for (const struct wv_kept_map *k = object->kept; same && k && k->name; k++)
 		for (size_t i = 0; i < old->n; i++)
 			if (strcmp(old->list[i].name, k->name) == 0)
-				(void)wv_things_add(&bpf->maps, k->name,
-						    TAKE_FD(old->list[i].fd));
+				(void)wv_things_add(&bpf->maps, k->name, TAKE_FD(old->list[i].fd));
 	if (!same)
 		wv_log_info("bpf", "pinned maps of %s have another layout: its state starts anew",
 			    object->name);

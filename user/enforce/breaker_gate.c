@@ -4,7 +4,10 @@
  * they are believed when they denied a child of ours its fork and its exec. Where they do not,
  * tracepoints kill.
  */
+#include "waveos/breaker.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -55,7 +58,8 @@ const char *wv_breaker_gate_name(const struct wv_bpf *bpf, uint32_t hook)
 	return gates[i].name;
 }
 
-/* The child: in the cgroup, then a fork and an exec that must both fail. Bits of what was denied. */
+/* The child: in the cgroup, then a fork and an exec that must both fail. Bits of what was denied.
+ */
 static int try_starts(const char *procs)
 {
 	static const char nothing[] = "no program";
@@ -184,7 +188,8 @@ void wv_breaker_gates_settle(struct wv_breaker_set *s)
 				  want & ~after.gates & EXEC_BIT ? "exec" : "");
 }
 
-/* The object ------------------------------------------------------------------------------------ */
+/* The object ------------------------------------------------------------------------------------
+ */
 
 static const void *elf_btf(size_t *size)
 {
@@ -244,8 +249,8 @@ static int probe(const struct wv_host *host, const struct wv_bpf *bpf, struct wv
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rows); i++) {
-		const char *uses = bpf		     ? wv_breaker_gate_name(bpf, rows[i].hook)
-				   : host->lsm == 0 ? rows[i].lsm
+		const char *uses = bpf			   ? wv_breaker_gate_name(bpf, rows[i].hook)
+				   : host->lsm == 0	   ? rows[i].lsm
 				   : host->trampoline == 0 ? rows[i].mod
 							   : NULL;
 

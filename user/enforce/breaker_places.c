@@ -61,6 +61,7 @@ int wv_breaker_set_open(struct wv_breaker_set *s, const struct wv_bpf *bpf,
 			const struct wv_paths *paths, const struct wv_host *host)
 {
 	int fork = wv_bpf_prog_fd(bpf, "breaker_fork");
+	struct wv_breaker_ctl ctl;
 
 	*s = (struct wv_breaker_set){
 		.host = host,
@@ -87,6 +88,8 @@ int wv_breaker_set_open(struct wv_breaker_set *s, const struct wv_bpf *bpf,
 		if (s->prog_fd[i] < 0)
 			return -ENOENT;
 	}
+	if (wv_breaker_ctl_read(s, &ctl) == 0)
+		s->last_id = ctl.last_place;
 	return 0;
 }
 
@@ -145,9 +148,11 @@ int wv_breaker_place_save(const struct wv_breaker_set *s, const struct wv_breake
 	return bpf_map_update_elem(s->seen_fd, &p->id, &p->seen, BPF_ANY) < 0 ? -errno : 0;
 }
 
-/* Heads and counts ------------------------------------------------------------------------------ */
+/* Heads and counts ------------------------------------------------------------------------------
+ */
 
-/* Writes which places a cgroup has, or removes its head. -E2BIG: more than fit, nothing is changed. */
+/* Writes which places a cgroup has, or removes its head. -E2BIG: more than fit, nothing is changed.
+ */
 static int sync_head(const struct wv_breaker_set *s, uint64_t cgroup)
 {
 	struct wv_breaker_head head = {0};
@@ -165,7 +170,7 @@ static int sync_head(const struct wv_breaker_set *s, uint64_t cgroup)
 	}
 	if (!all)
 		return bpf_map_delete_elem(s->heads_fd, &cgroup) < 0 && errno != ENOENT ? -errno
-											 : 0;
+											: 0;
 	return bpf_map_update_elem(s->heads_fd, &cgroup, &head, BPF_ANY) < 0 ? -errno : 0;
 }
 
@@ -227,8 +232,7 @@ static uint32_t prog_id(int fd)
  * replaced in its link, at once: nothing passes and nothing counts twice. 1: done, 0: it was so,
  * negative: there is no link to keep.
  */
-static int refresh_link(const struct wv_breaker_set *s, const char *path,
-			enum wv_breaker_link link)
+static int refresh_link(const struct wv_breaker_set *s, const char *path, enum wv_breaker_link link)
 {
 	_cleanup_close_ int fd = bpf_obj_get(path), old = -1;
 	struct bpf_link_info info = {0};
@@ -382,17 +386,20 @@ static bool same_rate(const struct wv_breaker_rate *a, const struct wv_breaker_r
 	return memcmp(&x, b, sizeof(x)) == 0;
 }
 
+bool wv_breaker_place_is(const struct wv_breaker_place *p, const struct wv_breaker_config *config)
+{
+	return same_rate(&config->rate, &p->config.rate) && config->kill == p->config.kill;
+}
+
 /* Writes a changed config; 0: it was so. */
 static int update_config(const struct wv_breaker_set *s, struct wv_breaker_place *p,
 			 const struct wv_breaker_config *config)
 {
 	struct wv_breaker_config next = *config;
 
-	next.rate.epoch = p->config.rate.epoch;
-	if (!same_rate(&config->rate, &p->config.rate))
-		next.rate.epoch++;
-	if (memcmp(&next, &p->config, sizeof(next)) == 0)
+	if (wv_breaker_place_is(p, config))
 		return 0;
+	next.rate.epoch = p->config.rate.epoch + 1;
 	if (bpf_map_update_elem(s->configs_fd, &p->id, &next, BPF_ANY) < 0)
 		return -errno;
 	p->config = next;
@@ -540,13 +547,7 @@ static void sweep_links(const struct wv_breaker_set *s)
 
 int wv_breaker_set_adopt(struct wv_breaker_set *s)
 {
-	struct wv_breaker_ctl ctl;
-	int r = wv_breaker_ctl_read(s, &ctl);
-
-	if (r == 0) {
-		s->last_id = ctl.last_place;
-		r = adopt_places(s);
-	}
+	int r = adopt_places(s);
 	for (size_t i = 0; r == 0 && i < s->n; i++)
 		r = sync_head(s, s->places[i].config.cgroup);
 	sweep_heads(s);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What breakers write to events.jsonl: placing them (decision, outcome), and what the kernel did. */
+/* What breakers write to events.jsonl: placing them (decision, outcome), and what the kernel did.
+ */
 #include <json-c/json.h>
 #include <string.h>
 
@@ -20,10 +21,8 @@ const char *const wv_breaker_phase_names[WV_BREAKER_PHASE_N] = {
 #undef X
 };
 static const char *const outcome_names[] = {
-	[WV_BREAKER_CHANGED] = "changed",
-	[WV_BREAKER_ALREADY] = "already so",
-	[WV_BREAKER_FAILED] = "failed",
-	[WV_BREAKER_NOT_ENFORCED] = "not enforced",
+	[WV_BREAKER_CHANGED] = "changed",  [WV_BREAKER_ALREADY] = "already so",
+	[WV_BREAKER_FAILED] = "failed",	   [WV_BREAKER_NOT_ENFORCED] = "not enforced",
 	[WV_BREAKER_REMOVED] = "restored",
 };
 static const char *const transition_types[WV_BREAKER_PHASE_N] = {
@@ -109,7 +108,7 @@ static void add_trip(struct json_object *o, const struct wv_breaker_place *p,
 {
 	add_text(o, "after", wv_breaker_phase_names[p->seen.phase]);
 	add_number(o, "count", m->trip_count);
-	add_number(o, "counted_ns", m->changed_ns - m->trip_since_ns);
+	add_number(o, "counted_ns", m->trip_ns - m->trip_since_ns);
 	add_number(o, "open_ns", p->config.rate.open_ns);
 	if (ev && ev->pid) {
 		add_number(o, "pid", ev->pid);

@@ -61,6 +61,8 @@ struct wv_breaker_place *wv_breaker_set_by_id(struct wv_breaker_set *s, uint32_t
  */
 int wv_breaker_set_put(struct wv_breaker_set *s, const struct wv_breaker_config *config,
 		       const char *path, struct wv_breaker_place **ret, char *reason, size_t size);
+/* Whether a place is what is declared. */
+bool wv_breaker_place_is(const struct wv_breaker_place *p, const struct wv_breaker_config *config);
 /* Takes a place away; pointers to other places are void afterwards. */
 void wv_breaker_set_remove(struct wv_breaker_set *s, struct wv_breaker_place *p);
 /* Reads a place's state into p->kernel. */
@@ -75,14 +77,19 @@ bool wv_breaker_prog_uses(int prog_fd, int map_fd);
 int wv_breaker_ctl_read(const struct wv_breaker_set *s, struct wv_breaker_ctl *ret);
 int wv_breaker_ctl_write(const struct wv_breaker_set *s, const struct wv_breaker_ctl *ctl);
 
+/* breaker_check.c: rows for `doctor` */
+int wv_breaker_probe(const struct wv_host *host, const struct wv_bpf *bpf,
+		     struct wv_capabilities *caps);
+
 /* breaker_gate.c */
 
 /*
- * Decides whether gate programs or tracepoints hold starts of tasks: tries the former out on a child
- * in a cgroup made for it, unless these very programs passed before.
+ * Decides whether gate programs or tracepoints hold starts of tasks: tries the former out on a
+ * child in a cgroup made for it, unless these very programs passed before.
  */
 void wv_breaker_gates_settle(struct wv_breaker_set *s);
-/* What denies starts at a hook in this set: "LSM ...", "fmod_ret ...", or NULL: tracepoints kill. */
+/* What denies starts at a hook in this set: "LSM ...", "fmod_ret ...", or NULL: tracepoints kill.
+ */
 const char *wv_breaker_gate_name(const struct wv_bpf *bpf, uint32_t hook);
 
 /* breaker_record.c: lines of events.jsonl */

@@ -64,6 +64,7 @@ struct wv_snapshot {
 	uint64_t tick, mono_ns, wall_ns, tick_interval_ns;
 	uint32_t used_rows, n_facets;
 	uint32_t n_budgets, n_budgets_in_force;
+	uint32_t n_breakers_in_force, pad;
 	struct wv_self self;
 	/* then rows[max_rows], base[max_rows], facets[WV_FACET_ROWS] */
 };
