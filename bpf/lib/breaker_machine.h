@@ -156,7 +156,7 @@ WV_BREAKER_INLINE int wv_breaker_take(struct wv_breaker_machine *m,
 {
 	__u64 ahead = m->tat_ns - now, rem = m->tat_rem, carry;
 
-	if ((__s64)ahead <= 0) { /* full; a rest below 1 ns is forgiven */
+	if ((__s64)ahead < 0 || (!ahead && !rem)) { /* full; what is below 0 is below 1 ns, too */
 		ahead = rem = 0;
 		m->run_ns = now;
 		m->run_count = 0;

@@ -27,7 +27,7 @@
 
 static struct shared {
 	atomic_ulong tried, born, refused, ran, killed, done;
-} *shared;
+} * shared;
 
 static void die(const char *what)
 {
