@@ -49,10 +49,13 @@ static const char *start_gate(const struct wv_host *host, const struct wv_bpf *b
 	return gate ?: "tracepoint + SIGKILL";
 }
 
-static const char *oom_hook(void)
+static const char *oom_hook(const struct wv_bpf *bpf)
 {
 	unsigned args = 0;
 
+	if (bpf) /* which of the two was loaded; kernel BTF need not be read again */
+		return wv_bpf_prog_fd(bpf, "breaker_oom_mark") >= 0 ? "mark_victim"
+								    : "sched_process_exit";
 	return wv_bpf_has_tracepoint("mark_victim", &args) && args >= 2 ? "mark_victim"
 									: "sched_process_exit";
 }
@@ -64,7 +67,7 @@ static int check_start(const struct wv_host *host, const struct wv_bpf *bpf, uin
 					     [WV_BREAKER_AT_EXEC] = "sched_process_exec"};
 
 	if (hook == WV_BREAKER_AT_OOM) {
-		snprintf(reason, size, "%s, then %s", oom_hook(),
+		snprintf(reason, size, "%s, then %s", oom_hook(bpf),
 			 start_gate(host, bpf, WV_BREAKER_AT_FORK));
 		return 0;
 	}
