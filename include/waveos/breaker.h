@@ -2,8 +2,9 @@
 /*
  * Breakers of a cgroup subtree: the contract between bpf/breaker*.bpf.c and user/enforce/breaker*.
  *
- * A place is one breaker at one cgroup, named by a number that is never used twice. User space owns
- * `breaker_heads` (cgroup -> places), `breaker_configs` (place -> what was declared) and
+ * A place is one breaker at one cgroup, named by a number from 1, its index in arrays: a look-up in
+ * an array costs a tenth of one in a hash. A number is given again as late as possible. User space
+ * owns `breaker_heads` (cgroup -> places), `breaker_configs` (place -> what was declared) and
  * `breaker_seen` (place -> what is recorded already); the kernel owns the states, which a change of
  * config leaves alone. All of them are kept over an upgrade of the programs: after a change of
  * layout give the map another name.

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "user/agent/guard.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/self.h"
 #include "user/core/cgroup_index.h"
@@ -19,6 +20,7 @@
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
 #include "user/policy/policy.h"
+#include "user/recover/recover.h"
 
 /* Two ticks are never closer than this, however many removals press. */
 #define MIN_TICK_NS 20000000ULL
@@ -57,7 +59,7 @@ struct core {
 static int on_record(struct wv_agent *agent, const char *type, struct json_object *fields);
 
 /* Which policy is in force from now on. */
-static void record_policy(struct core *c)
+static void record_policy(struct core *c, bool restarted)
 {
 	const struct wv_policy *p = c->agent.policy;
 	struct json_object *o = json_object_new_object();
@@ -68,23 +70,34 @@ static void record_policy(struct core *c)
 	json_object_object_add(o, "rules", json_object_new_uint64(p->n_rules));
 	json_object_object_add(o, "budgets", json_object_new_uint64(p->n_budgets));
 	(void)on_record(&c->agent, "policy", o);
+	if (c->records && wv_records_policy(c->records, p, restarted) < 0)
+		(void)wv_log_warn(0, "core", "samples of this run cannot be recorded");
 }
 
 static int on_record(struct wv_agent *agent, const char *type, struct json_object *fields)
 {
 	struct core *c = (struct core *)((char *)agent - offsetof(struct core, agent));
+	/* a decision must be on disk before its action starts, and an action's intent as well; the
+	 * rest may follow with the next flush */
+	bool durable = strcmp(type, "decision") == 0;
+	struct json_object *error;
 
 	if (!c->records) {
 		json_object_put(fields);
 		return -ENOENT;
 	}
-	if (strcmp(type, "decision") == 0) {
+	if (durable) {
 		c->self.decisions++;
 		(void)wv_record_explain(c->records, json_object_get(fields));
 	}
-	/* a decision must be on disk before its action starts; the rest may follow with the next
-	 * flush */
-	return wv_record(c->records, type, fields, strcmp(type, "decision") == 0);
+	if (strcmp(type, "action") == 0) {
+		c->self.actions++;
+		durable = true;
+	} else if (strcmp(type, "action-outcome") == 0 &&
+		   json_object_object_get_ex(fields, "errno", &error)) {
+		c->self.action_failures++;
+	}
+	return wv_record(c->records, type, fields, durable);
 }
 
 static int on_event(void *ctx, void *bytes, size_t size)
@@ -163,6 +176,7 @@ static void publish(struct core *c)
 {
 	struct wv_snapshot *head = c->ctx->snapshot->head;
 	uint32_t pids[] = {head->supervisor_pid, head->core_pid, head->web_pid};
+	int r;
 
 	wv_self_read(&c->self, c->agent.bpf, pids, ARRAY_SIZE(pids));
 	if (!c->memory_due--) {
@@ -172,14 +186,20 @@ static void publish(struct core *c)
 	if (c->records)
 		wv_records_counts(c->records, &c->self.records_written, &c->self.records_failed);
 	wv_snapshot_begin(c->ctx->snapshot);
-	wv_snapshot_rows(c->ctx->snapshot, &c->agent.sample);
+	r = wv_snapshot_rows(c->ctx->snapshot, &c->agent.sample);
 	head->self = c->self;
 	head->tick_interval_ns = c->ctx->config->agent_tick;
 	head->n_budgets = (uint32_t)c->agent.policy->n_budgets;
 	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
 	head->n_breakers_in_force = (uint32_t)wv_breakers_in_force();
+	head->n_held = (uint32_t)wv_recover_holding();
+	atomic_store(&head->log_errno,
+		     (uint32_t)(c->records ? -wv_records_error(c->records) : ENOENT));
+	atomic_store(&head->enforce_errno, (uint32_t)-wv_enforce_error());
 	note_first_limit(head);
 	wv_snapshot_end(c->ctx->snapshot);
+	if (r < 0) /* decisions are made on what core holds itself */
+		(void)wv_log_warn(r, "core", "publish: some rows are those of the last tick");
 }
 
 static void say_ready(struct core *c)
@@ -234,6 +254,7 @@ static void tick(struct core *c)
 	publish(c);
 	say_ready(c);
 	if (++c->ticks == TRIM_AT_TICK) {
+		wv_memory_scan();
 		wv_memory_trim();
 		c->memory_due = 0; /* the figure of the first tick is untrue now */
 	}
@@ -295,7 +316,7 @@ static void reload_policy(struct core *c)
 			(void)wv_log_errno(r, wv_modules[i]->name, "take over the policy");
 	}
 	wv_policy_free(old);
-	record_policy(c);
+	record_policy(c, false);
 	c->agent.want_tick = true;
 }
 
@@ -305,9 +326,12 @@ static int on_control(sd_event_source *s, int fd, uint32_t revents _unused_, voi
 	struct core *c = userdata;
 	char message;
 
-	if (recv(fd, &message, 1, MSG_DONTWAIT) != 1 || message != WV_CONTROL_POLICY)
+	if (recv(fd, &message, 1, MSG_DONTWAIT) != 1 ||
+	    (message != WV_CONTROL_POLICY && message != WV_CONTROL_SWITCH))
 		return sd_event_exit(sd_event_source_get_event(s), 0);
-	reload_policy(c);
+	if (message == WV_CONTROL_POLICY)
+		reload_policy(c);
+	c->agent.want_tick = true; /* modules look at the switch in every tick */
 	return arm(c);
 }
 
@@ -328,10 +352,8 @@ static int setup_ring(struct core *c)
 static int setup_loop(struct core *c)
 {
 	sd_event_source *control;
-	int r = sd_event_new(&c->loop);
+	int r = sd_event_add_signal(c->loop, NULL, SIGTERM, NULL, NULL);
 
-	if (r >= 0)
-		r = sd_event_add_signal(c->loop, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_add_io(c->loop, &control, c->ctx->control, EPOLLIN, on_control, c);
 	if (r >= 0)
@@ -371,7 +393,9 @@ static void record_start(struct core *c)
 			       json_object_new_int64((int64_t)c->agent.cgroups->live));
 	json_object_object_add(fields, "dry_run", json_object_new_boolean(ctx->dry_run));
 	(void)on_record(&c->agent, "core-start", fields);
-	record_policy(c);
+	if (ctx->guard && !atomic_load(&ctx->snapshot->head->core_restarts))
+		wv_guard_record(ctx->guard, &c->agent);
+	record_policy(c, true);
 }
 
 static int open_all(struct core *c)
@@ -388,6 +412,8 @@ static int open_all(struct core *c)
 		.bpf = ctx->bpf,
 		.run_id = ctx->run_id,
 		.dry_run = ctx->dry_run,
+		.disarmed = &ctx->snapshot->head->disarmed,
+		.service_events = ctx->service_events,
 		.record = on_record,
 	};
 	c->self =
@@ -429,7 +455,11 @@ int wv_core_run(const struct wv_worker_context *ctx)
 	struct core c = {.ctx = ctx, .stats_fd = -1};
 	int r = open_all(&c);
 
-	if (r == 0)
+	if (r == 0) {
+		r = sd_event_new(&c.loop);
+		c.agent.loop = c.loop;
+	}
+	if (r >= 0)
 		r = start_modules(&c, false);
 	if (r == 0)
 		r = setup_loop(&c);

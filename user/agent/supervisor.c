@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 
 #include "user/agent/core.h"
+#include "user/agent/guard.h"
 #include "user/agent/policy_source.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
@@ -26,6 +28,8 @@
 #include "user/enforce/enforce.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
+#include "user/recover/recover.h"
+#include "user/recover/services.h"
 
 /* A worker that lived this long has earned an immediate restart. */
 #define STABLE_NS 10000000000ULL
@@ -35,8 +39,12 @@
 #define BACKOFF_MAX_NS 10000000000ULL
 /* How long a worker may take to flush and end before it is killed. */
 #define STOP_TIMEOUT_US 5000000
+#define SERVICE_STOP_US 3500000
 
-enum worker_id { CORE, WEB, N_WORKERS };
+/* agent.on_exit */
+enum { WV_ON_EXIT_AUTO, WV_ON_EXIT_KEEP, WV_ON_EXIT_DETACH };
+
+enum worker_id { CORE, WEB, SERVICES, N_WORKERS };
 
 struct worker {
 	struct supervisor *sup;
@@ -59,6 +67,8 @@ struct supervisor {
 	struct wv_snapshot_map snapshot;
 	char run_id[64];
 	int lock_fd, listen_fd;
+	int service_events[2]; /* services worker -> core; both ends stay, workers come and go */
+	struct wv_guard guard;
 	sd_event *loop;
 	struct worker workers[N_WORKERS];
 	pid_t first_limits;
@@ -115,6 +125,7 @@ static int make_run_id(char *buf, size_t size)
  */
 
 static int worker_spawn(struct worker *w);
+static int start_services(struct supervisor *sup);
 
 static struct wv_worker_context worker_context(struct supervisor *sup, struct wv_bpf *bpf,
 					       int control)
@@ -129,7 +140,43 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 		.run_id = sup->run_id,
 		.dry_run = sup->options->dry_run,
 		.control = control,
+		.service_events = sup->service_events[0],
+		.guard = control < 0 ? NULL : &sup->guard,
 	};
+}
+
+/* Where the snapshot has a worker's process id and its restarts. */
+static _Atomic uint32_t *pid_of(struct worker *w)
+{
+	struct wv_snapshot *head = w->sup->snapshot.head;
+
+	return w == &w->sup->workers[CORE]  ? &head->core_pid
+	       : w == &w->sup->workers[WEB] ? &head->web_pid
+					    : &head->services_pid;
+}
+
+static _Atomic uint32_t *restarts_of(struct worker *w)
+{
+	struct wv_snapshot *head = w->sup->snapshot.head;
+
+	return w == &w->sup->workers[CORE]  ? &head->core_restarts
+	       : w == &w->sup->workers[WEB] ? &head->web_restarts
+					    : &head->services_restarts;
+}
+
+static int run_services(struct supervisor *sup, int control)
+{
+	const struct wv_services_context ctx = {
+		.paths = sup->paths,
+		.config = sup->config,
+		.host = &sup->host,
+		.policy = sup->policy,
+		.head = sup->snapshot.head,
+		.control = control,
+		.events = sup->service_events[1],
+	};
+
+	return wv_services_run(&ctx);
 }
 
 static int worker_main(struct worker *w, int control)
@@ -137,11 +184,14 @@ static int worker_main(struct worker *w, int control)
 	struct supervisor *sup = w->sup;
 	struct wv_worker_context ctx = worker_context(sup, sup->bpf, control);
 	sigset_t none;
+	char name[16];
 
 	/* the lock is the supervisor's alone: when it dies, another agent may start at once */
 	close(sup->lock_fd);
+	wv_guard_forked(&sup->guard);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)prctl(PR_SET_NAME, w == &sup->workers[CORE] ? "waveos-core" : "waveos-web");
+	snprintf(name, sizeof(name), "waveos-%s", w->name);
+	(void)prctl(PR_SET_NAME, name);
 	sigemptyset(&none);
 	sigaddset(&none, SIGTERM); /* sd-event takes it from here */
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -149,6 +199,8 @@ static int worker_main(struct worker *w, int control)
 	wv_log_identity(w->name, NULL);
 	if (w == &sup->workers[CORE])
 		return wv_core_run(&ctx);
+	if (w == &sup->workers[SERVICES])
+		return run_services(sup, control);
 	return wv_web_run(sup->config, &sup->snapshot, sup->listen_fd, control);
 }
 
@@ -192,7 +244,6 @@ static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *user
 {
 	struct worker *w = userdata;
 	struct supervisor *sup = w->sup;
-	struct wv_snapshot *head = sup->snapshot.head;
 	bool all_gone = true;
 	uint64_t wait;
 	int r;
@@ -208,7 +259,7 @@ static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *user
 	(void)wv_log_full(LOG_WARNING, 0, "supervisor", "%s ended (%s %d), restart in %llu ms",
 			  w->name, si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
 			  (unsigned long long)(wait / 1000000));
-	atomic_fetch_add(w == &sup->workers[CORE] ? &head->core_restarts : &head->web_restarts, 1);
+	atomic_fetch_add(restarts_of(w), 1);
 	if (!wait) {
 		r = worker_spawn(w);
 		if (r == 0)
@@ -229,12 +280,14 @@ static int on_worker_message(sd_event_source *s, int fd, uint32_t revents _unuse
 		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	if (message == WV_CONTROL_READY && !w->sup->ready) {
 		w->sup->ready = true;
-		wv_memory_trim(); /* what loading used is not needed again */
 		(void)sd_notify(0, "READY=1");
 		wv_log_info(
 			"supervisor", "observing; first figures after %llu ms",
 			(unsigned long long)((mono_ns() - w->sup->snapshot.head->started_mono_ns) /
 					     1000000));
+		/* last: from here on this process sleeps, and what it used does not come back */
+		wv_memory_scan();
+		wv_memory_trim();
 	}
 	return 0;
 }
@@ -262,9 +315,7 @@ static int worker_spawn(struct worker *w)
 	w->pid = pid;
 	w->control = pair[0];
 	w->started_ns = mono_ns();
-	atomic_store(w == &sup->workers[CORE] ? &sup->snapshot.head->core_pid
-					      : &sup->snapshot.head->web_pid,
-		     (uint32_t)pid);
+	atomic_store(pid_of(w), (uint32_t)pid);
 	r = sd_event_add_child(sup->loop, &w->child, pid, WEXITED, on_child, w);
 	if (r >= 0)
 		r = sd_event_add_io(sup->loop, &w->io, w->control, EPOLLIN, on_worker_message, w);
@@ -284,9 +335,15 @@ static int on_stop_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, 
 	return 0;
 }
 
+/* Services end with the agent only where nothing of it is to stay. */
+static bool ends_services(const struct supervisor *sup)
+{
+	return sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH;
+}
+
 static int stop_workers(struct supervisor *sup)
 {
-	char message = WV_CONTROL_STOP;
+	uint64_t timeout_us = STOP_TIMEOUT_US;
 	bool any = false;
 
 	if (sup->stopping)
@@ -295,17 +352,21 @@ static int stop_workers(struct supervisor *sup)
 	(void)sd_notify(0, "STOPPING=1");
 	for (int i = 0; i < N_WORKERS; i++) {
 		struct worker *w = &sup->workers[i];
+		char message =
+			i == SERVICES && ends_services(sup) ? WV_CONTROL_END : WV_CONTROL_STOP;
 
 		w->restart = sd_event_source_disable_unref(w->restart);
 		if (!w->pid)
 			continue;
 		any = true;
+		if (message == WV_CONTROL_END) /* each service may take its time */
+			timeout_us += sup->policy->n_services * SERVICE_STOP_US;
 		if (send(w->control, &message, 1, MSG_NOSIGNAL) < 0)
 			(void)kill(w->pid, SIGTERM);
 	}
 	if (!any)
 		return sd_event_exit(sup->loop, 0);
-	return sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, STOP_TIMEOUT_US, 0,
+	return sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, timeout_us, 0,
 					  on_stop_timeout, sup);
 }
 
@@ -334,10 +395,12 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 
 	if (r == 0)
 		r = wv_policy_accept(next, sup->paths);
-	if (r < 0)
+	if (r < 0) {
+		atomic_fetch_add(&sup->snapshot.head->policies_refused, 1);
 		return wv_log_full(LOG_ERR, 0, "supervisor",
 				   "policy not reloaded, the old one stays in force: %s",
 				   error.text[0] ? error.text : strerror(-r));
+	}
 	wv_policy_free(sup->policy);
 	sup->policy = next;
 	if (wv_version_get(sup->config, sup->policy, &version) == 0)
@@ -346,7 +409,12 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	if (sup->workers[CORE].pid &&
 	    send(sup->workers[CORE].control, &message, 1, MSG_NOSIGNAL) < 0)
 		(void)wv_log_warn(-errno, "supervisor", "tell core of the new policy");
-	return 0;
+	if (sup->workers[SERVICES].pid)
+		(void)send(sup->workers[SERVICES].control, &message, 1, MSG_NOSIGNAL);
+	else
+		r = start_services(sup);
+	return r < 0 ? wv_log_errno(0, "supervisor", "start the services worker: %s", strerror(-r))
+		     : 0;
 }
 
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
@@ -357,16 +425,17 @@ static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void
 /* What an orderly exit leaves behind: see agent.on_exit. */
 static void finish(struct supervisor *sup)
 {
-	enum { AUTO, KEEP, DETACH } policy = (int)sup->config->agent_on_exit;
 	struct wv_snapshot *head = sup->snapshot.head;
-	bool remove_all = sup->detach || policy == DETACH ||
-			  (policy == AUTO && head && head->n_budgets_in_force == 0 &&
-			   head->n_breakers_in_force == 0);
+	bool remove_all = sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH ||
+			  (sup->config->agent_on_exit == WV_ON_EXIT_AUTO && head &&
+			   head->n_budgets_in_force == 0 && head->n_breakers_in_force == 0 &&
+			   head->n_held == 0);
 	int r;
 
 	if (head) {
 		atomic_store(&head->core_pid, 0);
 		atomic_store(&head->web_pid, 0);
+		atomic_store(&head->services_pid, 0);
 		atomic_store(&head->supervisor_pid, 0);
 	}
 	if (!remove_all) {
@@ -378,6 +447,9 @@ static void finish(struct supervisor *sup)
 		r = wv_enforce_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
 		if (r < 0)
 			(void)wv_log_errno(r, "supervisor", "revert budgets");
+		r = wv_recover_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
+		if (r < 0)
+			(void)wv_log_errno(r, "supervisor", "revert recovery");
 	}
 	wv_bpf_close(sup->bpf);
 	sup->bpf = NULL;
@@ -428,7 +500,6 @@ static int open_snapshot(struct supervisor *sup)
 {
 	_cleanup_close_ int dir = open(sup->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct wv_snapshot *head;
-	struct wv_version version;
 	bool adopted;
 	int r;
 
@@ -439,20 +510,29 @@ static int open_snapshot(struct supervisor *sup)
 	if (r < 0)
 		return r;
 	head = sup->snapshot.head;
-	r = wv_version_get(sup->config, sup->policy, &version);
-	if (r < 0)
-		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
 	snprintf(head->run_id, sizeof(head->run_id), "%s", sup->run_id);
-	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
-	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
-	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
 	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s",
 		 sup->config->metrics_listen);
 	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
 	atomic_store(&head->core_restarts, 0);
 	atomic_store(&head->web_restarts, 0);
+	atomic_store(&head->services_restarts, 0);
 	head->first_limit_ns = 0;
 	return 0;
+}
+
+/* Once the executable is read, which goes on beside the start; records need it from the first. */
+static void name_version(struct supervisor *sup)
+{
+	struct wv_snapshot *head = sup->snapshot.head;
+	struct wv_version version;
+	int r = wv_version_get(sup->config, sup->policy, &version);
+
+	if (r < 0)
+		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
+	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
+	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
+	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
 }
 
 /* Budgets without a condition need not wait until all observers are loaded. */
@@ -463,6 +543,7 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 
 	if (!sup->policy->n_budgets || sup->options->dry_run)
 		return;
+	name_version(sup); /* one thread is left: fork takes no other along */
 	sup->first_limits = fork();
 	if (sup->first_limits != 0) /* on failure core applies them a little later */
 		return;
@@ -472,9 +553,19 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 	_exit(wv_core_first_limits(&ctx));
 }
 
+static void probe_hooks(void *userdata)
+{
+	struct supervisor *sup = userdata;
+
+	wv_host_probe_hooks(&sup->host);
+	wv_host_choose_hooks(&sup->host, (enum wv_hooks)sup->config->collect_hooks);
+	wv_log_debug("supervisor", "hooks are probed");
+}
+
 static int open_bpf(struct supervisor *sup)
 {
-	const struct wv_bpf_early early = {.fn = spawn_first_limits, .ctx = sup};
+	const struct wv_bpf_steps steps = {
+		.early = spawn_first_limits, .probe_hooks = probe_hooks, .ctx = sup};
 	const struct wv_object *objects[WV_MAX_MODULES];
 	size_t n = 0;
 	int r;
@@ -482,10 +573,12 @@ static int open_bpf(struct supervisor *sup)
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
 		if (wv_modules[i]->object)
 			objects[n++] = wv_modules[i]->object;
-	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &early);
+	wv_version_begin();
+	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &steps);
 	/* core opens the same journal and run: one at a time */
 	if (sup->first_limits > 0)
 		(void)waitpid(sup->first_limits, NULL, 0);
+	name_version(sup);
 	return r;
 }
 
@@ -517,7 +610,7 @@ static int start(struct supervisor *sup, uint64_t begin)
 			return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
 		}
 	}
-	wv_host_probe(&sup->host);
+	wv_host_probe_cgroups(&sup->host);
 	if (!sup->host.bpf_syscall) {
 		(void)wv_log_errno(
 			0, "attach",
@@ -525,10 +618,6 @@ static int start(struct supervisor *sup, uint64_t begin)
 			"CAP_PERFMON and CAP_NET_ADMIN (below 5.8: CAP_SYS_ADMIN)");
 		return WV_EXIT_DENIED;
 	}
-	if (sup->config->collect_hooks == 3)
-		sup->host.flavour = WV_FLAVOUR_NONE;
-	else if (sup->config->collect_hooks == 2 && sup->host.raw_tp == 0)
-		sup->host.flavour = WV_FLAVOUR_RAW;
 	r = open_snapshot(sup);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "snapshot in %s", sup->paths->runtime);
@@ -537,6 +626,7 @@ static int start(struct supervisor *sup, uint64_t begin)
 	sup->snapshot.head->started_mono_ns = begin;
 	sup->snapshot.head->started_wall_ns =
 		wv_io_system.wall_ns(wv_io_system.ctx) - (mono_ns() - begin);
+	wv_guard_open(&sup->guard, sup->paths, sup->config, &sup->host, sup->snapshot.head);
 	r = open_bpf(sup);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "load BPF programs");
@@ -557,6 +647,29 @@ static int start(struct supervisor *sup, uint64_t begin)
 	return WV_EXIT_OK;
 }
 
+/* The kill switch was thrown: who acts looks at it now. */
+static void on_switch(void *userdata)
+{
+	struct supervisor *sup = userdata;
+	char message = WV_CONTROL_SWITCH;
+
+	for (int i = 0; i < N_WORKERS; i++)
+		if (i != WEB && sup->workers[i].pid)
+			(void)send(sup->workers[i].control, &message, 1, MSG_NOSIGNAL);
+}
+
+/* With services to run, or some left that have to be ended. */
+static int start_services(struct supervisor *sup)
+{
+	char path[WV_PATH_SIZE + 32];
+
+	snprintf(path, sizeof(path), "%s/" WV_SERVICES_FILE, sup->paths->runtime);
+	if (sup->options->dry_run || sup->workers[SERVICES].pid ||
+	    (!sup->policy->n_services && access(path, F_OK) < 0))
+		return 0;
+	return worker_spawn(&sup->workers[SERVICES]);
+}
+
 static int setup_loop(struct supervisor *sup)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGUSR2};
@@ -565,6 +678,7 @@ static int setup_loop(struct supervisor *sup)
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
+	sigaddset(&mask, SIGUSR1);
 	sigaddset(&mask, SIGHUP);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaddset(&mask, signals[i]);
@@ -578,6 +692,13 @@ static int setup_loop(struct supervisor *sup)
 	if (r >= 0 && sup->options->for_ns)
 		r = sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC,
 					       sup->options->for_ns / 1000, 1000, on_deadline, sup);
+	if (r >= 0)
+		r = wv_guard_start(&sup->guard, sup->loop, on_switch, sup);
+	if (r >= 0 &&
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sup->service_events) < 0)
+		r = -errno;
+	if (r >= 0)
+		r = start_services(sup); /* before core: they need none of it */
 	if (r >= 0)
 		r = worker_spawn(&sup->workers[CORE]);
 	if (r >= 0 && sup->listen_fd >= 0)
@@ -596,11 +717,16 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 		.lock_fd = -1,
 		.listen_fd = -1,
 		.workers = {[CORE] = {.name = "core", .control = -1},
-			    [WEB] = {.name = "web", .control = -1}},
+			    [WEB] = {.name = "web", .control = -1},
+			    [SERVICES] = {.name = "services", .control = -1}},
+		.service_events = {-1, -1},
+		.guard = {.watchdog = {.fd = -1}},
 	};
 	uint64_t begin = mono_ns();
 	int r;
 
+	/* threads are few and short: an arena of the heap for each would outlive them */
+	(void)mallopt(M_ARENA_MAX, 1);
 	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	for (int i = 0; i < N_WORKERS; i++)
@@ -613,12 +739,15 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 		if (r < 0)
 			(void)wv_log_errno(r, "supervisor", "event loop");
 		finish(&sup);
+		wv_guard_close(&sup.guard, &sup.host, r >= 0);
 		r = r < 0 ? WV_EXIT_INTERNAL : WV_EXIT_OK;
 	}
 	sd_event_unref(sup.loop);
 	wv_bpf_close(sup.bpf);
 	wv_snapshot_close(&sup.snapshot);
 	wv_closep(&sup.listen_fd);
+	wv_closep(&sup.service_events[0]);
+	wv_closep(&sup.service_events[1]);
 	wv_closep(&sup.lock_fd);
 	wv_policy_free(sup.policy);
 	return r;

@@ -18,6 +18,7 @@
 #include "user/core/log.h"
 #include "user/domain/domain.h"
 #include "user/enforce/breaker_set.h"
+#include "user/recover/switch.h"
 
 /* What was decided about the cgroup in a slot. */
 struct spot {
@@ -149,7 +150,8 @@ static void remove_places(struct wv_agent *agent, uint32_t slot, uint64_t key, b
 
 static uint32_t wanted_domain(const struct wv_agent *agent, uint32_t slot)
 {
-	if (!agent->policy->features[WV_FEATURE_BREAKERS] || !wv_domain_root(agent, slot))
+	if (!agent->policy->features[WV_FEATURE_BREAKERS] || wv_recover_released(agent) ||
+	    !wv_domain_root(agent, slot))
 		return WV_NONE;
 	return wv_domain_of(agent, slot);
 }
@@ -180,6 +182,9 @@ static void settle_spot(struct wv_agent *agent, uint32_t slot, const struct wv_r
 
 static void settle_all(struct wv_agent *agent)
 {
+	/* the kill switch: what is placed is let go, or stays and nothing is added */
+	if (!wv_recover_armed(agent) && !wv_recover_released(agent))
+		return;
 	wv_sample_for_each (&agent->sample, slot, row) {
 		if (slot != WV_SLOT_OTHER && !(row->flags & WV_ROW_GONE))
 			settle_spot(agent, slot, row);

@@ -55,6 +55,12 @@ struct wv_snapshot {
 	/* written by the supervisor */
 	_Atomic uint32_t supervisor_pid, core_pid, web_pid;
 	_Atomic uint32_t core_restarts, web_restarts;
+	_Atomic uint32_t policies_refused; /* reloads that left the old policy in force */
+	_Atomic uint32_t services_pid, services_restarts;
+	_Atomic uint32_t disarmed; /* kill switch is on */
+	_Atomic uint64_t disarmed_mono_ns;
+	/* written by core, for the watchdog: 0 or the errno that keeps it from its work */
+	_Atomic uint32_t log_errno, enforce_errno;
 	uint64_t started_mono_ns, started_wall_ns;
 	uint64_t first_limit_ns; /* start to first enforced limit; 0: none yet */
 	/* Written by core at every event, not under seq: a new core counts on from here. Readers
@@ -64,12 +70,14 @@ struct wv_snapshot {
 	uint64_t tick, mono_ns, wall_ns, tick_interval_ns;
 	uint32_t used_rows, n_facets;
 	uint32_t n_budgets, n_budgets_in_force;
-	uint32_t n_breakers_in_force, pad;
+	uint32_t n_breakers_in_force;
+	uint32_t n_held; /* cgroups that recovery froze, isolated or throttles */
 	struct wv_self self;
 	/* then rows[max_rows], base[max_rows], facets[WV_FACET_ROWS] */
 };
 
 struct wv_snapshot_map {
+	int fd; /* of the writer */
 	struct wv_snapshot *head;
 	struct wv_row *rows;
 	struct wv_figures *base;
@@ -83,9 +91,13 @@ struct wv_snapshot_map {
  */
 int wv_snapshot_create(struct wv_snapshot_map *m, int dirfd, uint32_t max_rows, const char *boot_id,
 		       bool *ret_adopted);
-/* Publishes rows, facets and times; caller fills head's other fields between begin and end. */
+/*
+ * Publishes rows, facets and times; caller fills head's other fields between begin and end. Rows
+ * are written, not stored through the mapping, so that core does not hold them twice. -errno (no
+ * space for the file) where some of them are still those of the last tick.
+ */
 void wv_snapshot_begin(struct wv_snapshot_map *m);
-void wv_snapshot_rows(struct wv_snapshot_map *m, const struct wv_sample *s);
+int wv_snapshot_rows(struct wv_snapshot_map *m, const struct wv_sample *s);
 void wv_snapshot_end(struct wv_snapshot_map *m);
 /* Fills a sample from the last published rows and bases (adoption). */
 void wv_snapshot_restore(const struct wv_snapshot_map *m, struct wv_sample *s);
