@@ -24,8 +24,7 @@
 
 /* States of places at connects and packets. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, WV_BREAKER_PLACES);
 	__type(key, __u32);
 	__type(value, struct wv_breaker_state);

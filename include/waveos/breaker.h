@@ -2,12 +2,12 @@
 /*
  * Breakers of a cgroup subtree: the contract between bpf/breaker*.bpf.c and user/enforce/breaker*.
  *
- * A place is one breaker at one cgroup, named by a number from 1, its index in arrays: a look-up in
- * an array costs a tenth of one in a hash. A number is given again as late as possible. User space
- * owns `breaker_heads` (cgroup -> places), `breaker_configs` (place -> what was declared) and
- * `breaker_seen` (place -> what is recorded already); the kernel owns the states, which a change of
- * config leaves alone. All of them are kept over an upgrade of the programs: after a change of
- * layout give the map another name.
+ * A place is one breaker at one cgroup, named by a number from 1. States are in arrays, for a
+ * look-up there costs a tenth of one in a hash; configs are in a hash, for there an update is
+ * atomic. A number is given again as late as possible. User space owns `breaker_heads` (cgroup ->
+ * places), `breaker_configs` (place -> what was declared) and `breaker_seen` (place -> what is
+ * recorded already); the kernel owns the states, which a change of config leaves alone. All of them
+ * are kept over an upgrade of the programs: after a change of layout give the map another name.
  */
 #ifndef WAVEOS_BREAKER_H
 #define WAVEOS_BREAKER_H
@@ -33,7 +33,7 @@ enum wv_breaker_hook {
 		WV_BREAKER_HOOK_N
 };
 
-#define WV_BREAKER_PLACES 4096 /* at most, on the machine */
+#define WV_BREAKER_PLACES 2048 /* at most, on the machine; 0 is none */
 #define WV_BREAKERS_A_HOOK 4   /* at most, of one kind at one cgroup */
 #define WV_BREAKER_LEVELS 16   /* ancestors that are looked at: deeper tasks escape those above */
 #define WV_BREAKER_NAME 64
@@ -54,7 +54,7 @@ struct wv_breaker_config {
 };
 _Static_assert(sizeof(struct wv_breaker_config) == 160, "wire layout");
 
-/* Value of breaker_net_states and breaker_task_states; key: place. Read and written under the lock.
+/* Element of breaker_net_states and breaker_task_states, by place. Read and written under the lock.
  */
 struct wv_breaker_state {
 	struct bpf_spin_lock lock;
@@ -83,7 +83,7 @@ struct wv_breaker_ctl {
 	 * Exactly one of the two acts. */
 	__u32 gates;
 	__u32 gate_prog;  /* id of the gate program that was tried out last */
-	__u32 last_place; /* the highest number that was given, so that none is given twice */
+	__u32 last_place; /* the number that was given last */
 	__u32 pad;
 	__u64 run; /* hash of the run that placed last, for user space */
 };

@@ -83,10 +83,17 @@ static void breach(const char *kind, int left)
 static struct wv_breaker_machine read_state(int fd)
 {
 	struct wv_breaker_state st = {.pad = 0};
-	__u32 key = 0;
+	static __u32 place = 1;
 
-	if (bpf_map_get_next_key(fd, NULL, &key) < 0 || bpf_map_lookup_elem(fd, &key, &st) < 0)
-		die("read the breaker's state");
+	/* the first that was ever asked; until then any does */
+	for (__u32 i = place; i < WV_BREAKER_PLACES; i++) {
+		if (bpf_map_lookup_elem(fd, &i, &st) < 0)
+			die("read the breaker's state");
+		if (st.m.epoch) {
+			place = i;
+			break;
+		}
+	}
 	return st.m;
 }
 

@@ -69,13 +69,18 @@ agent_stop
 agent_start --set agent.tick=200ms
 # place NAME: the kernel's state of a breaker; place NAME FILTER
 place() {
-	local maps=$ROOT/sys/fs/bpf/waveos/maps id map
-	id=$(bpftool --json map dump pinned "$maps/breaker_configs" | jq --arg n "$1" \
-		'[.[] | .formatted // . | select((.value.name | if type == "array" then map(select(. != 0)) | implode else . end) == $n) | .key] | max')
-	for map in breaker_net_states breaker_task_states breaker_raw_states; do
-		[ ! -e "$maps/$map" ] || bpftool --json map dump pinned "$maps/$map" |
-			jq --argjson id "$id" ".[] | .formatted // . | select(.key == \$id) | .value.m | $2"
-	done
+	local maps=$ROOT/sys/fs/bpf/waveos/maps id hook map
+	read -r id hook < <(bpftool --json map dump pinned "$maps/breaker_configs" | jq -r --arg n "$1" '[.[] | .formatted // . |
+		select((.value.name | if type == "array" then map(select(. != 0)) | implode else . end) == $n) |
+		"\(.key) \(.value.hook)"][0]')
+	map=breaker_net_states
+	case $hook in 0 | 1 | 5)
+		map=breaker_task_states
+		[ -e "$maps/$map" ] || map=breaker_raw_states
+		;;
+	esac
+	bpftool --json map dump pinned "$maps/$map" |
+		jq --argjson id "$id" ".[] | .formatted // . | select(.key == \$id) | .value.m | $2"
 }
 # records TYPE BREAKER [FILTER]: how many
 records() {

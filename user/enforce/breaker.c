@@ -246,7 +246,8 @@ static void on_trip(struct wv_agent *agent, const struct wv_event *event)
 	if (event->size < sizeof(*ev) || breakers.error || breakers.dry_run)
 		return;
 	p = wv_breaker_set_by_id(&breakers.set, ev->place);
-	if (!p)
+	/* or it is of the number's former place */
+	if (!p || p->config.cgroup != event->key || p->config.hook != ev->hook)
 		return;
 	p->kernel = ev->m;
 	take_trip(agent, p, &ev->m, event);
@@ -287,10 +288,10 @@ static int start(struct wv_agent *agent)
 		settle_all(agent); /* says what would be, or why not */
 		return 0;
 	}
-	wv_breaker_gates_settle(&breakers.set);
 	r = wv_breaker_set_adopt(&breakers.set);
 	if (r < 0)
 		return r;
+	wv_breaker_gates_settle(&breakers.set); /* takes numbers: after adoption */
 	(void)wv_breaker_ctl_read(&breakers.set, &ctl);
 	breakers.run = hash(agent->run_id);
 	breakers.new_run = ctl.run != breakers.run;

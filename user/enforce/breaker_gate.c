@@ -98,9 +98,9 @@ static void place_tests(struct wv_breaker_set *s, uint64_t cgroup, uint32_t ids[
 		struct wv_breaker_config config = {
 			.cgroup = cgroup, .hook = hooks[i], .name = "self-test"};
 
-		ids[i] = ++s->last_id;
+		ids[i] = wv_breaker_set_number(s);
 		(void)wv_breaker_rate_make(1, 1, 1, TEST_OPEN_NS, 0, 0, &config.rate);
-		(void)wv_breaker_place_write(s, ids[i], hooks[i], &m, BPF_ANY);
+		(void)wv_breaker_place_write(s, ids[i], hooks[i], &m);
 		(void)bpf_map_update_elem(s->configs_fd, &ids[i], &config, BPF_ANY);
 		head.place[hooks[i]][0] = ids[i];
 	}
@@ -109,10 +109,12 @@ static void place_tests(struct wv_breaker_set *s, uint64_t cgroup, uint32_t ids[
 
 static void remove_tests(struct wv_breaker_set *s, uint64_t cgroup, const uint32_t ids[2])
 {
+	const struct wv_breaker_machine m = {0};
+
 	(void)bpf_map_delete_elem(s->heads_fd, &cgroup);
 	for (int i = 0; i < 2; i++) {
 		(void)bpf_map_delete_elem(s->configs_fd, &ids[i]);
-		(void)bpf_map_delete_elem(s->task_fd, &ids[i]);
+		(void)wv_breaker_place_write(s, ids[i], WV_BREAKER_AT_FORK, &m);
 	}
 }
 

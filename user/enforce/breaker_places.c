@@ -122,11 +122,11 @@ int wv_breaker_ctl_write(const struct wv_breaker_set *s, const struct wv_breaker
 /* State --------------------------------------------------------------------------------------- */
 
 int wv_breaker_place_write(const struct wv_breaker_set *s, uint32_t id, uint32_t hook,
-			   const struct wv_breaker_machine *m, uint64_t flags)
+			   const struct wv_breaker_machine *m)
 {
 	struct wv_breaker_state st = {.m = *m};
 
-	return bpf_map_update_elem(is_net(hook) ? s->net_fd : s->task_fd, &id, &st, flags) < 0
+	return bpf_map_update_elem(is_net(hook) ? s->net_fd : s->task_fd, &id, &st, BPF_ANY) < 0
 		       ? -errno
 		       : 0;
 }
@@ -371,11 +371,24 @@ static void forget(struct wv_breaker_set *s, struct wv_breaker_place *p)
 	s->n--;
 }
 
-static void delete_maps(const struct wv_breaker_set *s, uint32_t id, uint32_t hook)
+/* Nothing of a place is left. */
+static void clear_place(const struct wv_breaker_set *s, uint32_t id, uint32_t hook)
 {
+	const struct wv_breaker_machine m = {0};
+
 	(void)bpf_map_delete_elem(s->configs_fd, &id);
-	(void)bpf_map_delete_elem(is_net(hook) ? s->net_fd : s->task_fd, &id);
 	(void)bpf_map_delete_elem(s->seen_fd, &id);
+	(void)wv_breaker_place_write(s, id, hook, &m);
+}
+
+uint32_t wv_breaker_set_number(struct wv_breaker_set *s)
+{
+	for (uint32_t i = 0; i < WV_BREAKER_PLACES; i++) {
+		s->last_id = s->last_id + 1 < WV_BREAKER_PLACES ? s->last_id + 1 : 1;
+		if (!wv_breaker_set_by_id(s, s->last_id))
+			return s->last_id;
+	}
+	return 0;
 }
 
 static bool same_rate(const struct wv_breaker_rate *a, const struct wv_breaker_rate *b)
@@ -409,21 +422,22 @@ static int update_config(const struct wv_breaker_set *s, struct wv_breaker_place
 static int make_place(struct wv_breaker_set *s, const struct wv_breaker_config *config,
 		      struct wv_breaker_place **ret)
 {
-	struct wv_breaker_place *p = append(s);
+	uint32_t id = wv_breaker_set_number(s);
+	struct wv_breaker_place *p = id ? append(s) : NULL;
 	int r;
 
 	if (!p)
 		return -ENOSPC;
-	p->id = ++s->last_id;
+	p->id = id;
 	p->config = *config;
 	p->config.rate.epoch = 1;
-	r = wv_breaker_place_write(s, p->id, config->hook, &p->kernel, BPF_ANY);
+	r = wv_breaker_place_write(s, p->id, config->hook, &p->kernel);
 	if (r == 0)
 		r = wv_breaker_place_save(s, p);
 	if (r == 0 && bpf_map_update_elem(s->configs_fd, &p->id, &p->config, BPF_ANY) < 0)
 		r = -errno;
 	if (r < 0) {
-		delete_maps(s, p->id, config->hook);
+		clear_place(s, p->id, config->hook);
 		s->n--;
 		return r;
 	}
@@ -471,7 +485,7 @@ void wv_breaker_set_remove(struct wv_breaker_set *s, struct wv_breaker_place *p)
 	(void)sync_ctl(s);
 	if (is_net(config.hook))
 		(void)sync_links(s, config.cgroup, "", reason, sizeof(reason));
-	delete_maps(s, id, config.hook);
+	clear_place(s, id, config.hook);
 }
 
 /* Adoption ------------------------------------------------------------------------------------- */
@@ -486,8 +500,6 @@ static int adopt_places(struct wv_breaker_set *s)
 		struct wv_breaker_config config;
 
 		more = bpf_map_get_next_key(s->configs_fd, &id, &next) == 0;
-		if (id > s->last_id)
-			s->last_id = id;
 		if (bpf_map_lookup_elem(s->configs_fd, &id, &config) < 0)
 			continue;
 		p = config.hook < WV_BREAKER_HOOK_N ? append(s) : NULL;
@@ -496,8 +508,7 @@ static int adopt_places(struct wv_breaker_set *s)
 		p->id = id;
 		p->config = config;
 		p->config.name[sizeof(p->config.name) - 1] = '\0';
-		if (wv_breaker_place_read(s, p) < 0) /* died while making or removing it */
-			(void)wv_breaker_place_write(s, id, config.hook, &p->kernel, BPF_NOEXIST);
+		(void)wv_breaker_place_read(s, p);
 		if (bpf_map_lookup_elem(s->seen_fd, &id, &p->seen) < 0)
 			p->seen = p->kernel;
 	}

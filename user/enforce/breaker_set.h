@@ -71,7 +71,9 @@ int wv_breaker_place_read(const struct wv_breaker_set *s, struct wv_breaker_plac
 int wv_breaker_place_save(const struct wv_breaker_set *s, const struct wv_breaker_place *p);
 /* Sets the state as it is given; for a new place and for the self-test. */
 int wv_breaker_place_write(const struct wv_breaker_set *s, uint32_t id, uint32_t hook,
-			   const struct wv_breaker_machine *m, uint64_t flags);
+			   const struct wv_breaker_machine *m);
+/* A number that no place has, or 0. */
+uint32_t wv_breaker_set_number(struct wv_breaker_set *s);
 /* Whether a program works on this very map. */
 bool wv_breaker_prog_uses(int prog_fd, int map_fd);
 int wv_breaker_ctl_read(const struct wv_breaker_set *s, struct wv_breaker_ctl *ret);
