@@ -54,9 +54,11 @@ wait "$agent" 2>/dev/null
 [ "$(storm packets $cg/flood 600)" = "300 300 300" ] || fail "packets beyond the burst of 300"
 # budget 50, denied: not one more (the last ones may not have run when the bomb is over). The cgroup is made when no agent can know it.
 mkdir $cg/fork/late
+# shellcheck disable=SC2046 # numbers
 set -- $(storm bomb $cg/fork/late 3000 5)
 echo "fork bomb, budget 50: $1 born, $2 denied"
 [ "$1" -ge 40 ] && [ "$1" -le 50 ] && [ "$2" -gt 0 ] || fail "$1 forks of a budget of 50, $2 denied"
+# shellcheck disable=SC2046
 set -- $(storm execs $cg/exec 30)
 echo "exec storm, budget 8: $1 ran, $2 denied, $3 killed"
 [ "$1 $2 $3" = "8 22 0" ] || fail "execs: $1 ran, $2 denied, $3 killed"
