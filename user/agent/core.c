@@ -16,6 +16,7 @@
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/core/module.h"
+#include "user/enforce/breaker.h"
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
 #include "user/policy/policy.h"
@@ -190,6 +191,7 @@ static void publish(struct core *c)
 	head->tick_interval_ns = c->ctx->config->agent_tick;
 	head->n_budgets = (uint32_t)c->agent.policy->n_budgets;
 	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
+	head->n_breakers_in_force = (uint32_t)wv_breakers_in_force();
 	head->n_held = (uint32_t)wv_recover_holding();
 	atomic_store(&head->log_errno,
 		     (uint32_t)(c->records ? -wv_records_error(c->records) : ENOENT));

@@ -360,7 +360,8 @@ static void finish(struct supervisor *sup)
 	struct wv_snapshot *head = sup->snapshot.head;
 	bool remove_all = sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH ||
 			  (sup->config->agent_on_exit == WV_ON_EXIT_AUTO && head &&
-			   head->n_budgets_in_force == 0 && head->n_held == 0);
+			   head->n_budgets_in_force == 0 && head->n_breakers_in_force == 0 &&
+			   head->n_held == 0);
 	int r;
 
 	if (head) {
@@ -371,7 +372,7 @@ static void finish(struct supervisor *sup)
 	}
 	if (!remove_all) {
 		wv_log_info("supervisor",
-			    "budgets stay in force; `waveos-bpf detach` removes them");
+			    "budgets and breakers stay in force; `waveos-bpf detach` removes them");
 		return;
 	}
 	if (!sup->options->dry_run)

@@ -5,6 +5,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/enforce/breaker.h"
 #include "user/enforce/enforce.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
@@ -66,12 +67,16 @@ int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *ho
 			  const struct wv_io *io, FILE *report)
 {
 	int r = revert_files(paths, host, io, report);
-	int links = wv_netlimit_remove_all(paths);
+	int links = wv_netlimit_remove_all(paths), breakers = wv_breaker_remove_all(paths);
 
 	if (links > 0 && report)
 		fprintf(report, "removed %d network limit link(s)\n", links);
 	if (links < 0 && report)
 		fprintf(report, "network limits below %s remain: %s\n", paths->pins,
 			strerror(-links));
-	return r ?: links < 0 ? links : 0;
+	if (breakers > 0 && report)
+		fprintf(report, "removed %d breaker link(s)\n", breakers);
+	if (breakers < 0 && report)
+		fprintf(report, "breakers below %s remain: %s\n", paths->pins, strerror(-breakers));
+	return r ?: links < 0 ? links : breakers < 0 ? breakers : 0;
 }
