@@ -4,9 +4,11 @@ docs_metrics-doc := docs/metrics.md
 docs_config-doc := docs/config.md
 docs_config-schema := docs/config.schema.json
 docs_config-sample := packaging/waveos.yaml
+docs_policy-schema := docs/policy.schema.json
+docs_policy-doc := docs/policy-keys.md
 docs_man := docs/man/waveos-bpf.8
 
-GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample man
+GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample policy-schema policy-doc man
 
 .PHONY: docs
 docs: all ## writes the generated documents anew

@@ -267,7 +267,7 @@ static inline struct json_object *parse(const char *text)
 
 static inline int open_records(struct wv_records **ret)
 {
-	return wv_records_open(ret, &faulty, &paths, &config, NULL, RUN);
+	return wv_records_open(ret, &faulty, &paths, &config, NULL, NULL, RUN);
 }
 
 static inline struct json_object *numbered(unsigned n)

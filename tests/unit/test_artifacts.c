@@ -171,7 +171,7 @@ static void record_old_runs_go_and_a_dead_one_is_completed(void **state _unused_
 		char id[16], file[32];
 
 		snprintf(id, sizeof(id), "old-%u", i);
-		assert_int_equal(wv_records_open(&r, &faulty, &paths, &config, NULL, id), 0);
+		assert_int_equal(wv_records_open(&r, &faulty, &paths, &config, NULL, NULL, id), 0);
 		sample.seq = 1;
 		sample.mono_ns = SECOND;
 		assert_int_equal(wv_records_tick(r, &sample), 0);
@@ -265,7 +265,7 @@ static void record_run_id_that_is_no_name_is_refused(void **state _unused_)
 	memset(longer, 'r', 64);
 	longer[64] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-		assert_int_equal(wv_records_open(&r, &faulty, &paths, &config, NULL, ids[i]),
+		assert_int_equal(wv_records_open(&r, &faulty, &paths, &config, NULL, NULL, ids[i]),
 				 -EINVAL);
 }
 

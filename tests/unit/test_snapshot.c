@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,8 +118,14 @@ static void snapshot_reader_beside_a_writer_sees_whole_samples(void **state)
 		}
 	assert_int_equal(wv_snapshot_open(&r, dirfd_), 0);
 	assert_int_equal(wv_sample_init(&got, 64), 0);
-	for (int i = 0; i < 500; i++) {
+	/* the writer may get no CPU for a while: so many samples, however many reads it takes */
+	for (unsigned samples = 0, spins = 0; samples < 200 && spins < 2000000; spins++) {
+		uint64_t before = got.seq;
+
 		assert_int_equal(wv_snapshot_read(&r, &got, &head), 0);
+		samples += got.seq != before;
+		if (got.seq == before)
+			sched_yield();
 		for (uint32_t row = 0; row < got.used_rows; row++)
 			for (int v = 0; v < WV_SIG_N; v++)
 				if (got.rows[row].f.v[v] != got.seq)
@@ -126,7 +133,7 @@ static void snapshot_reader_beside_a_writer_sees_whole_samples(void **state)
 						 (unsigned long long)got.seq, row,
 						 (unsigned long long)got.rows[row].f.v[v]);
 	}
-	assert_true(got.seq > 1);
+	assert_true(got.seq >= 200);
 	kill(writer, SIGKILL);
 	waitpid(writer, NULL, 0);
 	wv_snapshot_close(&r);

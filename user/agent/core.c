@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "user/agent/policy_source.h"
 #include "user/agent/self.h"
 #include "user/core/cgroup_index.h"
 #include "user/core/cleanup.h"
@@ -16,6 +17,7 @@
 #include "user/core/module.h"
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
+#include "user/policy/policy.h"
 
 /* Two ticks are never closer than this, however many removals press. */
 #define MIN_TICK_NS 20000000ULL
@@ -37,6 +39,7 @@ enum { STATS_SAMPLED, STATS_ALWAYS, STATS_OFF };
 
 struct core {
 	const struct wv_worker_context *ctx;
+	struct wv_policy *reloaded; /* replaces the context's; NULL: none yet */
 	struct wv_agent agent;
 	struct wv_records *records;
 	struct wv_self self;
@@ -49,6 +52,22 @@ struct core {
 	int stats_fd;
 	bool ready;
 };
+
+static int on_record(struct wv_agent *agent, const char *type, struct json_object *fields);
+
+/* Which policy is in force from now on. */
+static void record_policy(struct core *c)
+{
+	const struct wv_policy *p = c->agent.policy;
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(p->name));
+	json_object_object_add(o, "sha256", json_object_new_string(p->digest));
+	json_object_object_add(o, "file", json_object_new_string(p->source));
+	json_object_object_add(o, "rules", json_object_new_uint64(p->n_rules));
+	json_object_object_add(o, "budgets", json_object_new_uint64(p->n_budgets));
+	(void)on_record(&c->agent, "policy", o);
+}
 
 static int on_record(struct wv_agent *agent, const char *type, struct json_object *fields)
 {
@@ -130,8 +149,8 @@ static void note_first_limit(struct wv_snapshot *head)
 static int open_records(struct core *c)
 {
 	const struct wv_worker_context *ctx = c->ctx;
-	int r = wv_records_open(&c->records, c->agent.io, ctx->paths, ctx->config, ctx->host,
-				ctx->run_id);
+	int r = wv_records_open(&c->records, c->agent.io, ctx->paths, ctx->config, c->agent.policy,
+				ctx->host, ctx->run_id);
 
 	if (r == 0)
 		snprintf(ctx->snapshot->head->run_dir, sizeof(ctx->snapshot->head->run_dir), "%s",
@@ -155,7 +174,7 @@ static void publish(struct core *c)
 	wv_snapshot_rows(c->ctx->snapshot, &c->agent.sample);
 	head->self = c->self;
 	head->tick_interval_ns = c->ctx->config->agent_tick;
-	head->n_budgets = (uint32_t)c->ctx->config->n_budgets;
+	head->n_budgets = (uint32_t)c->agent.policy->n_budgets;
 	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
 	note_first_limit(head);
 	wv_snapshot_end(c->ctx->snapshot);
@@ -254,11 +273,40 @@ static int on_ring(sd_event_source *s _unused_, int fd _unused_, uint32_t revent
 	return c->agent.want_tick && !pressed ? arm(c) : 0;
 }
 
-/* The supervisor speaks or has died; either way this worker ends. */
-static int on_control(sd_event_source *s, int fd _unused_, uint32_t revents _unused_,
-		      void *userdata _unused_)
+/* All modules change over between two ticks; the old policy is released when none looks at it. */
+static void reload_policy(struct core *c)
 {
-	return sd_event_exit(sd_event_source_get_event(s), 0);
+	struct wv_config_error error = {.text = ""};
+	struct wv_policy *next, *old = c->reloaded;
+	int r = wv_policy_accepted(&next, c->ctx->config, c->ctx->paths, &error);
+
+	if (r < 0) { /* it was good when the supervisor read it */
+		(void)wv_log_errno(r, "core", "accepted policy: %s", error.text);
+		return;
+	}
+	c->agent.policy = c->reloaded = next;
+	for (size_t i = 0; i < wv_modules_count; i++) {
+		if (!wv_modules[i]->policy_changed)
+			continue;
+		r = wv_modules[i]->policy_changed(&c->agent);
+		if (r < 0)
+			(void)wv_log_errno(r, wv_modules[i]->name, "take over the policy");
+	}
+	wv_policy_free(old);
+	record_policy(c);
+	c->agent.want_tick = true;
+}
+
+/* The supervisor speaks or has died; it says one byte a time. */
+static int on_control(sd_event_source *s, int fd, uint32_t revents _unused_, void *userdata)
+{
+	struct core *c = userdata;
+	char message;
+
+	if (recv(fd, &message, 1, MSG_DONTWAIT) != 1 || message != WV_CONTROL_POLICY)
+		return sd_event_exit(sd_event_source_get_event(s), 0);
+	reload_policy(c);
+	return arm(c);
 }
 
 static int setup_ring(struct core *c)
@@ -321,6 +369,7 @@ static void record_start(struct core *c)
 			       json_object_new_int64((int64_t)c->agent.cgroups->live));
 	json_object_object_add(fields, "dry_run", json_object_new_boolean(ctx->dry_run));
 	(void)on_record(&c->agent, "core-start", fields);
+	record_policy(c);
 }
 
 static int open_all(struct core *c)
@@ -331,6 +380,7 @@ static int open_all(struct core *c)
 	c->agent = (struct wv_agent){
 		.host = ctx->host,
 		.config = ctx->config,
+		.policy = ctx->policy,
 		.paths = ctx->paths,
 		.io = &wv_io_system,
 		.bpf = ctx->bpf,
@@ -369,6 +419,7 @@ static void close_all(struct core *c)
 	sd_event_source_unref(c->timer);
 	sd_event_unref(c->loop);
 	wv_sample_done(&c->agent.sample);
+	wv_policy_free(c->reloaded);
 }
 
 int wv_core_run(const struct wv_worker_context *ctx)

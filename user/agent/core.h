@@ -4,12 +4,14 @@
 #define WV_AGENT_CORE_H
 
 #include "user/core/bpf.h"
+#include "user/flow/policy.h"
 #include "user/flow/snapshot.h"
 
 /* What the supervisor hands a worker; everything is inherited by fork. */
 struct wv_worker_context {
 	const struct wv_host *host;
 	const struct wv_config *config;
+	const struct wv_policy *policy; /* config's budgets included; never NULL */
 	const struct wv_paths *paths;
 	struct wv_bpf *bpf;
 	struct wv_snapshot_map *snapshot;
@@ -20,8 +22,9 @@ struct wv_worker_context {
 
 /* Messages on the control socket, one byte each. */
 enum wv_control {
-	WV_CONTROL_READY = 'R', /* worker -> supervisor: the first tick is published */
-	WV_CONTROL_STOP = 'S',	/* supervisor -> worker: finish, flush, exit */
+	WV_CONTROL_READY = 'R',	 /* worker -> supervisor: the first tick is published */
+	WV_CONTROL_STOP = 'S',	 /* supervisor -> worker: finish, flush, exit */
+	WV_CONTROL_POLICY = 'P', /* supervisor -> core: <runtime>/policy.yaml is another one */
 };
 
 /* Runs until told to stop; returns the worker's exit status. */

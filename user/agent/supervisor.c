@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "user/agent/core.h"
+#include "user/agent/policy_source.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
@@ -24,6 +25,7 @@
 #include "user/core/version.h"
 #include "user/enforce/enforce.h"
 #include "user/export/web.h"
+#include "user/policy/policy.h"
 
 /* A worker that lived this long has earned an immediate restart. */
 #define STABLE_NS 10000000000ULL
@@ -50,6 +52,7 @@ struct worker {
 struct supervisor {
 	const struct wv_paths *paths;
 	const struct wv_config *config;
+	struct wv_policy *policy;
 	const struct wv_attach_options *options;
 	struct wv_host host;
 	struct wv_bpf *bpf;
@@ -119,6 +122,7 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 	return (struct wv_worker_context){
 		.host = &sup->host,
 		.config = sup->config,
+		.policy = sup->policy,
 		.paths = sup->paths,
 		.bpf = bpf,
 		.snapshot = &sup->snapshot,
@@ -314,6 +318,37 @@ static int on_signal(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	return stop_workers(sup);
 }
 
+/*
+ * The owner's file is read again. A bad one leaves the policy in force as it is; a good one
+ * replaces it in core between two ticks.
+ */
+static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_,
+		     void *userdata)
+{
+	struct supervisor *sup = userdata;
+	struct wv_config_error error = {.text = ""};
+	char message = WV_CONTROL_POLICY;
+	struct wv_policy *next;
+	struct wv_version version;
+	int r = wv_policy_read(&next, sup->config, sup->paths, &error);
+
+	if (r == 0)
+		r = wv_policy_accept(next, sup->paths);
+	if (r < 0)
+		return wv_log_full(LOG_ERR, 0, "supervisor",
+				   "policy not reloaded, the old one stays in force: %s",
+				   error.text[0] ? error.text : strerror(-r));
+	wv_policy_free(sup->policy);
+	sup->policy = next;
+	if (wv_version_get(sup->config, sup->policy, &version) == 0)
+		snprintf(sup->snapshot.head->policy_version,
+			 sizeof(sup->snapshot.head->policy_version), "%s", version.policy);
+	if (sup->workers[CORE].pid &&
+	    send(sup->workers[CORE].control, &message, 1, MSG_NOSIGNAL) < 0)
+		(void)wv_log_warn(-errno, "supervisor", "tell core of the new policy");
+	return 0;
+}
+
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
 {
 	return stop_workers(userdata);
@@ -403,7 +438,7 @@ static int open_snapshot(struct supervisor *sup)
 	if (r < 0)
 		return r;
 	head = sup->snapshot.head;
-	r = wv_version_get(sup->config, &version);
+	r = wv_version_get(sup->config, sup->policy, &version);
 	if (r < 0)
 		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
 	snprintf(head->run_id, sizeof(head->run_id), "%s", sup->run_id);
@@ -425,7 +460,7 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 	struct supervisor *sup = userdata;
 	struct wv_worker_context ctx = worker_context(sup, bpf, -1);
 
-	if (!sup->config->n_budgets || sup->options->dry_run)
+	if (!sup->policy->n_budgets || sup->options->dry_run)
 		return;
 	sup->first_limits = fork();
 	if (sup->first_limits != 0) /* on failure core applies them a little later */
@@ -466,6 +501,11 @@ static int start(struct supervisor *sup, uint64_t begin)
 	if (r < 0)
 		return wv_log_errno(WV_EXIT_INTERNAL, "attach", "no random numbers");
 	wv_log_identity("supervisor", sup->run_id);
+	r = wv_policy_accept(sup->policy, sup->paths);
+	if (r < 0) {
+		(void)wv_log_errno(r, "attach", "keep the policy in %s", sup->paths->runtime);
+		return WV_EXIT_INTERNAL;
+	}
 	if (sup->config->metrics_listen[0]) {
 		r = wv_web_listen(sup->config->metrics_listen, &sup->listen_fd);
 		if (r < 0) {
@@ -524,6 +564,7 @@ static int setup_loop(struct supervisor *sup)
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
+	sigaddset(&mask, SIGHUP);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaddset(&mask, signals[i]);
 	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
@@ -531,6 +572,8 @@ static int setup_loop(struct supervisor *sup)
 	r = sd_event_new(&sup->loop);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
 		r = sd_event_add_signal(sup->loop, NULL, signals[i], on_signal, sup);
+	if (r >= 0)
+		r = sd_event_add_signal(sup->loop, NULL, SIGHUP, on_reload, sup);
 	if (r >= 0 && sup->options->for_ns)
 		r = sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC,
 					       sup->options->for_ns / 1000, 1000, on_deadline, sup);
@@ -542,11 +585,12 @@ static int setup_loop(struct supervisor *sup)
 }
 
 int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *config,
-		      const struct wv_attach_options *options)
+		      struct wv_policy *policy, const struct wv_attach_options *options)
 {
 	struct supervisor sup = {
 		.paths = paths,
 		.config = config,
+		.policy = policy,
 		.options = options,
 		.lock_fd = -1,
 		.listen_fd = -1,
@@ -575,5 +619,6 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	wv_snapshot_close(&sup.snapshot);
 	wv_closep(&sup.listen_fd);
 	wv_closep(&sup.lock_fd);
+	wv_policy_free(sup.policy);
 	return r;
 }

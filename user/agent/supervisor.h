@@ -11,6 +11,7 @@
 
 #include "user/core/config.h"
 #include "user/core/paths.h"
+#include "user/flow/policy.h"
 
 struct wv_attach_options {
 	uint64_t for_ns; /* 0: until a signal */
@@ -18,8 +19,9 @@ struct wv_attach_options {
 };
 
 /* Runs the agent; returns an exit code (enum wv_exit). Everything that went wrong has been said. */
+/* Takes the policy over; a reload (SIGHUP) replaces it. */
 int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *config,
-		      const struct wv_attach_options *options);
+		      struct wv_policy *policy, const struct wv_attach_options *options);
 
 /*
  * Takes <runtime>/lock. Returns 0 with *ret_fd, or -EBUSY with *ret_pid of the agent that holds it

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/agent/policy_source.h"
 #include "user/agent/supervisor.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
@@ -96,6 +97,18 @@ static int load_config(const struct wv_cli *cli, const struct attach *a, struct 
 	return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_USAGE;
 }
 
+static int load_policy(const struct wv_cli *cli, const struct wv_config *config,
+		       struct wv_policy **ret)
+{
+	struct wv_config_error error = {.text = ""};
+	int r = wv_policy_read(ret, config, &cli->paths, &error);
+
+	if (r == 0)
+		return WV_EXIT_OK;
+	fprintf(stderr, "waveos-bpf attach: %s\n", error.text[0] ? error.text : strerror(-r));
+	return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_USAGE;
+}
+
 static int log_priority(int level)
 {
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
@@ -107,6 +120,7 @@ int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 {
 	struct attach a = {0};
 	_cleanup_(wv_config_done) struct wv_config config;
+	struct wv_policy *policy = NULL;
 	int r;
 
 	if (wv_config_init(&config) < 0)
@@ -128,5 +142,8 @@ int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 		return r;
 	wv_log_init((enum wv_log_format)config.agent_log_format,
 		    log_priority(config.agent_log_level));
-	return wv_supervisor_run(&cli->paths, &config, &a.options);
+	r = load_policy(cli, &config, &policy);
+	if (r != WV_EXIT_OK)
+		return r;
+	return wv_supervisor_run(&cli->paths, &config, policy, &a.options);
 }

@@ -12,6 +12,7 @@
 #include "user/core/module.h"
 #include "user/export/openmetrics.h"
 #include "user/flow/sample.h"
+#include "user/policy/policy.h"
 
 static void print_signals(FILE *f)
 {
@@ -42,12 +43,20 @@ static const struct wv_option options[] = {
 	{"config-doc", 0, NULL, "print docs/config.md"},
 	{"config-schema", 0, NULL, "print the JSON schema of the configuration"},
 	{"config-sample", 0, NULL, "print a sample configuration with every setting"},
+	{"policy-schema", 0, NULL, "print the JSON schema of policies"},
+	{"policy-doc", 0, NULL, "print docs/policy-keys.md"},
 	{"man", 0, NULL, "print the man page waveos-bpf(8)"},
 	{0},
 };
 static void (*const printers[])(FILE *) = {
-	print_signals,		wv_metrics_print_doc,	wv_config_print_markdown,
-	wv_config_print_schema, wv_config_print_sample, wv_manual_print,
+	print_signals,
+	wv_metrics_print_doc,
+	wv_config_print_markdown,
+	wv_config_print_schema,
+	wv_config_print_sample,
+	wv_policy_print_schema,
+	wv_policy_print_markdown,
+	wv_manual_print,
 };
 
 static int set_option(void *ctx, const struct wv_option *o, const char *value _unused_)

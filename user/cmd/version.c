@@ -6,9 +6,11 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
+#include "user/agent/policy_source.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
+#include "user/policy/policy.h"
 
 static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
 		     const char *value _unused_)
@@ -19,6 +21,7 @@ static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
 int wv_cmd_version(struct wv_cli *cli, int argc, char **argv)
 {
 	_cleanup_(wv_config_done) struct wv_config config;
+	_cleanup_(wv_policy_freep) struct wv_policy *policy = NULL;
 	struct wv_config_error error;
 	struct wv_version v = {0};
 	struct json_object *out;
@@ -32,7 +35,8 @@ int wv_cmd_version(struct wv_cli *cli, int argc, char **argv)
 		return -r;
 	/* the policy is named after the configured file; a broken one has no version */
 	(void)wv_config_load(&config, cli->paths.config, &error);
-	if (wv_version_get(&config, &v) < 0)
+	(void)wv_policy_read(&policy, &config, &cli->paths, &error);
+	if (wv_version_get(&config, policy, &v) < 0)
 		return WV_EXIT_INTERNAL;
 	if (!cli->json) {
 		printf("waveos-bpf %s\npolicy     %s\nbundle     %s\n", v.waveos, v.policy,

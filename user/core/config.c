@@ -235,20 +235,27 @@ static int read_all(int fd, char *buf, size_t size, size_t *ret_len)
 	return 0;
 }
 
-int wv_config_load(struct wv_config *c, const char *path, struct wv_config_error *ret_error)
+int wv_config_read(const char *path, char **ret_text, size_t *ret_len)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	_cleanup_free_ char *text = NULL;
-	size_t len = 0;
 	int r;
 
-	if (fd < 0) {
-		r = -errno;
-		(void)wv_config_fail(ret_error, "%.250s: %s", path, strerror(errno));
-		return r;
-	}
+	if (fd < 0)
+		return -errno;
 	text = malloc(FILE_MAX_BYTES + 1);
-	r = text ? read_all(fd, text, FILE_MAX_BYTES + 1, &len) : -ENOMEM;
+	r = text ? read_all(fd, text, FILE_MAX_BYTES + 1, ret_len) : -ENOMEM;
+	if (r == 0)
+		*ret_text = TAKE_PTR(text);
+	return r;
+}
+
+int wv_config_load(struct wv_config *c, const char *path, struct wv_config_error *ret_error)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	int r = wv_config_read(path, &text, &len);
+
 	if (r < 0) {
 		(void)wv_config_fail(ret_error, "%.250s: %s", path, strerror(-r));
 		return r;

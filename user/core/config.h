@@ -33,6 +33,9 @@ enum wv_setting_type {
 	WV_PATTERN, /* fnmatch(3) pattern of one */
 	WV_PATH,    /* absolute path of a file */
 	WV_DEVICE,  /* major:minor or /dev/x */
+	WV_STRINGS, /* a list of texts, or one: struct wv_strings, in the document's arena */
+	WV_INT,	    /* int64_t, may be negative */
+	WV_PERCENT, /* 25%: permille */
 };
 
 #define WV_CTYPE_BOOL bool
@@ -84,6 +87,9 @@ int wv_config_init(struct wv_config *c);
  * filled for anything that is wrong in it (then c is unchanged), or another -errno.
  */
 int wv_config_load(struct wv_config *c, const char *path, struct wv_config_error *ret_error);
+/* Bytes of a file (a pipe will do), at most 1 MiB and one byte more, which tells that it is too
+ * large. *ret_text is malloc'ed. 0 or -errno. */
+int wv_config_read(const char *path, char **ret_text, size_t *ret_len);
 /* Same from memory; name stands for the file in messages. */
 int wv_config_load_memory(struct wv_config *c, const char *name, const char *text, size_t len,
 			  struct wv_config_error *ret_error);
@@ -122,6 +128,7 @@ struct wv_yaml {
 	const char *name; /* of the file */
 	yaml_document_t *doc;
 	struct wv_config_error *error;
+	struct wv_arena *arena; /* for lists of texts; NULL where there are none */
 };
 /*
  * Loads the only document of text. 0, -ENODATA if there is none, -EINVAL with y->error filled.
@@ -153,6 +160,11 @@ yaml_node_t *wv_yaml_get(const struct wv_yaml *y, const yaml_node_t *map, const 
 int wv_yaml_check_keys(const struct wv_yaml *y, const yaml_node_t *map, const char *where,
 		       const char *const keys[]);
 
+/* A list of budgets; in a policy they may name a domain. *ret is malloc'ed, NULL if there are none.
+ */
+int wv_budgets_parse_list(const struct wv_yaml *y, const yaml_node_t *node, bool policy,
+			  struct wv_budget **ret, size_t *ret_n);
+
 /* Value parsers; each returns 0 or -EINVAL/-ERANGE and leaves the output untouched then. */
 int wv_parse_uint(const char *s, uint64_t *ret);
 int wv_parse_duration(const char *s, uint64_t *ret_ns);
@@ -161,6 +173,7 @@ int wv_parse_bytes(const char *s, uint64_t *ret_bytes);
 int wv_parse_bool(const char *s, bool *ret);
 int wv_parse_cpus(const char *s, uint64_t *ret_ppm);
 int wv_parse_bitrate(const char *s, uint64_t *ret_bps);
+int wv_parse_percent(const char *s, uint64_t *ret_permille);
 /* The nearest of the candidates (NULL-terminated) within a small edit distance, or NULL. */
 const char *wv_suggest(const char *word, const char *const candidates[]);
 

@@ -5,6 +5,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 #include "user/core/fields.h"
+#include "user/policy/policy.h"
 
 /* "duration, 100ms to 1m", "auto, keep or detach" */
 static void value_text(enum wv_setting_type type, const char *min, const char *max, char *buf,
@@ -85,7 +86,7 @@ static void sample_list(FILE *f, const struct wv_list_info *list)
 			const struct wv_field *s = &wv_fields[i];
 			char line[160];
 
-			if (strcmp(s->list, list->name) != 0 || strcmp(s->group, groups[g]) != 0)
+			if (!wv_field_is_of(s, list->name) || strcmp(s->group, groups[g]) != 0)
 				continue;
 			snprintf(line, sizeof(line), "%s: %s", s->key, s->example);
 			fprintf(f, "#%s%-36s # %s%s\n",
@@ -166,7 +167,7 @@ void wv_config_print_man(FILE *f)
 		for (size_t i = 0; i < wv_fields_count; i++) {
 			const struct wv_field *s = &wv_fields[i];
 
-			if (strcmp(s->list, wv_lists[l].name) != 0)
+			if (!wv_field_is_of(s, wv_lists[l].name))
 				continue;
 			value_text(s->type, s->min, s->max, values, sizeof(values));
 			man_row(f, s->group, s->key, values, s->def, s->doc);
@@ -197,7 +198,7 @@ void wv_config_print_list_markdown(FILE *f, const char *list)
 	for (size_t i = 0; i < wv_fields_count; i++) {
 		const struct wv_field *s = &wv_fields[i];
 
-		if (strcmp(s->list, list) != 0)
+		if (!wv_field_is_of(s, list))
 			continue;
 		value_text(s->type, s->min, s->max, values, sizeof(values));
 		markdown_row(f, s->group, s->key, values, s->def, s->doc);
@@ -267,5 +268,32 @@ void wv_config_print_markdown(FILE *f)
 		fprintf(f, "\n## %s\n\n%s. A list; each item has these keys:\n\n", wv_lists[i].name,
 			wv_lists[i].doc);
 		wv_config_print_list_markdown(f, wv_lists[i].name);
+	}
+}
+
+void wv_policy_print_markdown(FILE *f)
+{
+	static const struct {
+		const char *key, *def, *doc;
+	} features[] = {
+#define X(id, key, def, doc) {#key, #def, doc},
+		WV_FEATURES(X)
+#undef X
+	};
+
+	fputs("<!-- Written by `make docs`. -->\n# Keys of a policy\n\n"
+	      "What they mean together is in [policy.md](policy.md); how values are written, in "
+	      "[config.md](config.md).\n`schema_version` (1) and `name` are required, "
+	      "`description` is free text.\n\n## features\n\n"
+	      "Classes of action that the agent may take at all.\n\n",
+	      f);
+	markdown_head(f);
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
+		markdown_row(f, "", features[i].key, "true, false", features[i].def,
+			     features[i].doc);
+	for (size_t i = 0; i < wv_policy_lists_count; i++) {
+		fprintf(f, "\n## %s\n\n%s. A list; each item has these keys:\n\n",
+			wv_policy_lists[i].name, wv_policy_lists[i].doc);
+		wv_config_print_list_markdown(f, wv_policy_lists[i].rows);
 	}
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* JSON schema (draft 7) of the configuration file, for editors and for checks before a rollout. */
+/* JSON schemas (draft 7) of the configuration and of policies, for editors and for checks before a
+ * rollout. */
 #include <json-c/json.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "user/core/config.h"
 #include "user/core/fields.h"
 #include "user/flow/sample.h"
+#include "user/policy/policy.h"
 
 static void add_text(struct json_object *o, const char *key, const char *text)
 {
@@ -25,12 +27,10 @@ static void add_types(struct json_object *o, const char *a, const char *b)
 
 static void add_bounds(struct json_object *o, const char *min, const char *max)
 {
-	uint64_t v;
-
-	if (wv_parse_uint(min, &v) == 0)
-		json_object_object_add(o, "minimum", json_object_new_int64((int64_t)v));
-	if (wv_parse_uint(max, &v) == 0)
-		json_object_object_add(o, "maximum", json_object_new_int64((int64_t)v));
+	if (*min)
+		json_object_object_add(o, "minimum", json_object_new_int64(atoll(min)));
+	if (*max)
+		json_object_object_add(o, "maximum", json_object_new_int64(atoll(max)));
 }
 
 static struct json_object *choices(const char *list)
@@ -76,6 +76,12 @@ static struct json_object *value_schema(enum wv_setting_type type, const char *m
 	case WV_BOOL:
 		add_text(o, "type", "boolean");
 		return o;
+	case WV_STRINGS:
+		add_types(o, "array", "string");
+		json_object_object_add(o, "items", json_tokener_parse("{\"type\":\"string\"}"));
+		json_object_object_add(o, "maxItems", json_object_new_int64(atol(max)));
+		return o;
+	case WV_INT:
 	case WV_UINT:
 		add_text(o, "type", "integer");
 		add_bounds(o, min, max);
@@ -127,7 +133,7 @@ static struct json_object *group_schema(const char *list, const char *group,
 	for (size_t i = 0; i < wv_fields_count; i++) {
 		const struct wv_field *f = &wv_fields[i];
 
-		if (strcmp(f->list, list) != 0 || strcmp(f->group, group) != 0)
+		if (!wv_field_is_of(f, list) || strcmp(f->group, group) != 0)
 			continue;
 		json_object_object_add(properties, f->key,
 				       value_schema(f->type, f->min, f->max, f->size, f->doc));
@@ -142,21 +148,30 @@ static struct json_object *group_schema(const char *list, const char *group,
 	return o;
 }
 
-static struct json_object *list_schema(const struct wv_list_info *list)
+static struct json_object *list_schema(const char *name, const char *doc)
 {
 	struct json_object *o = json_object_new_object(), *item, *properties, *ignored;
 	const char *groups[WV_GROUPS_MAX];
-	size_t n = wv_field_groups(list->name, groups);
+	size_t n = wv_field_groups(name, groups);
 
-	item = group_schema(list->name, "", &properties);
+	item = group_schema(name, "", &properties);
 	for (size_t i = 1; i < n; i++)
 		json_object_object_add(properties, groups[i],
-				       group_schema(list->name, groups[i], &ignored));
-	add_text(o, "description", list->doc);
+				       group_schema(name, groups[i], &ignored));
+	add_text(o, "description", doc);
 	add_types(o, "array", "null");
 	json_object_object_add(o, "maxItems", json_object_new_int64(WV_LIST_ITEMS_MAX));
 	json_object_object_add(o, "items", item);
 	return o;
+}
+
+static void print_schema(FILE *f, struct json_object *root)
+{
+	fprintf(f, "%s\n",
+		json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
+							     JSON_C_TO_STRING_SPACED |
+							     JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(root);
 }
 
 void wv_config_print_schema(FILE *f)
@@ -180,10 +195,48 @@ void wv_config_print_schema(FILE *f)
 				       value_schema(s->type, s->min, s->max, 256, s->doc));
 	}
 	for (size_t i = 0; i < wv_lists_count; i++)
-		json_object_object_add(properties, wv_lists[i].name, list_schema(&wv_lists[i]));
-	fprintf(f, "%s\n",
-		json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
-							     JSON_C_TO_STRING_SPACED |
-							     JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(root);
+		json_object_object_add(properties, wv_lists[i].name,
+				       list_schema(wv_lists[i].name, wv_lists[i].doc));
+	print_schema(f, root);
+}
+
+static struct json_object *features_schema(void)
+{
+	static const char *const docs[WV_FEATURE_N] = {
+#define X(id, key, def, doc) doc " (default " #def ")",
+		WV_FEATURES(X)
+#undef X
+	};
+	struct json_object *properties, *o = object_schema(&properties);
+
+	add_types(o, "object", "null");
+	add_text(o, "description", "Classes of action that the agent may take at all");
+	for (int i = 0; i < WV_FEATURE_N; i++)
+		json_object_object_add(properties, wv_feature_names[i],
+				       value_schema(WV_BOOL, "", "", 0, docs[i]));
+	return o;
+}
+
+void wv_policy_print_schema(FILE *f)
+{
+	struct json_object *properties, *root = object_schema(&properties), *o;
+
+	add_text(root, "$schema", "http://json-schema.org/draft-07/schema#");
+	add_text(root, "title", "waveos-bpf policy");
+	json_object_object_add(root, "required",
+			       json_tokener_parse("[\"schema_version\", \"name\"]"));
+	o = json_object_new_object();
+	json_object_object_add(o, "const", json_object_new_int64(WV_POLICY_SCHEMA_VERSION));
+	json_object_object_add(properties, "schema_version", o);
+	o = value_schema(WV_STRING, "", "", WV_POLICY_NAME, "Name of the policy");
+	add_text(o, "pattern", "^[a-z0-9-]+$");
+	json_object_object_add(properties, "name", o);
+	json_object_object_add(properties, "description",
+			       value_schema(WV_STRING, "", "", 256, "What it is for"));
+	json_object_object_add(properties, "features", features_schema());
+	for (size_t i = 0; i < wv_policy_lists_count; i++)
+		json_object_object_add(
+			properties, wv_policy_lists[i].name,
+			list_schema(wv_policy_lists[i].rows, wv_policy_lists[i].doc));
+	print_schema(f, root);
 }

@@ -5,15 +5,26 @@
 #include <math.h>
 #include <string.h>
 
+#include "user/core/arena.h"
 #include "user/core/cleanup.h"
 #include "user/flow/budget.h"
 #include "user/flow/heartbeat.h"
+#include "user/flow/policy.h"
 #include "user/flow/sample.h"
 
 #define WV_STRUCT_budgets struct wv_budget
+#define WV_STRUCT_policy_budgets struct wv_budget
 #define WV_STRUCT_heartbeats struct wv_heartbeat
+#define WV_STRUCT_domains struct wv_domain
+#define WV_STRUCT_modes struct wv_mode
+#define WV_STRUCT_breakers struct wv_breaker
+#define WV_STRUCT_gates struct wv_gate
+#define WV_STRUCT_priority struct wv_priority
+#define WV_STRUCT_rules struct wv_rule
+#define WV_STRUCT_recovery struct wv_chain
+#define WV_STRUCT_services struct wv_service
 
-#define WV_FIELD(list, group, key, type, member, def, min, max, example, doc)                      \
+#define WV_FIELD_ROW(list, group, key, type, member, def, min, max, example, doc)                  \
 	{#list,                                                                                    \
 	 group,                                                                                    \
 	 key,                                                                                      \
@@ -25,10 +36,23 @@
 	 max,                                                                                      \
 	 example,                                                                                  \
 	 doc},
+/* clang-format off */
 const struct wv_field wv_fields[] = {
+#define WV_FIELD WV_FIELD_ROW
 #include "waveos/lists.def"
+#define WV_FIELD WV_FIELD_ROW
+#include "waveos/policy.def"
 };
+/* clang-format on */
 const size_t wv_fields_count = ARRAY_SIZE(wv_fields);
+
+bool wv_field_is_of(const struct wv_field *f, const char *list)
+{
+	if (strcmp(f->list, list) == 0)
+		return true;
+	return strcmp(list, "policy_budgets") == 0 && strcmp(f->list, "budgets") == 0 &&
+	       strcmp(f->key, "cgroup") != 0;
+}
 
 size_t wv_field_groups(const char *list, const char *groups[WV_GROUPS_MAX])
 {
@@ -38,7 +62,7 @@ size_t wv_field_groups(const char *list, const char *groups[WV_GROUPS_MAX])
 	for (size_t i = 0; i < wv_fields_count; i++) {
 		const struct wv_field *f = &wv_fields[i];
 
-		if (strcmp(f->list, list) == 0 && strcmp(f->group, groups[n - 1]) != 0 &&
+		if (wv_field_is_of(f, list) && strcmp(f->group, groups[n - 1]) != 0 && *f->group &&
 		    n + 1 < WV_GROUPS_MAX)
 			groups[n++] = f->group;
 	}
@@ -48,7 +72,7 @@ size_t wv_field_groups(const char *list, const char *groups[WV_GROUPS_MAX])
 
 static bool is_of(const struct wv_field *f, const char *list, const char *group)
 {
-	return strcmp(f->list, list) == 0 && strcmp(f->group, group) == 0;
+	return wv_field_is_of(f, list) && strcmp(f->group, group) == 0;
 }
 
 /* "cpu.quota" or "cgroup" */
@@ -121,6 +145,25 @@ static int signal_of(const struct wv_yaml *y, const yaml_node_t *group)
 	return text ? wv_signal_by_name(text) : -1;
 }
 
+/* [-]digits within [min, max] */
+static int parse_int(const struct wv_field *f, const char *text, int64_t *ret,
+		     char expected[WV_EXPECTED_SIZE])
+{
+	bool negative = *text == '-';
+	uint64_t v;
+	int64_t n;
+
+	snprintf(expected, WV_EXPECTED_SIZE, "expected a whole number from %s to %s", f->min,
+		 f->max);
+	if (wv_parse_uint(text + negative, &v) < 0 || v > INT32_MAX)
+		return -EINVAL;
+	n = negative ? -(int64_t)v : (int64_t)v;
+	if (n < strtoll(f->min, NULL, 10) || n > strtoll(f->max, NULL, 10))
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
 static int store(const struct wv_field *f, int signal, const char *text, void *member,
 		 char expected[WV_EXPECTED_SIZE])
 {
@@ -141,14 +184,71 @@ static int store(const struct wv_field *f, int signal, const char *text, void *m
 	default:
 		break;
 	}
+	if (f->type == WV_INT)
+		return parse_int(f, text, member, expected);
 	r = wv_value_parse(f->type, f->min, f->max, f->example, text, &v, expected);
 	if (r < 0)
 		return r;
 	if (f->type == WV_BOOL)
 		*(bool *)member = v;
+	else if (f->type == WV_CHOICE)
+		*(int *)member = (int)v;
 	else
 		*(uint64_t *)member = v;
 	return 0;
+}
+
+#define STRING_MAX_BYTES 4096
+
+/* One text of a list; printable, not empty. */
+static int parse_string(const struct wv_yaml *y, const yaml_node_t *node, const char *name,
+			char **ret)
+{
+	const char *text = wv_yaml_scalar(node);
+	char expected[WV_EXPECTED_SIZE];
+	char *copy;
+
+	if (!text || !*text)
+		return wv_yaml_error(y, node, "%s: expected a text, got %s", name,
+				     text ? "an empty one" : wv_yaml_kind(node));
+	copy = wv_arena_alloc(y->arena, 1, strlen(text) + 1);
+	if (!copy)
+		return -ENOMEM;
+	if (strlen(text) >= STRING_MAX_BYTES ||
+	    wv_text_parse(WV_STRING, text, copy, strlen(text) + 1, expected) < 0)
+		return wv_yaml_error(y, node,
+				     "%s: expected a text of at most %d bytes without control "
+				     "characters",
+				     name, STRING_MAX_BYTES - 1);
+	*ret = copy;
+	return 0;
+}
+
+/* A list of texts, or a single one. */
+static int parse_strings(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_field *f,
+			 const char *name, struct wv_strings *ret)
+{
+	bool list = node->type == YAML_SEQUENCE_NODE;
+	size_t n = list ? (size_t)(node->data.sequence.items.top - node->data.sequence.items.start)
+			: 1;
+	int r = 0;
+
+	if (wv_yaml_is_null(node))
+		return 0;
+	if (n > strtoul(f->max, NULL, 10))
+		return wv_yaml_error(y, node, "%s: expected at most %s texts, got %zu", name,
+				     f->max, n);
+	ret->list = n ? wv_arena_alloc(y->arena, n, sizeof(char *)) : NULL;
+	if (n && !ret->list)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = parse_string(
+			y,
+			list ? yaml_document_get_node(y->doc, node->data.sequence.items.start[i])
+			     : node,
+			name, &ret->list[i]);
+	ret->n = n;
+	return r;
 }
 
 static int parse_field(const struct wv_yaml *y, const yaml_node_t *map, const struct wv_field *f,
@@ -163,6 +263,8 @@ static int parse_field(const struct wv_yaml *y, const yaml_node_t *map, const st
 		return *f->def && !wv_field_is_required(f) ? store(f, -1, f->def, member, expected)
 							   : 0;
 	field_name(f, name, sizeof(name));
+	if (f->type == WV_STRINGS)
+		return parse_strings(y, node, f, name, member);
 	text = wv_yaml_scalar(node);
 	if (!text)
 		return wv_yaml_error(y, node, "%s: expected a single value (%s), got %s", name,

@@ -16,6 +16,7 @@ int wv_paths_init(struct wv_paths *p, const char *root)
 		return -ENAMETOOLONG;
 	snprintf(p->root, sizeof(p->root), "%.*s", (int)len, root ?: "");
 	snprintf(p->config, sizeof(p->config), "%.256s/etc/waveos/waveos.yaml", p->root);
+	snprintf(p->policy, sizeof(p->policy), "%.256s/etc/waveos/policy.yaml", p->root);
 	snprintf(p->state, sizeof(p->state), "%.256s/var/lib/waveos", p->root);
 	snprintf(p->runtime, sizeof(p->runtime), "%.256s/run/waveos", p->root);
 	snprintf(p->bpffs, sizeof(p->bpffs), "%.256s/sys/fs/bpf", p->root);

@@ -8,6 +8,7 @@
 struct wv_paths {
 	char root[WV_PATH_SIZE];    /* "" or the prefix without a trailing slash */
 	char config[WV_PATH_SIZE];  /* <root>/etc/waveos/waveos.yaml */
+	char policy[WV_PATH_SIZE];  /* <root>/etc/waveos/policy.yaml */
 	char state[WV_PATH_SIZE];   /* <root>/var/lib/waveos: runs, journal */
 	char runtime[WV_PATH_SIZE]; /* <root>/run/waveos: lock, snapshot, pin manifest */
 	char bpffs[WV_PATH_SIZE];   /* <root>/sys/fs/bpf: mounted there if it is no bpffs yet */

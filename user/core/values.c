@@ -40,6 +40,8 @@ static const struct unit byte_units[] = {
 /* millionths of a CPU */
 static const struct unit cpu_units[] = {{"%", 10000}, {"cpu", 1000000}, {"cpus", 1000000}, {0}};
 
+static const struct unit percent_units[] = {{"%", 10}, {0}}; /* permille */
+
 /* as in tc(8): powers of 1000, any case */
 static const struct unit bit_units[] = {
 	{"bit", 1},	      {"kbit", 1000},	       {"mbit", 1000000},
@@ -139,6 +141,11 @@ int wv_parse_bitrate(const char *s, uint64_t *ret_bps)
 	return scaled(s, bit_units, true, ret_bps);
 }
 
+int wv_parse_percent(const char *s, uint64_t *ret_permille)
+{
+	return scaled(s, percent_units, false, ret_permille);
+}
+
 int wv_parse_bool(const char *s, bool *ret)
 {
 	static const char *const yes[] = {"true", "yes", "on"}, *const no[] = {"false", "no",
@@ -198,6 +205,9 @@ static const struct {
 		     "^" NUMBER "(%|cpus?)$", wv_parse_cpus},
 	[WV_BITRATE] = {"bit rate", "a rate (bit, kbit, mbit, gbit a second)",
 			"^" NUMBER "[kKmMgGtT]?[bB][iI][tT]$", wv_parse_bitrate},
+	[WV_PERCENT] = {"share", "a share in percent", "^" NUMBER "%$", wv_parse_percent},
+	[WV_INT] = {"number", "a whole number", NULL, NULL},
+	[WV_STRINGS] = {"list of texts", "a list of texts", NULL, NULL},
 	[WV_STRING] = {"text", "text", NULL, NULL},
 	[WV_CHOICE] = {"choice", "", NULL, NULL},
 	[WV_LEVEL] = {"level", "", "^" NUMBER "([a-zA-Z%]*)$", NULL},

@@ -8,6 +8,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
+#include "user/flow/policy.h"
 
 static void digest_freep(EVP_MD_CTX **ctx)
 {
@@ -61,7 +62,8 @@ static int executable_hex(char ret[WV_SHA256_HEX])
 	}
 }
 
-int wv_version_get(const struct wv_config *config, struct wv_version *ret)
+int wv_version_get(const struct wv_config *config, const struct wv_policy *policy,
+		   struct wv_version *ret)
 {
 	/* it does not change while it runs */
 	static char executable[WV_SHA256_HEX];
@@ -73,7 +75,10 @@ int wv_version_get(const struct wv_config *config, struct wv_version *ret)
 		memcpy(hex, config->digest, sizeof(hex));
 	else if (wv_sha256_hex("", 0, hex) < 0)
 		hex[0] = '\0';
-	snprintf(v.policy, sizeof(v.policy), "config@%.12s", hex);
+	if (policy && policy->name[0])
+		snprintf(v.policy, sizeof(v.policy), "%.60s@%.12s", policy->name, policy->digest);
+	else
+		snprintf(v.policy, sizeof(v.policy), "config@%.12s", hex);
 	r = *executable ? 0 : executable_hex(executable);
 	memcpy(v.bundle_id, executable, sizeof(executable));
 	*ret = v;

@@ -7,20 +7,23 @@
 #include <stddef.h>
 
 struct wv_config;
+struct wv_policy;
 
 struct wv_version {
-	char waveos[32];    /* semantic version of this build */
-	char policy[80];    /* "<name>@<first 12 hex digits of the SHA-256>" of the configuration's
-			       bytes */
+	char waveos[32]; /* semantic version of this build */
+	char policy[80]; /* "<name>@<first 12 hex digits of the SHA-256>" of the policy; where none
+			    is declared "config@..." of the configuration's bytes */
 	char bundle_id[72]; /* hex SHA-256 of the running executable, until bundles exist; "" if
 			       unreadable */
 };
 
 /*
- * Fills the triple. config may be NULL (defaults). The first call of a process reads the whole
- * executable: some milliseconds. Returns 0, or -errno where it cannot be read (the rest is filled).
+ * Fills the triple. config and policy may be NULL (defaults, none). The first call of a process
+ * reads the whole executable: some milliseconds. Returns 0, or -errno where it cannot be read (the
+ * rest is filled).
  */
-int wv_version_get(const struct wv_config *config, struct wv_version *ret);
+int wv_version_get(const struct wv_config *config, const struct wv_policy *policy,
+		   struct wv_version *ret);
 
 #define WV_SHA256_HEX 65
 /* Lower-case hex SHA-256 of these bytes. 0 or -EIO if the library refuses. */

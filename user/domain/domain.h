@@ -16,5 +16,9 @@ uint32_t wv_domain_of(const struct wv_agent *agent, uint32_t slot);
  * means are put here, once for the subtree.
  */
 bool wv_domain_root(const struct wv_agent *agent, uint32_t slot);
+/* Index of the mode that a domain is in; 0, the normal one, at the start. */
+uint32_t wv_domain_mode(uint32_t domain);
+/* The engine's: sets it. */
+void wv_domain_set_mode(uint32_t domain, uint32_t mode);
 
 #endif

@@ -12,6 +12,7 @@
 #include "skel/limit.btf.skel.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/domain/domain.h"
 #include "user/enforce/enforce.h"
 #include "user/enforce/enforcer.h"
 
@@ -35,19 +36,43 @@ uint64_t wv_enforce_first_applied_mono_ns(void)
 	return enforcer.first_applied_ns;
 }
 
+/* A budget of a domain holds the domain's topmost cgroups, each for its subtree. */
+static bool applies(const struct wv_enforcer *e, const struct wv_budget *b, uint32_t slot,
+		    const struct wv_row *row)
+{
+	if (*b->domain)
+		return wv_domain_of(e->agent, slot) == b->domain_index &&
+		       wv_domain_root(e->agent, slot);
+	return fnmatch(b->cgroup, row->path, 0) == 0;
+}
+
+void wv_enforce_mode_changed(uint32_t domain)
+{
+	struct wv_enforcer *e = &enforcer;
+
+	for (uint32_t slot = 1; e->agent && slot < e->agent->sample.used_rows; slot++)
+		if (wv_domain_of(e->agent, slot) == domain)
+			e->holds[slot].changed = true;
+}
+
 /* The hold of a live row, matched against all budgets when its cgroup is new. */
 static struct wv_hold *hold_of(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 	struct wv_hold *h = &e->holds[slot];
 	uint64_t *words = &e->matches[slot * e->words_per_slot];
 
 	if (h->known && h->key == row->key)
 		return h;
-	*h = (struct wv_hold){.key = row->key, .known = true};
+	if (h->key == row->key) { /* another policy: what is in force on it stays known */
+		h->known = true;
+		h->matched = false;
+	} else {
+		*h = (struct wv_hold){.key = row->key, .known = true};
+	}
 	memset(words, 0, e->words_per_slot * sizeof(*words));
 	for (size_t i = 0; i < c->n_budgets; i++) {
-		if (fnmatch(c->budgets[i].cgroup, row->path, 0) != 0)
+		if (!applies(e, &c->budgets[i], slot, row))
 			continue;
 		words[i / 64] |= 1ULL << i % 64;
 		h->matched = true;
@@ -57,17 +82,25 @@ static struct wv_hold *hold_of(struct wv_enforcer *e, uint32_t slot, const struc
 
 static const char *const verdict_names[] = {"none", "apply", "release"};
 
+/* The configuration's budgets come first in the policy's list. */
+static const char *budget_file(const struct wv_enforcer *e, uint32_t budget)
+{
+	return budget < e->agent->config->n_budgets ? e->agent->config->source
+						    : e->agent->policy->source;
+}
+
 /* The record of a decision: everything that led to it, before anything is done. */
 static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 {
-	const struct wv_budget *b = &e->agent->config->budgets[d->budget];
+	const struct wv_budget *b = &e->agent->policy->budgets[d->budget];
 	struct json_object *o = json_object_new_object();
 	struct wv_row *row = wv_sample_row(&e->agent->sample, d->slot);
 	int r;
 
 	json_object_object_add(o, "budget", json_object_new_string(b->name));
-	json_object_object_add(o, "rule", json_object_new_string(b->cgroup));
-	json_object_object_add(o, "rule_file", json_object_new_string(e->agent->config->source));
+	json_object_object_add(o, "rule",
+			       json_object_new_string(*b->domain ? b->domain : b->cgroup));
+	json_object_object_add(o, "rule_file", json_object_new_string(budget_file(e, d->budget)));
 	json_object_object_add(o, "rule_line", json_object_new_int64(b->line));
 	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
 	json_object_object_add(o, "cgroup_key", json_object_new_uint64(d->key));
@@ -105,7 +138,7 @@ static void take_decision(struct wv_enforcer *e, struct wv_decision *d)
 	record_decision(e, d);
 	e->holds[d->slot].changed = true;
 	if (!e->dry_run && !e->journal_error)
-		(void)wv_journal_set_force(&e->journal, e->agent->config->budgets[d->budget].name,
+		(void)wv_journal_set_force(&e->journal, e->agent->policy->budgets[d->budget].name,
 					   d->key, d->verdict == WV_VERDICT_APPLY);
 }
 
@@ -113,7 +146,7 @@ static void take_decision(struct wv_enforcer *e, struct wv_decision *d)
 static void evaluate_row(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row,
 			 uint64_t now_ns)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 	struct wv_hold *h = hold_of(e, slot, row);
 	uint64_t buf[WV_SIG_N];
 	const uint64_t *own;
@@ -187,7 +220,7 @@ static int pass(struct wv_enforcer *e)
  */
 static void restore_force(struct wv_enforcer *e)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 	bool same_run = strcmp(e->journal.run_id, e->agent->run_id) == 0;
 
 	for (size_t i = e->journal.n_force; i-- > 0;) {
@@ -278,7 +311,7 @@ static int open_parts(struct wv_enforcer *e)
  */
 static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 	struct wv_decision d;
 
 	wv_sample_for_each (&e->agent->sample, slot, row) {
@@ -302,7 +335,7 @@ static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
 /* A pattern that is misspelt would otherwise go unnoticed; one that is early is normal. */
 static void report_unmatched(const struct wv_enforcer *e)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 
 	for (uint32_t b = 0; b < c->n_budgets; b++) {
 		bool any = false;
@@ -314,27 +347,69 @@ static void report_unmatched(const struct wv_enforcer *e)
 				0, "budget",
 				"%s:%u: budget '%s': no cgroup matches '%s' yet; it applies when "
 				"one appears",
-				c->source, c->budgets[b].line, c->budgets[b].name,
-				c->budgets[b].cgroup);
+				budget_file(e, b), c->budgets[b].line, c->budgets[b].name,
+				*c->budgets[b].domain ? c->budgets[b].domain
+						      : c->budgets[b].cgroup);
 	}
+}
+
+/* Room for the policy's budgets, none of them in force. */
+static int take_budgets(struct wv_enforcer *e)
+{
+	const struct wv_policy *p = e->agent->policy;
+	size_t pairs = p->n_budgets * e->agent->sample.max_rows;
+	uint64_t *matches;
+
+	e->words_per_slot = (p->n_budgets + 63) / 64 ?: 1;
+	matches = calloc(e->agent->sample.max_rows * e->words_per_slot, sizeof(*matches));
+	if (!matches)
+		return -ENOMEM;
+	free(e->matches);
+	e->matches = matches;
+	wv_eval_done(&e->eval);
+	return wv_eval_init(&e->eval, p->budgets, p->n_budgets,
+			    pairs < MAX_PAIRS ? pairs : MAX_PAIRS,
+			    GAP_TICKS * e->agent->config->agent_tick);
+}
+
+/*
+ * Another policy. Budgets that it has too, by name, stay in force where they were; what the old one
+ * held and the new one does not is released in the pass that follows, and nothing in between.
+ */
+static int policy_changed(struct wv_agent *agent)
+{
+	struct wv_enforcer *e = &enforcer;
+	int r = take_budgets(e);
+
+	if (r < 0)
+		return r;
+	for (uint32_t slot = 0; slot < agent->sample.max_rows; slot++)
+		e->holds[slot].known = false;
+	if (!e->dry_run && !e->journal_error)
+		restore_force(e);
+	wv_sample_for_each (&agent->sample, slot, row) {
+		if (slot != WV_SLOT_OTHER && !(row->flags & WV_ROW_GONE))
+			hold_of(e, slot, row)->changed = true;
+	}
+	if (e->dry_run)
+		return 0;
+	apply_unconditional(e, agent->io->mono_ns(agent->io->ctx));
+	e->sweep = true;
+	return wv_enforcer_reconcile(e);
 }
 
 static int start(struct wv_agent *agent)
 {
 	struct wv_enforcer *e = &enforcer;
 	const struct wv_config *c = agent->config;
-	size_t pairs = c->n_budgets * agent->sample.max_rows;
 	int r;
 
 	*e = (struct wv_enforcer){.agent = agent, .journal = {.dir = -1}};
 	e->dry_run = agent->dry_run || !c->enforce_enabled;
-	e->words_per_slot = (c->n_budgets + 63) / 64 ?: 1;
 	e->holds = calloc(agent->sample.max_rows, sizeof(*e->holds));
-	e->matches = calloc(agent->sample.max_rows * e->words_per_slot, sizeof(*e->matches));
-	if (!e->holds || !e->matches)
+	if (!e->holds)
 		return -ENOMEM;
-	r = wv_eval_init(&e->eval, c->budgets, c->n_budgets, pairs < MAX_PAIRS ? pairs : MAX_PAIRS,
-			 GAP_TICKS * c->agent_tick);
+	r = take_budgets(e);
 	if (r < 0 || e->dry_run) /* nothing of a former agent is touched either */
 		return r;
 	r = open_parts(e);
@@ -377,7 +452,7 @@ static int decide(struct wv_agent *agent)
 	bool any_net = false;
 	int r;
 
-	if (!agent->config->n_budgets && !e->sweep)
+	if (!agent->policy->n_budgets && !e->sweep)
 		return 0;
 	for (uint32_t slot = 0; slot < agent->sample.used_rows && !any_net; slot++)
 		any_net = e->holds[slot].net;
@@ -427,7 +502,7 @@ static void on_event(struct wv_agent *agent, const struct wv_event *event)
 		record_trip(agent, event);
 		return;
 	}
-	if (!agent->config->n_budgets)
+	if (!agent->policy->n_budgets)
 		return;
 	slot = wv_cgroups_slot(agent->cgroups, event->key);
 	row = slot > 0 ? wv_sample_row(&agent->sample, (uint32_t)slot) : NULL;
@@ -448,8 +523,8 @@ static void slot_gone(struct wv_agent *agent, uint32_t slot)
 	if (!e->dry_run) {
 		if (h->net)
 			(void)wv_netlimit_release(&e->net, h->key);
-		for (size_t i = 0; !e->journal_error && i < agent->config->n_budgets; i++)
-			(void)wv_journal_set_force(&e->journal, agent->config->budgets[i].name,
+		for (size_t i = 0; !e->journal_error && i < agent->policy->n_budgets; i++)
+			(void)wv_journal_set_force(&e->journal, agent->policy->budgets[i].name,
 						   h->key, false);
 		for (size_t i = e->journal.n_entries; i-- > 0;) {
 			struct wv_file_result result;
@@ -512,6 +587,7 @@ const struct wv_module wv_module_budget = {
 	.decide = decide,
 	.event = on_event,
 	.events = 1u << WV_EV_CGROUP_NEW | 1u << WV_EV_LIMIT_TRIP,
+	.policy_changed = policy_changed,
 	.slot_gone = slot_gone,
 	.stop = stop,
 };

@@ -15,6 +15,8 @@ struct wv_paths;
  * NULL. */
 int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *host,
 			  const struct wv_io *io, FILE *report);
+/* The mode of a domain changed: budgets of its modes are brought up to it in this tick's pass. */
+void wv_enforce_mode_changed(uint32_t domain);
 /* Budgets that hold on at least one cgroup now (core worker only). */
 size_t wv_enforce_in_force(void);
 /* Monotonic time at which the first limit of this run was in force; 0: none yet. */

@@ -6,6 +6,7 @@
 #include "user/core/module.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
+#include "user/flow/policy.h"
 #include "user/policy/eval.h"
 
 /* What is kept of the cgroup in a slot. */

@@ -10,17 +10,27 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/domain/domain.h"
 #include "user/enforce/enforcer.h"
+
+/* Its condition holds, and its domain is in one of its modes. */
+static bool is_held(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
+{
+	const struct wv_budget *b = &e->agent->policy->budgets[budget];
+
+	return wv_enforcer_matches(e, slot, budget) &&
+	       wv_eval_in_force(&e->eval, budget, slot, e->holds[slot].key) &&
+	       (!b->modes || (b->modes & 1ULL << wv_domain_mode(b->domain_index)));
+}
 
 unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_want *ret)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 	unsigned n = 0;
 
 	wv_want_init(ret);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
-		if (!wv_enforcer_matches(e, slot, i) ||
-		    !wv_eval_in_force(&e->eval, i, slot, e->holds[slot].key))
+		if (!is_held(e, slot, i))
 			continue;
 		wv_want_merge(ret, &c->budgets[i]);
 		n++;
@@ -39,7 +49,7 @@ static void add_string(struct json_object *o, const char *name, const char *valu
 
 static struct json_object *outcome_new(const struct wv_enforcer *e, uint32_t slot)
 {
-	const struct wv_config *c = e->agent->config;
+	const struct wv_policy *c = e->agent->policy;
 	struct json_object *o = json_object_new_object(), *names = json_object_new_array();
 	struct wv_row *row = wv_sample_row(&e->agent->sample, slot);
 
@@ -47,8 +57,7 @@ static struct json_object *outcome_new(const struct wv_enforcer *e, uint32_t slo
 	json_object_object_add(o, "cgroup_key", json_object_new_uint64(e->holds[slot].key));
 	json_object_object_add(o, "slot", json_object_new_int64(slot));
 	for (uint32_t i = 0; i < c->n_budgets; i++)
-		if (wv_enforcer_matches(e, slot, i) &&
-		    wv_eval_in_force(&e->eval, i, slot, e->holds[slot].key))
+		if (is_held(e, slot, i))
 			json_object_array_add(names, json_object_new_string(c->budgets[i].name));
 	json_object_object_add(o, "budgets", names);
 	json_object_object_add(o, "actions", json_object_new_array());

@@ -87,7 +87,7 @@ static void read_boot_id(char *buf, size_t size)
 }
 
 void wv_meta_init(struct wv_meta *m, const struct wv_io *io, const struct wv_config *config,
-		  const struct wv_host *host, const char *run_id)
+		  const struct wv_policy *policy, const struct wv_host *host, const char *run_id)
 {
 	*m = (struct wv_meta){0};
 	snprintf(m->run_id, sizeof(m->run_id), "%s", run_id);
@@ -95,7 +95,7 @@ void wv_meta_init(struct wv_meta *m, const struct wv_io *io, const struct wv_con
 		snprintf(m->boot_id, sizeof(m->boot_id), "%s", host->boot_id);
 	else
 		read_boot_id(m->boot_id, sizeof(m->boot_id));
-	(void)wv_version_get(config, &m->version);
+	(void)wv_version_get(config, policy, &m->version);
 	m->host = host_facts(host);
 	m->started_mono_ns = io->mono_ns(io->ctx);
 	m->started_wall_ns = io->wall_ns(io->ctx);

@@ -11,6 +11,7 @@
 
 struct wv_config;
 struct wv_host;
+struct wv_policy;
 
 struct wv_meta {
 	char run_id[64], boot_id[40];
@@ -28,9 +29,9 @@ struct wv_meta {
 	int last_errno; /* of the last failure, 0 if there was none */
 };
 
-/* host may be NULL. Release with wv_meta_done(). */
+/* policy and host may be NULL. Release with wv_meta_done(). */
 void wv_meta_init(struct wv_meta *m, const struct wv_io *io, const struct wv_config *config,
-		  const struct wv_host *host, const char *run_id);
+		  const struct wv_policy *policy, const struct wv_host *host, const char *run_id);
 /* Takes up start and counts from the file of an earlier core of the same run, if it can be read. */
 void wv_meta_load(struct wv_meta *m, const struct wv_io *io, int dirfd);
 int wv_meta_write(const struct wv_meta *m, const struct wv_io *io, int dirfd,

@@ -246,7 +246,8 @@ static int open_run(struct wv_records *r, const char *runs, const char *run_id, 
 }
 
 int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struct wv_paths *paths,
-		    const struct wv_config *config, const struct wv_host *host, const char *run_id)
+		    const struct wv_config *config, const struct wv_policy *policy,
+		    const struct wv_host *host, const char *run_id)
 {
 	struct wv_records *r;
 	char runs[WV_PATH_SIZE + 8];
@@ -262,7 +263,7 @@ int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struc
 	r->io = io;
 	r->config = config;
 	r->dirfd = r->log.fd = r->csv.lines.fd = -1;
-	wv_meta_init(&r->meta, io, config, host, run_id);
+	wv_meta_init(&r->meta, io, config, policy, host, run_id);
 	snprintf(runs, sizeof(runs), "%s/runs", paths->state);
 	snprintf(r->dir, sizeof(r->dir), "%s/%s", runs, run_id);
 	e = open_run(r, runs, run_id, &runs_fd, &made);

@@ -15,6 +15,7 @@
 #include "user/flow/sample.h"
 
 struct wv_host;
+struct wv_policy;
 struct wv_records;
 
 /*
@@ -23,7 +24,8 @@ struct wv_records;
  * Errors: -ENOSPC, -EROFS, -EACCES and the like, with nothing half made.
  */
 int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struct wv_paths *paths,
-		    const struct wv_config *config, const struct wv_host *host, const char *run_id);
+		    const struct wv_config *config, const struct wv_policy *policy,
+		    const struct wv_host *host, const char *run_id);
 /*
  * Appends one record to events.jsonl:
  * {"schema_version","seq","boot_id","mono_ns","wall_ns","run_id", "type", ...fields}. Takes the

@@ -24,7 +24,10 @@ struct wv_condition {
 struct wv_budget {
 	char name[64];	  /* unique; default: the cgroup pattern */
 	char cgroup[256]; /* fnmatch(3) pattern of the path below the hierarchy's root, e.g.
-			     "/batch.slice/" "*" */
+			     "/batch.slice/" "*"; "" where domain is given */
+	char domain[64];  /* of the policy; "" where cgroup is given */
+	uint32_t domain_index;
+	uint64_t modes; /* bit per mode of the policy in which it is in force; 0: in any */
 	struct wv_condition when;
 	uint64_t cpu_quota_us, cpu_period_us; /* CPU time per period; period defaults to 100 ms */
 	uint64_t cpu_weight;		      /* 1 to 10000, 100 is the default of the kernel */

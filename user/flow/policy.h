@@ -217,6 +217,7 @@ struct wv_rule {
 	char clear[WV_CONDITION_MAX]; /* is over when this held ...; "": when condition does not */
 	uint64_t clear_for_ns;	      /* ... for so long */
 	uint32_t condition_program, clear_program; /* in the policy's program set */
+	unsigned condition_line, condition_column, clear_line, clear_column; /* from 1 */
 	struct wv_strings action_texts;
 	struct wv_steps actions;
 	uint64_t half_open_ns; /* after it is over: how long the actions are lifted on trial */
@@ -243,6 +244,8 @@ struct wv_policy {
 	char name[WV_POLICY_NAME], description[256];
 	char source[256]; /* file, "" if built in */
 	char digest[65];  /* hex SHA-256 of its bytes */
+	char *text;	  /* the bytes themselves, for the record */
+	size_t text_len;
 	bool features[WV_FEATURE_N];
 	struct wv_domain *domains;
 	size_t n_domains;

@@ -128,18 +128,31 @@ static bool has_limit(const struct wv_budget *b)
 	       b->connects_ps != WV_UNSET;
 }
 
+static int check_target(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
+{
+	if (*b->domain && *b->cgroup)
+		return wv_yaml_error(y, node, "expected either domain or cgroup, got both");
+	if (!*b->domain && !*b->cgroup)
+		return wv_yaml_error(y, node, "expected domain: NAME or cgroup: /batch.slice");
+	return 0;
+}
+
 static int check(const struct wv_yaml *y, const yaml_node_t *node, void *item)
 {
 	struct wv_budget *b = item;
-	int r;
+	int r = check_target(y, node, b);
 
+	if (r < 0)
+		return r;
 	b->line = (unsigned)node->start_mark.line + 1;
 	if (!wv_fields_node(y, node, "", "name")) {
-		if (strlen(b->cgroup) >= sizeof(b->name))
+		const char *name = *b->cgroup ? b->cgroup : b->domain;
+
+		if (strlen(name) >= sizeof(b->name))
 			return wv_yaml_error(y, node,
 					     "name is missing; expected one, as the "
 					     "cgroup pattern is longer than 63 bytes");
-		memcpy(b->name, b->cgroup, sizeof(b->name));
+		memcpy(b->name, name, sizeof(b->name));
 	}
 	r = check_when(y, node, &b->when);
 	r = r ?: check_bursts(y, node, b);
@@ -154,19 +167,25 @@ static int check(const struct wv_yaml *y, const yaml_node_t *node, void *item)
 	return r;
 }
 
-int wv_budgets_parse(struct wv_config *c, const struct wv_yaml *y, yaml_node_t *node)
+int wv_budgets_parse_list(const struct wv_yaml *y, const yaml_node_t *node, bool policy,
+			  struct wv_budget **ret, size_t *ret_n)
 {
-	static const struct wv_list_parse how = {
-		.list = "budgets",
+	const struct wv_list_parse how = {
+		.list = policy ? "policy_budgets" : "budgets",
 		.size = sizeof(struct wv_budget),
 		.name_offset = offsetof(struct wv_budget, name),
 		.blank = &blank,
 		.check = check,
 	};
 	void *items;
-	int r = wv_list_parse(y, node, &how, &items, &c->n_budgets);
+	int r = wv_list_parse(y, node, &how, &items, ret_n);
 
 	if (r == 0)
-		c->budgets = items;
+		*ret = items;
 	return r;
+}
+
+int wv_budgets_parse(struct wv_config *c, const struct wv_yaml *y, yaml_node_t *node)
+{
+	return wv_budgets_parse_list(y, node, false, &c->budgets, &c->n_budgets);
 }

@@ -5,10 +5,10 @@
  *   make DIR FIRST LAST                DIR/g<FIRST> ... DIR/g<LAST>
  *   remove DIR FIRST LAST
  *   run DIR FIRST LAST CPU_US          one process in each that uses so much CPU time
- *   churn DIR N JOBS CPU_US            N times: make, run, remove; as fast as JOBS processes can.
- *                                      DIR/<job>/ has the cgroups of each where JOBS > 1
- *   flood DIR N JOBS                   N processes in DIR that exit with 1
- *   spin DIR                           one process in DIR that uses CPU time until it is killed
+ *   churn DIR N JOBS CPU_US [RATE]     N times: make, run, remove; RATE a second at most, as fast
+ * as JOBS processes can without. DIR/<job>/ has the cgroups of each where JOBS > 1 flood DIR N JOBS
+ * N processes in DIR that exit with 1 spin DIR                           one process in DIR that
+ * uses CPU time until it is killed
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,8 +107,28 @@ static void remove_one(const char *dir)
 	}
 }
 
-static void churn(const char *dir, long n, int job, int jobs, long us)
+/* Waits until the i-th of all jobs is due at `rate` a second; late ones are not made up for in a
+ * burst. */
+static void pace(long rate, int jobs, struct timespec *due)
 {
+	struct timespec now;
+	long gap = rate ? 1000000000L / rate * jobs : 0;
+
+	if (!rate)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec > due->tv_sec || (now.tv_sec == due->tv_sec && now.tv_nsec > due->tv_nsec))
+		*due = now;
+	else
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, due, NULL);
+	due->tv_nsec += gap;
+	due->tv_sec += due->tv_nsec / 1000000000L;
+	due->tv_nsec %= 1000000000L;
+}
+
+static void churn(const char *dir, long n, int job, int jobs, long us, long rate)
+{
+	struct timespec due = {0};
 	char path[4096];
 	int len = jobs > 1 ? snprintf(path, sizeof(path), "%s/%d", dir, job)
 			   : snprintf(path, sizeof(path), "%s", dir);
@@ -116,6 +136,7 @@ static void churn(const char *dir, long n, int job, int jobs, long us)
 	if (jobs > 1 && mkdir(path, 0755) < 0)
 		die("mkdir", path);
 	for (long i = job; i < n; i += jobs) {
+		pace(rate, jobs, &due);
 		snprintf(path + len, sizeof(path) - (size_t)len, "/c%ld", i);
 		if (mkdir(path, 0755) < 0)
 			die("mkdir", path);
@@ -181,7 +202,8 @@ static long parallel(const char *verb, int argc, char **argv)
 		if (pids[j])
 			continue;
 		if (!strcmp(verb, "churn"))
-			churn(argv[2], n, j, jobs, argc > 5 ? atol(argv[5]) : 0);
+			churn(argv[2], n, j, jobs, argc > 5 ? atol(argv[5]) : 0,
+			      argc > 6 ? atol(argv[6]) : 0);
 		else
 			flood(argv[2], n, j, jobs);
 		exit(0);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/agent/policy_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "user/core/cleanup.h"
+#include "user/core/io.h"
+#include "user/flow/budget.h"
+#include "user/policy/policy.h"
+
+const char *wv_policy_path(const struct wv_config *config, const struct wv_paths *paths)
+{
+	if (config->policy_file[0])
+		return config->policy_file;
+	return access(paths->policy, F_OK) == 0 ? paths->policy : "";
+}
+
+/* Adds the configuration's budgets and takes the policy over. */
+static int with_budgets(struct wv_policy *p, const struct wv_config *config, struct wv_policy **ret,
+			struct wv_config_error *ret_error)
+{
+	const char *name = "";
+	int r = wv_policy_add_budgets(p, config->budgets, config->n_budgets, &name);
+
+	if (r == -EEXIST)
+		r = wv_config_fail(ret_error, "%.120s: budget '%s' is also in %.120s; rename one",
+				   p->source, name, config->source);
+	if (r < 0) {
+		wv_policy_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+int wv_policy_read(struct wv_policy **ret, const struct wv_config *config,
+		   const struct wv_paths *paths, struct wv_config_error *ret_error)
+{
+	const char *path = wv_policy_path(config, paths);
+	struct wv_policy *p = NULL;
+	int r = 0;
+
+	if (*path)
+		r = wv_policy_load(&p, path, ret_error);
+	else if (!(p = wv_policy_new()))
+		r = -ENOMEM;
+	return r < 0 ? r : with_budgets(p, config, ret, ret_error);
+}
+
+int wv_policy_accept(const struct wv_policy *p, const struct wv_paths *paths)
+{
+	_cleanup_close_ int dir = open(paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return -errno;
+	return wv_io_replace(&wv_io_system, dir, WV_POLICY_ACCEPTED, p->text ?: "", p->text_len,
+			     0600);
+}
+
+int wv_policy_accepted(struct wv_policy **ret, const struct wv_config *config,
+		       const struct wv_paths *paths, struct wv_config_error *ret_error)
+{
+	_cleanup_close_ int dir = open(paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	struct wv_policy *p = NULL;
+	size_t len;
+	int r = dir < 0 ? -errno
+			: wv_io_read_file(&wv_io_system, dir, WV_POLICY_ACCEPTED, 1U << 20, &text,
+					  &len);
+
+	if (r < 0)
+		return r;
+	if (!len)
+		return (p = wv_policy_new()) ? with_budgets(p, config, ret, ret_error) : -ENOMEM;
+	r = wv_policy_load_memory(&p, wv_policy_path(config, paths), text, len, ret_error);
+	return r < 0 ? r : with_budgets(p, config, ret, ret_error);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where the policy in force comes from. The supervisor reads the owner's file, and what it accepted
+ * is in <runtime>/policy.yaml from then on: workers that start or reload see that text, whatever
+ * happens to the file meanwhile.
+ */
+#ifndef WV_AGENT_POLICY_SOURCE_H
+#define WV_AGENT_POLICY_SOURCE_H
+
+#include "user/core/config.h"
+#include "user/core/paths.h"
+#include "user/flow/policy.h"
+
+#define WV_POLICY_ACCEPTED "policy.yaml" /* in <runtime> */
+
+/* The owner's file: policy.file of the configuration, or the default place ("" if nothing is
+ * there). */
+const char *wv_policy_path(const struct wv_config *config, const struct wv_paths *paths);
+/*
+ * Reads the owner's policy with the configuration's budgets added; an empty one where there is no
+ * file in the default place. 0, or -errno with *ret_error filled.
+ */
+int wv_policy_read(struct wv_policy **ret, const struct wv_config *config,
+		   const struct wv_paths *paths, struct wv_config_error *ret_error);
+/* Keeps the text of an accepted policy for the workers. 0 or -errno. */
+int wv_policy_accept(const struct wv_policy *p, const struct wv_paths *paths);
+/* The accepted policy, as wv_policy_read() would give it. */
+int wv_policy_accepted(struct wv_policy **ret, const struct wv_config *config,
+		       const struct wv_paths *paths, struct wv_config_error *ret_error);
+
+#endif
