@@ -24,6 +24,7 @@
 #include "user/core/module.h"
 #include "user/core/version.h"
 #include "user/enforce/enforce.h"
+#include "user/enforce/gate.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
 
@@ -360,7 +361,8 @@ static void finish(struct supervisor *sup)
 	enum { AUTO, KEEP, DETACH } policy = (int)sup->config->agent_on_exit;
 	struct wv_snapshot *head = sup->snapshot.head;
 	bool remove_all = sup->detach || policy == DETACH ||
-			  (policy == AUTO && head && head->n_budgets_in_force == 0);
+			  (policy == AUTO && head && head->n_budgets_in_force == 0 &&
+			   !wv_gates_in_force(sup->paths));
 	int r;
 
 	if (head) {
@@ -370,7 +372,7 @@ static void finish(struct supervisor *sup)
 	}
 	if (!remove_all) {
 		wv_log_info("supervisor",
-			    "budgets stay in force; `waveos-bpf detach` removes them");
+			    "budgets and gates stay in force; `waveos-bpf detach` removes them");
 		return;
 	}
 	if (!sup->options->dry_run) {
@@ -479,8 +481,9 @@ static int open_bpf(struct supervisor *sup)
 	int r;
 
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
-		if (wv_modules[i]->object)
-			objects[n++] = wv_modules[i]->object;
+		for (const struct wv_object *o = wv_modules[i]->object; o; o = o->also)
+			if (n < ARRAY_SIZE(objects))
+				objects[n++] = o;
 	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &early);
 	/* core opens the same journal and run: one at a time */
 	if (sup->first_limits > 0)

@@ -6,6 +6,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/enforce/enforce.h"
+#include "user/enforce/gate.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
 
@@ -66,12 +67,17 @@ int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *ho
 			  const struct wv_io *io, FILE *report)
 {
 	int r = revert_files(paths, host, io, report);
-	int links = wv_netlimit_remove_all(paths);
+	int links = wv_netlimit_remove_all(paths), gates;
 
 	if (links > 0 && report)
 		fprintf(report, "removed %d network limit link(s)\n", links);
 	if (links < 0 && report)
 		fprintf(report, "network limits below %s remain: %s\n", paths->pins,
 			strerror(-links));
-	return r ?: links < 0 ? links : 0;
+	gates = wv_gates_remove_all(paths);
+	if (gates > 0 && report)
+		fprintf(report, "removed %d gate link(s)\n", gates);
+	if (gates < 0 && report)
+		fprintf(report, "gates below %s remain: %s\n", paths->pins, strerror(-gates));
+	return r ?: links < 0 ? links : gates < 0 ? gates : 0;
 }
