@@ -34,119 +34,117 @@ static __always_inline struct wv_gate_place *place_here(__u32 kind, __u64 *ret_c
 
 /* Addresses ------------------------------------------------------------------------------------ */
 
-struct ask {
-	struct wv_gate_address_key key;
-	__u32 family, protocol, port, kind, op;
+/* Address and port of a system call; an IPv4 address that IPv6 maps is one of IPv4. */
+struct endpoint {
+	__u64 high, low; /* as in memory */
+	__u32 port, family;
 };
 
-static __always_inline __u32 address_bits(struct ask *ask, const struct wv_gate_ref *ref)
+/* family_port: family << 16 | port; list_flags: of the gate. */
+GATE_GLOBAL int gate_address_bits(__u64 list_flags, __u64 high, __u64 low, __u32 family_port)
 {
-	__u32 *value, bits = 0;
+	struct wv_gate_address_key key = {
+		.prefix_bits = WV_GATE_ADDRESS_BITS + 128,
+		.list = list_flags >> 32,
+		.family = family_port >> 16,
+	};
+	__u32 *value, bits = 0, port = family_port & 0xffff;
 
-	if (!gate_has_entries(ref->flags))
-		return 0;
-	ask->key.list = ref->list;
-	if (ref->flags & WV_GATE_HAS_PORTS) {
-		ask->key.port = ask->port;
-		value = bpf_map_lookup_elem(&gate_addresses, &ask->key);
+	__builtin_memcpy(&key.address[0], &high, 8);
+	__builtin_memcpy(&key.address[8], &low, 8);
+	if (port && (list_flags & WV_GATE_HAS_PORTS)) {
+		key.port = port;
+		value = bpf_map_lookup_elem(&gate_addresses, &key);
 		bits = value ? *value : 0;
-		ask->key.port = 0;
-		if (!ask->port)
-			return bits;
+		key.port = 0;
 	}
-	value = bpf_map_lookup_elem(&gate_addresses, &ask->key);
+	value = bpf_map_lookup_elem(&gate_addresses, &key);
 	return bits | (value ? *value : 0);
 }
 
-static __always_inline void address_tell(const struct ask *ask, const struct wv_gate_ref *ref,
-					 __u64 cgroup)
+GATE_GLOBAL int gate_tell_address(__u64 subject, __u64 cgroup, __u64 high, __u64 low,
+				  __u64 family_protocol_port)
 {
-	struct wv_event_gate *ev = gate_event(ref, ask->kind, cgroup);
+	struct wv_event_gate *ev = gate_event(subject, cgroup);
 
 	if (!ev)
-		return;
-	ev->op = ask->op;
-	ev->v[0] = ask->family;
-	ev->v[1] = ask->protocol;
-	ev->v[2] = ask->port;
-	__builtin_memcpy(ev->address, ask->key.address, sizeof(ev->address));
+		return 0;
+	ev->v[0] = family_protocol_port >> 32;
+	ev->v[1] = family_protocol_port >> 16 & 0xffff;
+	ev->v[2] = family_protocol_port & 0xffff;
+	__builtin_memcpy(&ev->address[0], &high, 8);
+	__builtin_memcpy(&ev->address[8], &low, 8);
 	wv_event_submit(ev);
+	return 0;
 }
 
-static __always_inline int address_verdict(struct ask *ask)
+static __always_inline int address_verdict(struct bpf_sock_addr *ctx, const struct endpoint *e,
+					   __u32 kind, __u32 op)
 {
+	__u64 cgroup, tell = (__u64)e->family << 32 | (ctx->protocol & 0xffff) << 16 | e->port;
+	__u32 family_port = e->family << 16 | e->port;
 	struct wv_gate_place *place;
 	int verdict = PASS;
-	__u64 cgroup;
 
-	place = place_here(ask->kind, &cgroup);
+	place = place_here(kind, &cgroup);
 	if (!place)
 		return PASS;
 	for (__u32 i = 0; i < WV_GATES_AT; i++) {
 		struct wv_gate_ref ref;
+		__u32 bits = 0;
 
 		if (i >= place->n)
 			break;
 		ref = place->ref[i];
-		if (!gate_refuses(ref.flags, address_bits(ask, &ref)))
+		if (gate_has_entries(ref.flags))
+			bits = gate_address_bits((__u64)ref.list << 32 | ref.flags, e->high, e->low,
+						 family_port);
+		if (!gate_refuses(ref.flags, bits))
 			continue;
-		address_tell(ask, &ref, cgroup);
 		if (ref.flags & WV_GATE_ENFORCE)
 			verdict = REFUSE;
+		gate_tell_address(gate_subject(&ref, kind, op), cgroup, e->high, e->low, tell);
 	}
 	return verdict;
 }
 
-/* Puts an IPv4 address where IPv6 maps it. A connect to the wildcard address is one to loopback. */
-static __always_inline void put_ipv4(struct ask *ask, __u32 ip)
+/* A connect to the wildcard address is one to loopback. */
+static __always_inline __u64 mapped_low(__u32 ip, __u32 kind)
 {
-	ask->key.family = 4;
-	ask->key.address[10] = ask->key.address[11] = 0xff;
-	if (!ip && ask->kind == WV_GATED_CONNECT)
+	if (!ip && kind == WV_GATED_CONNECT)
 		ip = bpf_htonl(0x7f000001);
-	__builtin_memcpy(&ask->key.address[12], &ip, 4);
+	return (__u64)ip << 32 | bpf_htonl(0xffff);
 }
 
 static __always_inline int verdict4(struct bpf_sock_addr *ctx, __u32 kind, __u32 op)
 {
-	struct ask ask = {
-		.key.prefix_bits = WV_GATE_ADDRESS_BITS + 128,
-		.family = FAMILY_IPV4,
-		.protocol = ctx->protocol,
+	const struct endpoint e = {
+		.low = mapped_low(ctx->user_ip4, kind),
 		.port = bpf_ntohs(ctx->user_port),
-		.kind = kind,
-		.op = op,
+		.family = 4,
 	};
 
-	put_ipv4(&ask, ctx->user_ip4);
-	return address_verdict(&ask);
+	return address_verdict(ctx, &e, kind, op);
 }
 
 static __always_inline int verdict6(struct bpf_sock_addr *ctx, __u32 kind, __u32 op)
 {
-	struct ask ask = {
-		.key.prefix_bits = WV_GATE_ADDRESS_BITS + 128,
-		.family = FAMILY_IPV6,
-		.protocol = ctx->protocol,
-		.port = bpf_ntohs(ctx->user_port),
-		.kind = kind,
-		.op = op,
-	};
 	__u32 w0 = ctx->user_ip6[0], w1 = ctx->user_ip6[1], w2 = ctx->user_ip6[2],
 	      w3 = ctx->user_ip6[3];
+	struct endpoint e = {
+		.high = (__u64)w1 << 32 | w0,
+		.low = (__u64)w3 << 32 | w2,
+		.port = bpf_ntohs(ctx->user_port),
+		.family = 6,
+	};
 
-	if (!w0 && !w1 && w2 == bpf_htonl(0xffff)) {
-		put_ipv4(&ask, w3);
-		return address_verdict(&ask);
+	if (!e.high && w2 == bpf_htonl(0xffff)) {
+		e.family = 4;
+		e.low = mapped_low(w3, kind);
+	} else if (!e.high && !e.low && kind == WV_GATED_CONNECT) {
+		e.low = (__u64)bpf_htonl(1) << 32;
 	}
-	if (!w0 && !w1 && !w2 && !w3 && kind == WV_GATED_CONNECT)
-		w3 = bpf_htonl(1);
-	ask.key.family = 6;
-	__builtin_memcpy(&ask.key.address[0], &w0, 4);
-	__builtin_memcpy(&ask.key.address[4], &w1, 4);
-	__builtin_memcpy(&ask.key.address[8], &w2, 4);
-	__builtin_memcpy(&ask.key.address[12], &w3, 4);
-	return address_verdict(&ask);
+	return address_verdict(ctx, &e, kind, op);
 }
 
 SEC("cgroup/connect4")
@@ -198,17 +196,14 @@ static __always_inline __u32 device_masks(struct wv_gate_device_key *key, __u32 
 }
 
 /* Allowed if every access that is asked for is allowed by some entry; denied if any is denied. */
-static __always_inline __u32 device_bits(const struct bpf_cgroup_dev_ctx *ctx,
-					 const struct wv_gate_ref *ref)
+GATE_GLOBAL int gate_device_bits(__u32 list, __u32 access_type, __u32 major, __u32 minor)
 {
-	struct wv_gate_device_key key = {.list = ref->list, .type = ctx->access_type & 0xffff};
-	__u32 access = ctx->access_type >> 16, masks, bits = 0;
+	struct wv_gate_device_key key = {.list = list, .type = access_type & 0xffff};
+	__u32 access = access_type >> 16, masks, bits = 0;
 
-	if (!gate_has_entries(ref->flags))
-		return 0;
-	masks = device_masks(&key, ctx->major, ctx->minor);
-	masks |= device_masks(&key, ctx->major, WV_GATE_ANY);
-	masks |= device_masks(&key, WV_GATE_ANY, ctx->minor);
+	masks = device_masks(&key, major, minor);
+	masks |= device_masks(&key, major, WV_GATE_ANY);
+	masks |= device_masks(&key, WV_GATE_ANY, minor);
 	masks |= device_masks(&key, WV_GATE_ANY, WV_GATE_ANY);
 	if (masks >> 8 & access)
 		bits |= WV_GATE_DENY;
@@ -220,6 +215,7 @@ static __always_inline __u32 device_bits(const struct bpf_cgroup_dev_ctx *ctx,
 SEC("cgroup/dev")
 int gate_device(struct bpf_cgroup_dev_ctx *ctx)
 {
+	__u32 access_type = ctx->access_type, major = ctx->major, minor = ctx->minor;
 	struct wv_gate_place *place;
 	int verdict = PASS;
 	__u64 cgroup;
@@ -228,24 +224,21 @@ int gate_device(struct bpf_cgroup_dev_ctx *ctx)
 	if (!place)
 		return PASS;
 	for (__u32 i = 0; i < WV_GATES_AT; i++) {
-		struct wv_event_gate *ev;
 		struct wv_gate_ref ref;
+		__u32 bits = 0;
 
 		if (i >= place->n)
 			break;
 		ref = place->ref[i];
-		if (!gate_refuses(ref.flags, device_bits(ctx, &ref)))
+		if (gate_has_entries(ref.flags))
+			bits = gate_device_bits(ref.list, access_type, major, minor);
+		if (!gate_refuses(ref.flags, bits))
 			continue;
 		if (ref.flags & WV_GATE_ENFORCE)
 			verdict = REFUSE;
-		ev = gate_event(&ref, WV_GATED_DEVICE, cgroup);
-		if (!ev)
-			continue;
-		ev->v[0] = ctx->access_type & 0xffff;
-		ev->v[1] = ctx->major;
-		ev->v[2] = ctx->minor;
-		ev->v[3] = ctx->access_type >> 16;
-		wv_event_submit(ev);
+		gate_tell_numbers(gate_subject(&ref, WV_GATED_DEVICE, WV_GATE_OP_NONE), cgroup,
+				  (__u64)(access_type & 0xffff) << 32 | major,
+				  (__u64)minor << 32 | access_type >> 16);
 	}
 	return verdict;
 }
@@ -284,7 +277,7 @@ int gate_sysctl(struct bpf_sysctl *ctx)
 			continue;
 		if (ref.flags & WV_GATE_ENFORCE)
 			verdict = REFUSE;
-		ev = gate_event(&ref, WV_GATED_SYSCTL, cgroup);
+		ev = gate_event(gate_subject(&ref, WV_GATED_SYSCTL, WV_GATE_OP_NONE), cgroup);
 		if (!ev)
 			continue;
 		__builtin_memcpy(ev->text, key.text, sizeof(ev->text));

@@ -13,7 +13,7 @@
 WV_TP("sched_process_exec")
 int BPF_PROG(gate_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	if (gate_exec_refused(bprm))
+	if (gate_exec_verdict(bprm))
 		bpf_send_signal(SIGNAL_KILL);
 	return 0;
 }

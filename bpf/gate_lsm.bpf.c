@@ -12,7 +12,6 @@
 #include "lib/gate_exec.bpf.h"
 #include "lib/gate_sched.bpf.h"
 
-#define EPERM 1
 #define PTRACE_ATTACH_MODE 0x02 /* PTRACE_MODE_ATTACH; reading is not refused */
 
 SEC("lsm/bprm_check_security")
@@ -20,7 +19,7 @@ int BPF_PROG(gate_lsm_exec, struct linux_binprm *bprm, int ret)
 {
 	if (ret)
 		return ret;
-	return gate_exec_refused(bprm) ? -EPERM : 0;
+	return gate_exec_verdict(bprm);
 }
 
 /* Kinds that know no object: all or nothing ---------------------------------------------------- */
@@ -45,7 +44,6 @@ static __always_inline int object_verdict(const struct object *o)
 	if (!place)
 		return 0;
 	for (__u32 i = 0; i < WV_GATES_AT; i++) {
-		struct wv_event_gate *ev;
 		struct wv_gate_ref ref;
 
 		if (i >= place->n)
@@ -54,15 +52,9 @@ static __always_inline int object_verdict(const struct object *o)
 		if (!gate_refuses(ref.flags, 0))
 			continue;
 		if (ref.flags & WV_GATE_ENFORCE)
-			verdict = -EPERM;
-		ev = gate_event(&ref, o->kind, key.cgroup);
-		if (!ev)
-			continue;
-		ev->op = o->op;
-		ev->v[0] = o->number;
-		if (o->text)
-			bpf_probe_read_kernel_str(ev->text, sizeof(ev->text), o->text);
-		wv_event_submit(ev);
+			verdict = -GATE_EPERM;
+		gate_tell_text(gate_subject(&ref, o->kind, o->op), key.cgroup,
+			       gate_address(o->text), o->number);
 	}
 	return verdict;
 }
@@ -93,8 +85,7 @@ int BPF_PROG(gate_lsm_read_file, struct file *file, enum kernel_read_file_id id,
 SEC("lsm/kernel_module_request")
 int BPF_PROG(gate_lsm_module_request, char *name, int ret)
 {
-	struct object o = {
-		.kind = WV_GATED_MODULE, .op = WV_GATE_OP_MODULE_REQUEST, .text = name};
+	struct object o = {.kind = WV_GATED_MODULE, .op = WV_GATE_OP_MODULE_REQUEST, .text = name};
 
 	return ret ?: object_verdict(&o);
 }
@@ -162,15 +153,9 @@ int BPF_PROG(gate_lsm_pivotroot, const struct path *old, const struct path *new,
 static __always_inline int cap_refuse(const struct wv_gate_ref *ref, __u64 cgroup, __u32 op,
 				      __s32 asked, __s32 cap)
 {
-	struct wv_event_gate *ev = gate_event(ref, WV_GATED_PRIORITY, cgroup);
-
-	if (ev) {
-		ev->op = op;
-		ev->v[0] = asked;
-		ev->v[1] = cap;
-		wv_event_submit(ev);
-	}
-	return -EPERM;
+	gate_tell_numbers(gate_subject(ref, WV_GATED_PRIORITY, op), cgroup,
+			  (__u64)(__u32)asked << 32 | (__u32)cap, 0);
+	return -GATE_EPERM;
 }
 
 static __always_inline struct wv_gate_caps *caps_of(struct task_struct *p, __u64 *ret_cgroup)

@@ -15,6 +15,7 @@
 
 #include "gate.bpf.h"
 
+#define GATE_EPERM 1
 #define GATE_PATH_ROOM 512 /* a power of two */
 #define GATE_PATH_NAME 256
 #define GATE_PATH_STEPS 48
@@ -40,12 +41,7 @@ struct {
 	__type(value, struct gate_scratch);
 } gate_blank SEC(".maps");
 
-struct gate_program {
-	struct wv_gate_inode_key inode;
-	__u32 op;
-	bool path_known, path_trusted;
-	struct gate_scratch *scratch; /* NULL: no path was needed */
-};
+enum { GATE_PATH_KNOWN = 1, GATE_PATH_TRUSTED = 2 };
 
 static __always_inline struct mount *gate_mount(struct vfsmount *mnt)
 {
@@ -82,6 +78,8 @@ static __always_inline __u32 gate_path_walk(struct file *file, struct gate_scrat
 		if (at <= len + 1)
 			return 0;
 		at = (at - len) & (GATE_PATH_ROOM - 1);
+		barrier_var(len); /* or the compiler finds the next line needless */
+		len &= GATE_PATH_NAME - 1;
 		bpf_probe_read_kernel(&s->path[at], len, BPF_CORE_READ(d, d_name.name));
 		at = (at - 1) & (GATE_PATH_ROOM - 1);
 		s->path[at] = '/';
@@ -100,62 +98,84 @@ static __always_inline bool gate_path_trusted(struct file *file, struct task_str
 	return own && BPF_CORE_READ(m, mnt_ns) == own && BPF_CORE_READ(own, user_ns, level) == 0;
 }
 
-/* Takes room for a path and fills in the look-up key; NULL: no room. */
-static __always_inline void gate_program_path(struct gate_program *p, struct file *file,
-					      struct task_struct *task)
+/*
+ * Takes room for the path of a file and fills in the look-up key. Returns what is known; call
+ * gate_path_done() in any case.
+ */
+GATE_GLOBAL int gate_path_make(__u64 file_at, __u64 task_at)
 {
 	__u32 tid = bpf_get_current_pid_tgid(), zero = 0, at;
-	struct gate_scratch *blank = bpf_map_lookup_elem(&gate_blank, &zero);
-	long err = -1;
+	struct gate_scratch *blank = bpf_map_lookup_elem(&gate_blank, &zero), *s;
+	struct file *file = (struct file *)file_at;
+	long err;
 
-	if (blank)
-		err = bpf_map_update_elem(&gate_scratches, &tid, blank, BPF_ANY);
-	if (!err)
-		p->scratch = bpf_map_lookup_elem(&gate_scratches, &tid);
-	if (!p->scratch) {
+	if (!blank)
+		return 0;
+	err = bpf_map_update_elem(&gate_scratches, &tid, blank, BPF_ANY);
+	s = bpf_map_lookup_elem(&gate_scratches, &tid);
+	if (err || !s) {
 		wv_count_place(WV_PLACE_GATE_PATH, err);
-		return;
+		return 0;
 	}
-	at = gate_path_walk(file, p->scratch);
+	at = gate_path_walk(file, s);
 	if (!at) {
 		wv_count_place(WV_PLACE_GATE_PATH, -36 /* ENAMETOOLONG */);
-		return;
+		return 0;
 	}
-	p->path_known = true;
-	p->path_trusted = gate_path_trusted(file, task);
-	p->scratch->key.prefix_bits = 8 * (4 + WV_GATE_TEXT);
-	bpf_probe_read_kernel(p->scratch->key.text, WV_GATE_TEXT,
-			      &p->scratch->path[at & (GATE_PATH_ROOM - 1)]);
+	s->key.prefix_bits = 8 * (4 + WV_GATE_TEXT);
+	bpf_probe_read_kernel(s->key.text, WV_GATE_TEXT, &s->path[at & (GATE_PATH_ROOM - 1)]);
+	return gate_path_trusted(file, (struct task_struct *)task_at)
+		       ? GATE_PATH_KNOWN | GATE_PATH_TRUSTED
+		       : GATE_PATH_KNOWN;
 }
 
-static __always_inline void gate_program_done(struct gate_program *p)
+static __always_inline void gate_path_done(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 
-	if (p->scratch)
-		bpf_map_delete_elem(&gate_scratches, &tid);
+	bpf_map_delete_elem(&gate_scratches, &tid);
 }
 
-static __always_inline __u32 gate_inode_bits(struct gate_program *p, const struct wv_gate_ref *ref)
+GATE_GLOBAL int gate_inode_bits(__u32 list, __u32 dev, __u64 ino)
 {
-	__u32 *value;
+	struct wv_gate_inode_key key = {.list = list, .dev = dev, .ino = ino};
+	__u32 *value = bpf_map_lookup_elem(&gate_inodes, &key);
 
-	p->inode.list = ref->list;
-	value = bpf_map_lookup_elem(&gate_inodes, &p->inode);
 	return value ? *value : 0;
 }
 
-static __always_inline __u32 gate_path_bits(struct gate_program *p, const struct wv_gate_ref *ref)
+/* path: what gate_path_make() returned. What has no name may be any that is denied. */
+GATE_GLOBAL int gate_path_bits(__u32 list, __u32 flags, __u32 path)
 {
-	__u32 *value;
+	__u32 tid = bpf_get_current_pid_tgid(), *value;
+	struct gate_scratch *s = bpf_map_lookup_elem(&gate_scratches, &tid);
 
-	if (!p->path_known || !p->scratch)
-		return ref->flags & WV_GATE_HAS_DENY ? WV_GATE_DENY : 0;
-	p->scratch->key.list = ref->list;
-	value = bpf_map_lookup_elem(&gate_texts, &p->scratch->key);
+	if (!(path & GATE_PATH_KNOWN) || !s)
+		return flags & WV_GATE_HAS_DENY ? WV_GATE_DENY : 0;
+	s->key.list = list;
+	value = bpf_map_lookup_elem(&gate_texts, &s->key);
 	if (!value)
 		return 0;
-	return p->path_trusted ? *value : *value & WV_GATE_DENY;
+	return path & GATE_PATH_TRUSTED ? *value : *value & WV_GATE_DENY;
+}
+
+/* name: address of what execve() was given, for want of a path */
+GATE_GLOBAL int gate_tell_program(__u64 subject, __u64 cgroup, __u64 dev, __u64 ino, __u64 name)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct gate_scratch *s = bpf_map_lookup_elem(&gate_scratches, &tid);
+	struct wv_event_gate *ev = gate_event(subject, cgroup);
+
+	if (!ev)
+		return 0;
+	ev->dev = dev;
+	ev->ino = ino;
+	if (s && s->key.prefix_bits)
+		bpf_probe_read_kernel(ev->text, sizeof(ev->text), s->key.text);
+	else
+		bpf_probe_read_kernel_str(ev->text, sizeof(ev->text), (const void *)name);
+	wv_event_submit(ev);
+	return 0;
 }
 
 /* Whether what the inode says is enough: the path can add a denial, or a permission that lacks. */
@@ -166,29 +186,31 @@ static __always_inline bool gate_wants_path(__u32 flags, __u32 bits)
 	return (flags & WV_GATE_HAS_DENY) || !(bits & WV_GATE_ALLOW);
 }
 
-static __always_inline void gate_program_tell(struct gate_program *p, const struct wv_gate_ref *ref,
-					      __u64 cgroup, const char *name)
+/* -EPERM: the current task may not run what was opened for it; else 0. */
+static __always_inline int gate_exec_verdict(struct linux_binprm *bprm)
 {
-	struct wv_event_gate *ev = gate_event(ref, WV_GATED_EXEC, cgroup);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct wv_gate_place_key key = {.kind = WV_GATED_EXEC};
+	const char *name = BPF_CORE_READ(bprm, filename);
+	__u32 dev, op, path = 0;
+	struct wv_gate_place *place;
+	struct inode *inode;
+	struct file *file;
+	bool asked = false;
+	int verdict = 0;
+	__u64 ino;
 
-	if (!ev)
-		return;
-	ev->op = p->op;
-	ev->dev = p->inode.dev;
-	ev->ino = p->inode.ino;
-	if (p->path_known && p->scratch)
-		bpf_probe_read_kernel(ev->text, sizeof(ev->text), p->scratch->key.text);
-	else
-		bpf_probe_read_kernel_str(ev->text, sizeof(ev->text), name);
-	wv_event_submit(ev);
-}
-
-static __always_inline bool gate_program_refused(struct gate_program *p,
-						 const struct wv_gate_place *place, __u64 cgroup,
-						 const char *name)
-{
-	bool refused = false;
-
+	key.cgroup = gate_find(task, WV_GATED_EXEC);
+	if (!key.cgroup)
+		return 0;
+	place = bpf_map_lookup_elem(&gate_places, &key);
+	if (!place)
+		return 0;
+	file = BPF_CORE_READ(bprm, file);
+	inode = BPF_CORE_READ(file, f_inode);
+	ino = BPF_CORE_READ(inode, i_ino);
+	dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	op = BPF_CORE_READ(bprm, interp) == name ? WV_GATE_OP_NONE : WV_GATE_OP_SCRIPT;
 	for (__u32 i = 0; i < WV_GATES_AT; i++) {
 		struct wv_gate_ref ref;
 		__u32 bits = 0;
@@ -197,60 +219,28 @@ static __always_inline bool gate_program_refused(struct gate_program *p,
 			break;
 		ref = place->ref[i];
 		if (gate_has_entries(ref.flags)) {
-			bits = gate_inode_bits(p, &ref);
-			if (gate_wants_path(ref.flags, bits))
-				bits |= gate_path_bits(p, &ref);
+			bits = gate_inode_bits(ref.list, dev, ino);
+			if (gate_wants_path(ref.flags, bits)) {
+				if (!asked)
+					path = gate_path_make((__u64)file, (__u64)task);
+				asked = true;
+				bits |= gate_path_bits(ref.list, ref.flags, path);
+			}
 		}
 		if (!gate_refuses(ref.flags, bits))
 			continue;
 		if (ref.flags & WV_GATE_ENFORCE)
-			refused = true;
-		gate_program_tell(p, &ref, cgroup, name);
+			verdict = -GATE_EPERM;
+		/* the record is of no use without the path */
+		if (!asked)
+			path = gate_path_make((__u64)file, (__u64)task);
+		asked = true;
+		gate_tell_program(gate_subject(&ref, WV_GATED_EXEC, op), key.cgroup, dev, ino,
+				  (__u64)name);
 	}
-	return refused;
-}
-
-/* Whether the current task may not run what was opened for it. */
-static __always_inline bool gate_exec_refused(struct linux_binprm *bprm)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct wv_gate_place_key key = {.kind = WV_GATED_EXEC};
-	struct gate_program p = {.op = WV_GATE_OP_NONE};
-	const char *name = BPF_CORE_READ(bprm, filename);
-	struct wv_gate_place *place;
-	struct inode *inode;
-	struct file *file;
-	bool refused, path = false;
-
-	key.cgroup = gate_find(task, WV_GATED_EXEC);
-	if (!key.cgroup)
-		return false;
-	place = bpf_map_lookup_elem(&gate_places, &key);
-	if (!place)
-		return false;
-	file = BPF_CORE_READ(bprm, file);
-	inode = BPF_CORE_READ(file, f_inode);
-	p.inode.ino = BPF_CORE_READ(inode, i_ino);
-	p.inode.dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	if (BPF_CORE_READ(bprm, interp) != name)
-		p.op = WV_GATE_OP_SCRIPT;
-	for (__u32 i = 0; i < WV_GATES_AT; i++) {
-		struct wv_gate_ref ref;
-
-		if (i >= place->n)
-			break;
-		ref = place->ref[i];
-		if (!gate_has_entries(ref.flags) ||
-		    !gate_wants_path(ref.flags, gate_inode_bits(&p, &ref)))
-			continue;
-		path = true;
-		break;
-	}
-	if (path)
-		gate_program_path(&p, file, task);
-	refused = gate_program_refused(&p, place, key.cgroup, name);
-	gate_program_done(&p);
-	return refused;
+	if (asked)
+		gate_path_done();
+	return verdict;
 }
 
 #endif

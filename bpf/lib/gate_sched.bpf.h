@@ -91,9 +91,8 @@ static __always_inline __u32 gate_user_priority(__u64 user)
 {
 	__u32 priority = 0;
 
-	return bpf_probe_read_user(&priority, sizeof(priority), (const void *)user)
-		       ? GATE_ABOVE_ALL
-		       : priority;
+	return bpf_probe_read_user(&priority, sizeof(priority), (const void *)user) ? GATE_ABOVE_ALL
+										    : priority;
 }
 
 static __always_inline void gate_sched_policy(struct gate_sched *ret, __u32 policy, __u32 priority)

@@ -29,7 +29,8 @@ static const char *const by_hook[WV_GATED_N] = {
 };
 #define BY_KILL "tracepoint sched_process_exec and SIGKILL"
 #define BY_KILL_REASON                                                                             \
-	"killed before its first instruction instead of refused; of a script only its interpreter "\
+	"killed before its first instruction instead of refused; of a script only its "            \
+	"interpreter "                                                                             \
 	"is seen"
 #define BY_CORRECTION "correction every tick"
 #define BY_CORRECTION_REASON "not refused but put back at the next tick"
@@ -163,8 +164,8 @@ int wv_gate_probe(const struct wv_host *host, const struct wv_bpf *bpf,
 	int r = 0;
 
 	for (uint32_t kind = 0; r == 0 && kind < WV_GATED_PRIORITY; kind++) {
-		int lacks = wv_gate_kind_check(host, bpf, kind, by, sizeof(by), reason,
-					       sizeof(reason));
+		int lacks =
+			wv_gate_kind_check(host, bpf, kind, by, sizeof(by), reason, sizeof(reason));
 
 		snprintf(name, sizeof(name), "gate %s", wv_gated_names[kind]);
 		r = wv_capability_add(caps, "gate", name,

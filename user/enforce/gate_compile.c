@@ -185,7 +185,8 @@ static bool same_bits(const void *a, const void *b, unsigned bits)
 	const uint8_t *x = a, *y = b;
 	unsigned bytes = bits / 8, rest = bits % 8;
 
-	return memcmp(x, y, bytes) == 0 && (!rest || !((x[bytes] ^ y[bytes]) & (0xff00 >> rest) & 0xff));
+	return memcmp(x, y, bytes) == 0 &&
+	       (!rest || !((x[bytes] ^ y[bytes]) & (0xff00 >> rest) & 0xff));
 }
 
 /* The kernel finds the most specific entry only: that one says what the others say too. */

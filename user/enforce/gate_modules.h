@@ -24,8 +24,8 @@ struct wv_gates {
 	int error; /* 0, or why there are no gates */
 	bool dry_run, dirty;
 	struct wv_gate_seen *seen; /* by slot */
-	uint32_t *lists;	   /* by index of gate, then of priority, in agent->policy; 0: none */
-	uint32_t *flags;	   /* of gates: enum wv_gate_flags */
+	uint32_t *lists; /* by index of gate, then of priority, in agent->policy; 0: none */
+	uint32_t *flags; /* of gates: enum wv_gate_flags */
 	size_t n_gates;
 	uint32_t kinds; /* bits of kinds that the policy has */
 };
@@ -60,9 +60,9 @@ void wv_gate_record_list(struct wv_gates *g, const char *gate, int kind, int fai
 
 /* priority.c */
 struct wv_priority_caps {
-	int nice_min;	       /* -20: none */
-	unsigned realtime_max; /* 99: none */
-	unsigned io_class;     /* best class, 1 to 3; 1: none */
+	int nice_min;			      /* -20: none */
+	unsigned realtime_max;		      /* 99: none */
+	unsigned io_class;		      /* best class, 1 to 3; 1: none */
 	uint32_t nice_by, realtime_by, io_by; /* index in policy->priorities, WV_NONE */
 };
 /* The strictest of what holds on a cgroup: its own domain's and those of all above it. */

@@ -11,8 +11,8 @@
 
 /*
  * exec: the path; connect, bind: "tcp 10.0.0.1:443", "udp [::1]:53"; device: "c 1:3 rw"; sysctl:
- * its name; module, mount: what is known of it, or ""; ptrace: "comm (pid)"; priority: "nice -5, cap
- * 0".
+ * its name; module, mount: what is known of it, or ""; ptrace: "comm (pid)"; priority: "nice -5,
+ * cap 0".
  */
 void wv_gate_object_text(const struct wv_event_gate *ev, char *buf, size_t size);
 

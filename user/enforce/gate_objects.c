@@ -54,7 +54,7 @@ static int configure(struct bpf_object *obj, const struct wv_host *host _unused_
 	struct bpf_program *p;
 
 	/* attached when a gate needs it: user/enforce/gate_hooks.c */
-	bpf_object__for_each_program(p, obj) (void)bpf_program__set_autoattach(p, false);
+	bpf_object__for_each_program(p, obj)(void) bpf_program__set_autoattach(p, false);
 	return size_maps(obj);
 }
 

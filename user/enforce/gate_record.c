@@ -75,9 +75,10 @@ void wv_gate_record_event(struct wv_gates *g, const struct wv_event *event)
 	json_object_object_add(o, "cgroup_key", json_object_new_uint64(event->key));
 	json_object_object_add(o, "event_mono_ns", json_object_new_uint64(event->mono_ns));
 	add(o, "object", object);
-	json_object_object_add(o, "comm",
-			       json_object_new_string_len(
-				       event->comm, (int)strnlen(event->comm, sizeof(event->comm))));
+	json_object_object_add(
+		o, "comm",
+		json_object_new_string_len(event->comm,
+					   (int)strnlen(event->comm, sizeof(event->comm))));
 	json_object_object_add(o, "pid", json_object_new_int64(event->pid));
 	json_object_object_add(o, "tid", json_object_new_int64(event->tid));
 	if (list)

@@ -233,9 +233,8 @@ static enum wv_gate_proof run_child(uint32_t kind, int procs, bool by_kill, cons
 		return WV_PROOF_DENIED;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == REFUSED)
 		return WV_PROOF_DENIED;
-	if (WIFEXITED(status) &&
-	    (WEXITSTATUS(status) == LET_PASS ||
-	     (kind == WV_GATED_EXEC && WEXITSTATUS(status) == 0))) {
+	if (WIFEXITED(status) && (WEXITSTATUS(status) == LET_PASS ||
+				  (kind == WV_GATED_EXEC && WEXITSTATUS(status) == 0))) {
 		*ret_reason = "it was attached and let pass what it denies";
 		return WV_PROOF_PASSED;
 	}

@@ -17,10 +17,10 @@ static int map_fds(struct wv_gate_store *s, const struct wv_bpf *bpf)
 		int *fd;
 		const char *name;
 	} maps[] = {
-		{&s->places_fd, "gate_places"},	      {&s->caps_fd, "gate_caps"},
-		{&s->lists_fd, "gate_lists"},	      {&s->addresses_fd, "gate_addresses"},
-		{&s->texts_fd, "gate_texts"},	      {&s->devices_fd, "gate_devices"},
-		{&s->inodes_fd, "gate_inodes"},	      {&s->levels_fd, "gate_levels"},
+		{&s->places_fd, "gate_places"}, {&s->caps_fd, "gate_caps"},
+		{&s->lists_fd, "gate_lists"},	{&s->addresses_fd, "gate_addresses"},
+		{&s->texts_fd, "gate_texts"},	{&s->devices_fd, "gate_devices"},
+		{&s->inodes_fd, "gate_inodes"}, {&s->levels_fd, "gate_levels"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {

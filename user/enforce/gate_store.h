@@ -29,7 +29,7 @@ struct wv_gate_stored {
 		int64_t seen_ctime_ns;
 		uint32_t dev; /* as the kernel's maps have it */
 		uint64_t ino; /* 0: no such file */
-	} *watched;
+	} * watched;
 	size_t n_watched;
 };
 
@@ -39,7 +39,7 @@ struct wv_gate_store {
 	size_t n_lists;
 	uint32_t next_number;
 	uint32_t levels[WV_GATED_N]; /* as in map gate_levels */
-	bool unwanted; /* some list is not wanted: wv_gate_store_sweep() has work */
+	bool unwanted;		     /* some list is not wanted: wv_gate_store_sweep() has work */
 };
 
 /* -ENOENT: the object is not loaded. Reads what a former agent left. */
@@ -71,7 +71,8 @@ int wv_gate_store_caps(struct wv_gate_store *s, uint64_t cgroup, const struct wv
 /* Calls fn for each place and each cap (kind PRIORITY) there is; fn may remove it. */
 int wv_gate_store_each(struct wv_gate_store *s,
 		       void (*fn)(void *ctx, uint64_t cgroup, uint32_t kind), void *ctx);
-/* On which levels there are places; they are told before a place is set, and after it is removed. */
+/* On which levels there are places; they are told before a place is set, and after it is removed.
+ */
 int wv_gate_store_levels(struct wv_gate_store *s, uint32_t kind, uint32_t mask);
 
 #endif

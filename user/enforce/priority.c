@@ -56,10 +56,10 @@ bool wv_priority_caps(const struct wv_agent *agent, uint32_t slot, struct wv_pri
 
 	*ret = (struct wv_priority_caps){-20, 99, 1, WV_NONE, WV_NONE, WV_NONE};
 	for (unsigned depth = 0; depth < 64; depth++) {
-		const struct wv_row *row = slot != WV_SLOT_OTHER
-						   ? wv_sample_row((struct wv_sample *)&agent->sample,
-								   slot)
-						   : NULL;
+		const struct wv_row *row =
+			slot != WV_SLOT_OTHER
+				? wv_sample_row((struct wv_sample *)&agent->sample, slot)
+				: NULL;
 		uint32_t domain = row ? wv_domain_of(agent, slot) : WV_NONE;
 
 		for (uint32_t i = 0; domain != WV_NONE && i < p->n_priorities; i++) {
@@ -147,8 +147,7 @@ static void correct_scheduling(const struct wv_row *row, const struct wv_priorit
 		     set_attr(tid, &attr));
 		return;
 	}
-	if ((attr.policy == SCHED_OTHER || attr.policy == SCHED_BATCH) &&
-	    attr.nice < c->nice_min) {
+	if ((attr.policy == SCHED_OTHER || attr.policy == SCHED_BATCH) && attr.nice < c->nice_min) {
 		found = attr.nice;
 		attr.nice = c->nice_min;
 		tell(row, c->nice_by, tid, "nice", found, c->nice_min, set_attr(tid, &attr));
