@@ -28,7 +28,9 @@ LINK_HARDENING := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
 CPPFLAGS += -D_GNU_SOURCE -DWV_VERSION='"$(VERSION)"' -I. -Iinclude -I$(O)
 CFLAGS ?= -O2 -g
-ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(HARDENING) $(CFLAGS) $(PKG_CFLAGS)
+# replay is bit-identical: no fused multiply-add, which would round differently on some machines
+FLOATING := -ffp-contract=off
+ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(HARDENING) $(FLOATING) $(CFLAGS) $(FILE_CFLAGS) $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LINK_HARDENING) $(LDFLAGS)
 
 SAN ?= 0

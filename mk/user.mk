@@ -6,6 +6,9 @@ USER_OBJECTS := $(USER_SOURCES:%.c=$(O)/%.o)
 SKELETON_USES := $(shell grep -oHE 'skel/[a-z_]+\.(btf|raw)\.skel\.h' $(USER_SOURCES))
 $(foreach use,$(SKELETON_USES),$(eval $(O)/$(patsubst %.c,%.o,$(firstword $(subst :, ,$(use)))): | $(O)/$(lastword $(subst :, ,$(use)))))
 
+# loops over lanes, which are to become vector code
+$(O)/user/policy/columns.o $(O)/user/policy/vm_block.o: FILE_CFLAGS := -O3
+
 $(O)/user/%.o: user/%.c
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
