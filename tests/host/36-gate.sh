@@ -13,7 +13,9 @@ PINS=$ROOT/sys/fs/bpf/waveos/gates
 
 # what the domain may run: by its own name, by a link's name, and a tree
 BIN_DIR=$TMP/bin
-mkdir -p "$BIN_DIR/tree" "$ROOT/etc/waveos"
+mkdir -p "$BIN_DIR/tree" "$BIN_DIR/real" "$ROOT/etc/waveos"
+ln -s real "$BIN_DIR/alias"
+cp /bin/true "$BIN_DIR/real/far"
 cp /bin/true "$BIN_DIR/listed"
 cp /bin/true "$BIN_DIR/other"
 cp /bin/true "$BIN_DIR/tree/below"
@@ -45,12 +47,15 @@ gates:
     domain: outer
     kind: exec
     enforce: true
-    allow: [$BIN_DIR/listed, $BIN_DIR/tree/*, $PYTHON, $(readlink -f /bin/bash)]
+    allow: [$BIN_DIR/listed, $BIN_DIR/tree/*, $BIN_DIR/alias/*, $PYTHON, $(readlink -f /bin/bash)]
+  - {name: run-inner, domain: inner, kind: exec, enforce: true, deny: [$BIN_DIR/tree/below]}
+priority:
+  - {name: low, domain: inner, nice_min: 0, realtime_max: 0, io_class: best-effort}
 YAML
 }
 events() { cat "$ROOT"/var/lib/waveos/runs/*/events.jsonl; }
 # records TYPE GATE: how many
-records() { events | jq -c --arg t "$1" --arg g "$2" 'select(.type == $t and (.gate // .data.gate) == $g)' | wc -l; }
+records() { events | jq -c --arg t "$1" --arg g "$2" 'select(.type == $t and .gate == $g)' | wc -l; }
 
 # net.py WHAT ADDRESS PORT: connect, send, bind or none of it; prints ok or the error's name
 cat >"$TMP/net.py" <<'PY'
@@ -129,11 +134,11 @@ if [ -w /proc/sys/vm/laptop_mode ]; then
 	[ "$(sysctl_write kernel/printk_ratelimit)" = denied ] || fail "the sysctl off the list was not denied"
 fi
 
-# run EXPECTED COMMAND...: refused is EPERM of execve or SIGKILL, what this machine has
+# run EXPECTED COMMAND...: refused is EPERM of execve or SIGKILL, what this machine has. In $IN, or the outer domain
 run() {
 	local expected=$1 status=0
 	shift
-	cgroup_run "$CG" "$@" >/dev/null 2>&1 || status=$?
+	cgroup_run "${IN:-$CG}" "$@" >/dev/null 2>&1 || status=$?
 	case $expected in
 	ok) [ $status -eq 0 ] || fail "$*: status $status, expected 0" ;;
 	*) [ $status -eq 137 ] || [ $status -eq 126 ] || fail "$*: status $status, it was not refused" ;;
@@ -149,8 +154,23 @@ check_exec() {
 	ln -sf "$BIN_DIR/other" "$BIN_DIR/tree/link"
 	run no "$BIN_DIR/tree/link" # a link below the tree leads out of it
 	rm "$BIN_DIR/tree/link"
+	run ok "$BIN_DIR/real/far" # a tree that is listed by the name of a link
+	IN=$CG/inner run no "$BIN_DIR/tree/below"
+	ln -f "$BIN_DIR/tree/below" "$BIN_DIR/tree/other-name"
+	IN=$CG/inner run no "$BIN_DIR/tree/other-name" # the same file
+	run ok "$BIN_DIR/tree/other-name"
+	IN=$CG/inner run no "$BIN_DIR/other" # the outer gate holds here too
+	IN=$CG/inner run ok "$BIN_DIR/listed"
 }
 check_exec
+# a copy to memory has no path
+cat >"$TMP/memfd.py" <<'PY'
+import os, sys
+fd = os.memfd_create("below")
+os.write(fd, open(sys.argv[1], "rb").read())
+os.execve(fd, ["below"], {})
+PY
+run no "$PYTHON" "$TMP/memfd.py" "$BIN_DIR/listed"
 # a private mount namespace made through a user namespace: what is mounted over a listed name is not it
 UNSHARE=$(readlink -f "$(command -v unshare)")
 if unshare -Urm true 2>/dev/null; then
@@ -173,17 +193,37 @@ printf '#!%s\n' "$BIN_DIR/other" >"$BIN_DIR/tree/script"
 chmod +x "$BIN_DIR/tree/script"
 run no "$BIN_DIR/tree/script"
 
+# priorities: what comes into the domain above its caps is put back
+if [ "$(nice -n -5 nice 2>/dev/null)" = -5 ]; then
+	nice -n -5 sleep 60 &
+	SLEEPER=$!
+	at_exit kill "$SLEEPER"
+	nice_is() { [ "$(awk '{print $19}' "/proc/$SLEEPER/stat")" = "$1" ]; }
+	wait_until 5 nice_is -5 || fail "nice $(awk '{print $19}' "/proc/$SLEEPER/stat")"
+	! command -v ionice >/dev/null || ionice -c 1 -n 3 -p $SLEEPER
+	echo $SLEEPER >"$CG/inner/cgroup.procs"
+	wait_until 5 nice_is 0 || fail "nice $(awk '{print $19}' "/proc/$SLEEPER/stat") was not put back"
+	io_is() { [ "$(ionice -p $SLEEPER)" = "best-effort: prio 4" ]; }
+	! command -v ionice >/dev/null || wait_until 5 io_is || fail "I/O priority $(ionice -p $SLEEPER)"
+	corrected() { events | jq -es 'any(.[] | select(.type == "priority-corrected"); .gate == "low" and .what == "nice" and .before == -5 and .after == 0 and .outcome == "changed")' >/dev/null; }
+	wait_until 5 corrected || fail "no record of the correction: $(events | grep priority-corrected)"
+	if command -v chrt >/dev/null && chrt -f -p 10 $SLEEPER 2>/dev/null; then
+		policy_is() { chrt -p $SLEEPER | grep -q SCHED_OTHER; }
+		wait_until 5 policy_is || fail "$(chrt -p $SLEEPER)"
+	fi
+fi
+
 # counted and told
 recorded() { [ "$(records gate-deny net)" -ge 5 ] && [ "$(records gate-audit watch)" -ge 1 ] && [ "$(records gate-deny run)" -ge 3 ]; }
 wait_until 5 recorded || fail "net $(records gate-deny net), watch $(records gate-audit watch), run $(records gate-deny run) records"
 [ "$(records gate-deny watch)" -eq 0 ] || fail "a gate in audit denied"
-events | jq -es 'any(.[] | select(.type == "gate-deny") | (.data // .); .gate == "net" and .object == "tcp 127.0.0.1:7002" and
+events | jq -es 'any(.[] | select(.type == "gate-deny"); .gate == "net" and .object == "tcp 127.0.0.1:7002" and
 	.severity == "critical" and .route == "oncall" and .comm != "" and .pid > 0 and .cgroup == "/'"$NAME"'")' >/dev/null ||
 	fail "no record says what was denied: $(events | grep gate-deny | head -3)"
-events | jq -es 'any(.[] | select(.type == "gate-deny") | (.data // .); .gate == "run" and .object == "'"$BIN_DIR/other"'")' >/dev/null ||
+events | jq -es 'any(.[] | select(.type == "gate-deny"); .gate == "run" and .object == "'"$BIN_DIR/other"'")' >/dev/null ||
 	fail "no record names the program: $(events | grep '"run"' | head -3)"
 for KIND in connect bind device exec; do
-	events | jq -es --arg k $KIND 'any(.[] | select(.type == "gate-selftest") | (.data // .); .kind == $k and .result == "denied")' >/dev/null ||
+	events | jq -es --arg k $KIND 'any(.[] | select(.type == "gate-selftest"); .kind == $k and .result == "denied")' >/dev/null ||
 		fail "self-test of $KIND: $(events | grep gate-selftest | grep $KIND)"
 done
 ls -d "$CGROUP2"/waveos-selftest-* 2>/dev/null && fail "the self-test left a cgroup"
@@ -251,8 +291,23 @@ wait $HAMMER || fail "the hammer failed"
 read -r N BAD <"$TMP/hammer"
 echo "$N verdicts while $I policies were put in force: $BAD wrong"
 [ "$N" -gt 1000 ] && [ "$BAD" -eq 0 ] || fail "$BAD of $N verdicts were wrong"
-lists_few() { [ "$(bpftool --json map dump pinned "$ROOT/sys/fs/bpf/waveos/maps/gate_lists" | jq length)" -eq 7 ]; }
+lists_few() { [ "$(bpftool --json map dump pinned "$ROOT/sys/fs/bpf/waveos/maps/gate_lists" | jq length)" -eq 9 ]; }
 wait_until 5 lists_few || fail "old lists were not removed: $(bpftool map dump pinned "$ROOT/sys/fs/bpf/waveos/maps/gate_lists" | grep -c key)"
+
+# what cannot be understood, or must hold and cannot, is refused as a whole
+refused() { [ "$(grep -c 'policy not reloaded' "$TMP/agent.log")" -eq "$1" ]; }
+policy "" && sed -i 's/deny: \[127.0.0.2\]/deny: [127.0.0.2x]/' "$ROOT/etc/waveos/policy.yaml"
+kill -HUP "$AGENT"
+wait_until 5 refused 1 || fail "a bad entry was accepted"
+grep -q "gate 'watch': '127.0.0.2x'" "$TMP/agent.log" || fail "it does not say which: $(tail -1 "$TMP/agent.log")"
+if ! grep -qs bpf /sys/kernel/security/lsm; then
+	policy "" && cat >>"$ROOT/etc/waveos/policy.yaml" <<YAML
+  - {name: must, domain: inner, nice_min: 5, fail: closed}
+YAML
+	kill -HUP "$AGENT"
+	wait_until 5 refused 2 || fail "a cap that must hold and cannot was accepted"
+fi
+net "$CG" EPERM connect 127.0.0.1 7002
 
 # a policy without them
 printf 'schema_version: 1\nname: none\n' >"$ROOT/etc/waveos/policy.yaml"
@@ -266,6 +321,13 @@ kill -HUP "$AGENT"
 wait_until 5 in_force || fail "gates did not come back"
 net "$CG" EPERM connect 127.0.0.1 7002
 agent_kill
+policy "" && sed -i 's/^gates:/gates:\n  - {name: shut, domain: inner, kind: mount, enforce: true, fail: closed, deny: ["*"]}/' "$ROOT/etc/waveos/policy.yaml"
+if ! grep -qs bpf /sys/kernel/security/lsm; then
+	STATUS=0
+	timeout 20 "$BIN" attach --root "$ROOT" --set metrics.listen= --set agent.log_format=text >/dev/null 2>"$TMP/refused" || STATUS=$?
+	[ $STATUS -eq 3 ] || fail "attach with a gate that must hold and cannot: status $STATUS, $(cat "$TMP/refused")"
+	grep -q "'shut' (fail: closed) cannot be enforced here" "$TMP/refused" || fail "$(cat "$TMP/refused")"
+fi
 "$BIN" detach --root "$ROOT" >/dev/null || fail "detach"
 net "$CG" ok connect 127.0.0.1 7002
 run ok "$BIN_DIR/other"

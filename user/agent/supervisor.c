@@ -333,8 +333,13 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	struct wv_version version;
 	int r = wv_policy_read(&next, sup->config, sup->paths, &error);
 
-	if (r == 0)
-		r = wv_policy_accept(next, sup->paths);
+	if (r == 0) {
+		r = wv_gates_refuse(&sup->host, sup->bpf, next, error.text, sizeof(error.text));
+		if (r == 0)
+			r = wv_policy_accept(next, sup->paths);
+		if (r < 0)
+			wv_policy_free(next);
+	}
 	if (r < 0)
 		return wv_log_full(LOG_ERR, 0, "supervisor",
 				   "policy not reloaded, the old one stays in force: %s",
@@ -494,6 +499,7 @@ static int open_bpf(struct supervisor *sup)
 /* Everything that may fail, before the first worker starts. Returns an exit code. */
 static int start(struct supervisor *sup, uint64_t begin)
 {
+	char refused[320];
 	int r = prepare_folders(sup->paths);
 
 	if (r == WV_EXIT_OK)
@@ -543,6 +549,11 @@ static int start(struct supervisor *sup, uint64_t begin)
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "load BPF programs");
 		return r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
+	}
+	if (!sup->options->dry_run && wv_gates_refuse(&sup->host, sup->bpf, sup->policy, refused,
+						      sizeof(refused)) < 0) {
+		(void)wv_log_full(LOG_ERR, 0, "attach", "%s: %s", sup->policy->source, refused);
+		return WV_EXIT_UNSUPPORTED;
 	}
 	/* figures about events are those of the maps, and these are new */
 	if (!wv_bpf_adopted(sup->bpf)) {

@@ -11,6 +11,7 @@ struct wv_bpf;
 struct wv_gate;
 struct wv_host;
 struct wv_paths;
+struct wv_policy;
 struct wv_priority;
 
 /*
@@ -29,6 +30,13 @@ int wv_gate_check(const struct wv_host *host, const struct wv_bpf *bpf, const st
 int wv_priority_check(const struct wv_host *host, const struct wv_bpf *bpf,
 		      const struct wv_priority *p, char *by, size_t by_size, char *reason,
 		      size_t size);
+
+/*
+ * Whether a policy is to be refused as a whole: an entry that cannot be understood, or a gate or
+ * cap that says `fail: closed` and cannot be held here. 0, or what the check said with *why filled.
+ */
+int wv_gates_refuse(const struct wv_host *host, const struct wv_bpf *bpf, const struct wv_policy *p,
+		    char *why, size_t size);
 
 /* Removes all pinned links; works without anything loaded. Returns their number or -errno. */
 int wv_gates_remove_all(const struct wv_paths *paths);

@@ -157,6 +157,35 @@ int wv_priority_check(const struct wv_host *host, const struct wv_bpf *bpf,
 	return 0;
 }
 
+int wv_gates_refuse(const struct wv_host *host, const struct wv_bpf *bpf, const struct wv_policy *p,
+		    char *why, size_t size)
+{
+	char by[64], reason[160];
+	int r;
+
+	for (size_t i = 0; p->features[WV_FEATURE_GATES] && i < p->n_gates; i++) {
+		const struct wv_gate *g = &p->gates[i];
+
+		r = wv_gate_check(host, bpf, g, by, sizeof(by), reason, sizeof(reason));
+		if (r == 0 || (r == -EOPNOTSUPP && g->fail == WV_FAIL_OPEN))
+			continue;
+		snprintf(why, size, "gate '%s'%s: %s", g->name,
+			 r == -EOPNOTSUPP ? " (fail: closed) cannot be enforced here" : "", reason);
+		return r;
+	}
+	for (size_t i = 0; p->features[WV_FEATURE_PRIORITY] && i < p->n_priorities; i++) {
+		const struct wv_priority *c = &p->priorities[i];
+
+		r = wv_priority_check(host, bpf, c, by, sizeof(by), reason, sizeof(reason));
+		if (r == 0)
+			continue;
+		snprintf(why, size, "priority '%s' (fail: closed) cannot be enforced here: %s",
+			 c->name, reason);
+		return r;
+	}
+	return 0;
+}
+
 int wv_gate_probe(const struct wv_host *host, const struct wv_bpf *bpf,
 		  struct wv_capabilities *caps)
 {
