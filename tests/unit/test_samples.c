@@ -140,7 +140,7 @@ static void samples_read_back_are_those_written(void **state)
 	/* the core dies here: nothing is completed */
 	wv_samples_close(w);
 
-	assert_int_equal(wv_samples_read_open(&r, dir), 0);
+	assert_int_equal(wv_samples_read_open(&r, dir, 1024), 0);
 	assert_int_equal(wv_samples_read(r, &got, &text), WV_SAMPLES_POLICY);
 	assert_string_equal(text, "abc");
 	seed = 42;
@@ -162,7 +162,7 @@ static int count(void)
 	const char *text;
 	int n = 0, e;
 
-	e = wv_samples_read_open(&r, dir);
+	e = wv_samples_read_open(&r, dir, 1024);
 	if (e == -ENOENT)
 		return 0;
 	assert_int_equal(e, 0);

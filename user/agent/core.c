@@ -56,7 +56,7 @@ struct core {
 static int on_record(struct wv_agent *agent, const char *type, struct json_object *fields);
 
 /* Which policy is in force from now on. */
-static void record_policy(struct core *c)
+static void record_policy(struct core *c, bool restarted)
 {
 	const struct wv_policy *p = c->agent.policy;
 	struct json_object *o = json_object_new_object();
@@ -67,6 +67,8 @@ static void record_policy(struct core *c)
 	json_object_object_add(o, "rules", json_object_new_uint64(p->n_rules));
 	json_object_object_add(o, "budgets", json_object_new_uint64(p->n_budgets));
 	(void)on_record(&c->agent, "policy", o);
+	if (c->records && wv_records_policy(c->records, p, restarted) < 0)
+		(void)wv_log_warn(0, "core", "samples of this run cannot be recorded");
 }
 
 static int on_record(struct wv_agent *agent, const char *type, struct json_object *fields)
@@ -293,7 +295,7 @@ static void reload_policy(struct core *c)
 			(void)wv_log_errno(r, wv_modules[i]->name, "take over the policy");
 	}
 	wv_policy_free(old);
-	record_policy(c);
+	record_policy(c, false);
 	c->agent.want_tick = true;
 }
 
@@ -369,7 +371,7 @@ static void record_start(struct core *c)
 			       json_object_new_int64((int64_t)c->agent.cgroups->live));
 	json_object_object_add(fields, "dry_run", json_object_new_boolean(ctx->dry_run));
 	(void)on_record(&c->agent, "core-start", fields);
-	record_policy(c);
+	record_policy(c, true);
 }
 
 static int open_all(struct core *c)

@@ -340,10 +340,12 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 		if (r < 0)
 			wv_policy_free(next);
 	}
-	if (r < 0)
+	if (r < 0) {
+		atomic_fetch_add(&sup->snapshot.head->policies_refused, 1);
 		return wv_log_full(LOG_ERR, 0, "supervisor",
 				   "policy not reloaded, the old one stays in force: %s",
 				   error.text[0] ? error.text : strerror(-r));
+	}
 	wv_policy_free(sup->policy);
 	sup->policy = next;
 	if (wv_version_get(sup->config, sup->policy, &version) == 0)

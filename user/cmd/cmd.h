@@ -4,6 +4,7 @@
 #define WV_CMD_CMD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "user/core/paths.h"
 
@@ -46,6 +47,10 @@ struct wv_option {
 int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, const char *examples,
 		 const struct wv_option *options,
 		 int (*set)(void *ctx, const struct wv_option *o, const char *value), void *ctx);
+
+/* runs.c: folder of a recorded run, given as an id, a folder or `latest`. 0, -ENOENT,
+ * -ENAMETOOLONG. */
+int wv_find_run(const struct wv_paths *paths, const char *run, char *ret, size_t size);
 
 #define WV_VERB(name, summary) int wv_cmd_##name(struct wv_cli *cli, int argc, char **argv);
 #include "waveos/verbs.def"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* report: a recorded run as a Markdown summary and a page with plots. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,35 +38,6 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 	else
 		f->markdown = value;
 	return 0;
-}
-
-/* Names begin with the time of the start, so the last one is the newest. */
-static int latest(const char *runs, char *ret, size_t size)
-{
-	_cleanup_closedir_ DIR *d = opendir(runs);
-	char best[256] = "";
-	struct dirent *e;
-
-	if (!d)
-		return -errno;
-	while ((e = readdir(d)))
-		if (e->d_name[0] != '.' && strcmp(e->d_name, best) > 0)
-			snprintf(best, sizeof(best), "%s", e->d_name);
-	if (!best[0] || (size_t)snprintf(ret, size, "%s/%s", runs, best) >= size)
-		return -ENOENT;
-	return 0;
-}
-
-static int find_run(const struct wv_paths *paths, const char *run, char *ret, size_t size)
-{
-	char runs[WV_PATH_SIZE + 8];
-
-	snprintf(runs, sizeof(runs), "%s/runs", paths->state);
-	if (strcmp(run, "latest") == 0)
-		return latest(runs, ret, size);
-	if (strchr(run, '/') || strcmp(run, ".") == 0)
-		return (size_t)snprintf(ret, size, "%s", run) < size ? 0 : -ENAMETOOLONG;
-	return (size_t)snprintf(ret, size, "%s/%s", runs, run) < size ? 0 : -ENAMETOOLONG;
 }
 
 /* Writes one document to a file (atomically) or to standard output. */
@@ -176,7 +146,7 @@ int wv_cmd_report(struct wv_cli *cli, int argc, char **argv)
 		return WV_EXIT_USAGE;
 	}
 	run = argv[e];
-	e = find_run(&cli->paths, run, dir, sizeof(dir));
+	e = wv_find_run(&cli->paths, run, dir, sizeof(dir));
 	if (e == 0)
 		e = wv_report_load(&r, dir);
 	if (e < 0)

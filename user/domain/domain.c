@@ -3,7 +3,6 @@
 #include "user/domain/domain.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 
 #include "user/core/cleanup.h"
@@ -38,23 +37,12 @@ void wv_domain_set_mode(uint32_t domain, uint32_t mode)
 		domains.modes[domain] = mode;
 }
 
-/* What the runtime told is recorded: a replay on another machine has no runtime to ask. */
-static int read_pod(void *ctx, uint64_t key, const struct wv_identity *id, struct wv_pod_info *ret)
+static int read_pod(void *ctx, uint64_t key _unused_, const struct wv_identity *id,
+		    struct wv_pod_info *ret)
 {
-	struct wv_agent *agent = ctx;
-	struct json_object *o;
-	int r = wv_pods_read(agent->paths->root, id, ret);
+	const struct wv_agent *agent = ctx;
 
-	if (r < 0)
-		return r;
-	o = json_object_new_object();
-	json_object_object_add(o, "cgroup_key", json_object_new_uint64(key));
-	json_object_object_add(o, "namespace", json_object_new_string(ret->namespace));
-	json_object_object_add(o, "pod", json_object_new_string(ret->pod));
-	json_object_object_add(o, "container", json_object_new_string(ret->container));
-	json_object_object_add(o, "labels", json_object_new_string(ret->labels));
-	(void)agent->record(agent, "pod", o);
-	return 0;
+	return wv_pods_read(agent->paths->root, id, ret);
 }
 
 static int policy_changed(struct wv_agent *agent)

@@ -35,6 +35,10 @@ static const char *const by_hook[WV_GATED_N] = {
 #define BY_CORRECTION "correction every tick"
 #define BY_CORRECTION_REASON "not refused but put back at the next tick"
 
+#define NO_SETSCHEDULER                                                                            \
+	"a program sees no real-time priorities on this kernel: they are put back at the next "    \
+	"tick"
+
 /* Why the programs of an object are not there, or NULL. */
 static const char *object_lacks(const struct wv_bpf *bpf, const char *object)
 {
@@ -150,6 +154,12 @@ int wv_priority_check(const struct wv_host *host, const struct wv_bpf *bpf,
 {
 	int r = wv_gate_kind_check(host, bpf, WV_GATED_PRIORITY, by, by_size, reason, size);
 
+	if (r == 0 && bpf && wv_bpf_prog_fd(bpf, WV_GATE_SETSCHEDULER) < 0) {
+		snprintf(by, by_size, "LSM task_setnice, setioprio; correction");
+		snprintf(reason, size, "%s", NO_SETSCHEDULER);
+		r = p->realtime_max < 99 && p->fail == WV_FAIL_CLOSED ? -EOPNOTSUPP : 0;
+		return r;
+	}
 	if (r == 0 || p->fail == WV_FAIL_CLOSED)
 		return r;
 	snprintf(by, by_size, "%s", BY_CORRECTION);

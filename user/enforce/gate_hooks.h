@@ -15,6 +15,8 @@
 #include "waveos/gate.h"
 
 #define WV_GATE_PINS "gates"
+/* The one program that may be missing without its kind being lost: correction does its part. */
+#define WV_GATE_SETSCHEDULER "gate_lsm_setscheduler"
 /* Bits of kinds */
 #define WV_GATE_CGROUP_KINDS                                                                       \
 	(1u << WV_GATED_CONNECT | 1u << WV_GATED_BIND | 1u << WV_GATED_DEVICE |                    \

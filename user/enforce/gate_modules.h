@@ -27,7 +27,8 @@ struct wv_gates {
 	uint32_t *lists; /* by index of gate, then of priority, in agent->policy; 0: none */
 	uint32_t *flags; /* of gates: enum wv_gate_flags */
 	size_t n_gates;
-	uint32_t kinds; /* bits of kinds that the policy has */
+	uint32_t kinds;		/* bits of kinds that the policy has */
+	int failed[WV_GATED_N]; /* why hooks that are called for all tasks are not attached, or 0 */
 };
 
 extern const char *const wv_gated_names[WV_GATED_N];

@@ -64,6 +64,9 @@ static int configure_lsm(struct bpf_object *obj, const struct wv_host *host,
 	struct bpf_program *p;
 	char name[64];
 
+	/* before 5.15 a program cannot see what task_setscheduler is called for */
+	if (wv_btf_enum_value("bpf_func_id", "BPF_FUNC_task_pt_regs") < 0)
+		wv_bpf_skip_program(obj, WV_GATE_SETSCHEDULER);
 	bpf_object__for_each_program(p, obj)
 	{
 		snprintf(name, sizeof(name), "bpf_lsm_%s",

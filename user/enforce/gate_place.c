@@ -240,6 +240,7 @@ static void attach_global(struct wv_gates *g, uint32_t kind, bool wanted)
 	if (kind != WV_GATED_EXEC && !wv_gate_lsm_works(g->agent->host, g->agent->bpf))
 		return; /* priorities are corrected then */
 	r = wv_gate_hooks_attach(&g->hooks, kind, 0, NULL, reason, sizeof(reason));
+	g->failed[kind] = r < 0 ? r : 0;
 	if (r < 0)
 		(void)wv_log_errno(r, "gate", "%s: %s", wv_gated_names[kind], reason);
 }
@@ -273,7 +274,8 @@ static void record_outcomes(struct wv_gates *g)
 
 			if (!(s->placed & bit) || (s->told & bit) || s->key != row->key)
 				continue;
-			wv_gate_record_outcome(g, row, slot, kind, 0, "");
+			wv_gate_record_outcome(g, row, slot, kind, g->failed[kind],
+					       strerror(-g->failed[kind]));
 			s->told |= bit;
 		}
 	}

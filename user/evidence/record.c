@@ -16,6 +16,8 @@
 #include "user/core/log.h"
 #include "user/evidence/artifacts.h"
 #include "user/evidence/meta.h"
+#include "user/evidence/samples.h"
+#include "user/flow/policy.h"
 
 /* A longer record is refused: no event of the agent comes near, and a reader needs a bound. */
 #define RECORD_MAX (64U << 10)
@@ -29,6 +31,7 @@ struct wv_records {
 	struct wv_lines log;
 	struct wv_csv csv;
 	struct wv_explain explain;
+	struct wv_samples_writer *samples; /* NULL: not recorded */
 	struct wv_meta meta;
 	uint64_t lost; /* records since the log last took one */
 	int lost_errno;
@@ -307,6 +310,38 @@ static int write_rows(struct wv_records *r, const struct wv_sample *s)
 	return 0;
 }
 
+/* record.samples */
+enum { SAMPLES_AUTO, SAMPLES_ON, SAMPLES_OFF };
+
+static int keep_policy(struct wv_records *r, const struct wv_policy *policy)
+{
+	char name[48];
+
+	if (!policy->name[0])
+		return 0;
+	snprintf(name, sizeof(name), "policy-%.12s.yaml", policy->digest);
+	return wv_io_replace(r->io, r->dirfd, name, policy->text, policy->text_len,
+			     WV_ARTIFACT_MODE);
+}
+
+int wv_records_policy(struct wv_records *r, const struct wv_policy *policy, bool restarted)
+{
+	int mode = r->config->record_samples, e;
+	bool wanted = mode == SAMPLES_ON || (mode == SAMPLES_AUTO && policy->n_rules);
+
+	e = keep_policy(r, policy);
+	if (wanted && !r->samples)
+		e = e
+			    ?: wv_samples_open(&r->samples, r->io, r->dirfd,
+					       (uint32_t)r->config->collect_max_cgroups,
+					       (unsigned)r->config->record_keep_segments);
+	if (!r->samples)
+		return e;
+	if (restarted)
+		e = e ?: wv_samples_mark(r->samples, WV_SAMPLES_RESTART, "");
+	return e ?: wv_samples_mark(r->samples, WV_SAMPLES_POLICY, policy->digest);
+}
+
 /* When something is due next: one interval on, but not in the past. */
 static uint64_t next_due(uint64_t due, uint64_t interval, uint64_t now)
 {
@@ -326,9 +361,16 @@ int wv_records_tick(struct wv_records *r, const struct wv_sample *s)
 		r->segment_end_ns = s->mono_ns + r->config->record_artifacts_every;
 	}
 	due = now >= r->next_row_ns;
+	if (r->samples)
+		e = wv_samples_tick(r->samples, s);
+	if (e == -EBADF) /* said when it broke; it goes on with the next segment */
+		e = 0;
+	else if (e < 0)
+		(void)wv_log_warn(e, "record", "samples.wvs: not recorded until the next rotation");
 	if (due) {
 		r->next_row_ns = next_due(r->next_row_ns, r->config->record_interval, now);
-		e = write_rows(r, s);
+		f = write_rows(r, s);
+		e = e ?: f;
 		if (r->explain.dirty) {
 			f = wv_explain_write(&r->explain, r->io, r->dirfd, r->meta.run_id,
 					     r->meta.boot_id, &r->meta.version);
@@ -366,6 +408,10 @@ int wv_records_flush(struct wv_records *r, bool final)
 	if (e >= 0 && !final)
 		e = r->csv.lines.fd < 0 ? wv_csv_open(&r->csv, r->io, r->dirfd) : 0;
 	e = e < 0 ? e : 0;
+	if (r->samples) {
+		f = wv_samples_rotate(r->samples, final);
+		e = e ?: f;
+	}
 	f = wv_explain_write(&r->explain, r->io, r->dirfd, r->meta.run_id, r->meta.boot_id,
 			     &r->meta.version);
 	e = e ?: f;
@@ -391,6 +437,7 @@ void wv_records_close(struct wv_records *r)
 {
 	if (!r)
 		return;
+	wv_samples_close(r->samples);
 	wv_lines_close(&r->csv.lines);
 	wv_lines_close(&r->log);
 	wv_explain_done(&r->explain);

@@ -45,8 +45,9 @@ void wv_samples_close(struct wv_samples_writer *w);
  */
 
 struct wv_samples_reader;
-/* Reads all segments of a run in order. -ENOENT: the run has none; -EBADMSG: not such a file. */
-int wv_samples_read_open(struct wv_samples_reader **ret, int dirfd);
+/* Reads all segments of a run in order; max_rows: slots that there may be. -ENOENT: the run has
+ * none; -EBADMSG: not such a file. */
+int wv_samples_read_open(struct wv_samples_reader **ret, int dirfd, uint32_t max_rows);
 /* The next frame: 'T' and *ret_sample (valid until the next call), a mark with *ret_text, 0 at the
  * end, or -EBADMSG. */
 int wv_samples_read(struct wv_samples_reader *r, const struct wv_sample **ret_sample,

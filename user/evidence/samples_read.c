@@ -147,7 +147,7 @@ int wv_samples_read(struct wv_samples_reader *r, const struct wv_sample **ret_sa
 	return e < 0 ? e : 'T';
 }
 
-int wv_samples_read_open(struct wv_samples_reader **ret, int dirfd)
+int wv_samples_read_open(struct wv_samples_reader **ret, int dirfd, uint32_t max_rows)
 {
 	struct wv_samples_reader *r = calloc(1, sizeof(*r));
 	char name[32];
@@ -160,9 +160,9 @@ int wv_samples_read_open(struct wv_samples_reader **ret, int dirfd)
 	while (r->next < SEGMENTS_MAX &&
 	       faccessat(dirfd, wv_samples_segment_name(r->next, name), R_OK, 0) == 0)
 		r->next++;
-	e = r->next || r->temporary ? wv_sample_init(&r->sample, WV_MAX_SLOTS) : -ENOENT;
+	e = r->next || r->temporary ? wv_sample_init(&r->sample, max_rows) : -ENOENT;
 	if (e == 0)
-		e = wv_samples_state_init(&r->last, WV_MAX_SLOTS);
+		e = wv_samples_state_init(&r->last, max_rows);
 	if (e < 0) {
 		wv_samples_read_close(r);
 		return e;

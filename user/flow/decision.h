@@ -29,4 +29,28 @@ struct wv_decision {
 	bool dry_run;	   /* recorded only; set by the caller of the evaluator */
 };
 
+/* Why a rule that tripped does not act. Row: (id, text) */
+#define WV_WITHHOLDINGS(X)                                                                         \
+	X(NO, "")                                                                                  \
+	X(BLAST_DOMAINS, "blast radius: cgroups")                                                  \
+	X(BLAST_SHARE, "blast radius: share of the machine")                                       \
+	X(ACTION_BUDGET, "action budget")
+enum wv_withheld {
+#define X(id, text) WV_WITHHELD_##id,
+	WV_WITHHOLDINGS(X)
+#undef X
+		WV_WITHHELD_N
+};
+extern const char *const wv_withheld_names[WV_WITHHELD_N]; /* user/policy/engine.c */
+
+/* What the engine concluded for one rule and one cgroup at one tick. */
+struct wv_rule_decision {
+	uint32_t rule, slot;
+	uint64_t key;
+	uint8_t from,
+		to; /* enum wv_rule_state_id; OPEN to OPEN: it may act now, after it was withheld */
+	enum wv_withheld withheld;
+	uint64_t tick, mono_ns, since_ns; /* since_ns: from when on the condition held */
+};
+
 #endif

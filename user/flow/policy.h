@@ -207,7 +207,7 @@ struct wv_chain {
 };
 
 #define WV_CONDITION_MAX 512
-struct wv_program; /* user/policy/program.h */
+struct wv_program_set; /* user/policy/program.h */
 
 struct wv_rule {
 	char name[WV_POLICY_NAME], domain[WV_POLICY_NAME];
@@ -217,7 +217,6 @@ struct wv_rule {
 	char clear[WV_CONDITION_MAX]; /* is over when this held ...; "": when condition does not */
 	uint64_t clear_for_ns;	      /* ... for so long */
 	uint32_t condition_program, clear_program; /* in the policy's program set */
-	unsigned condition_line, condition_column, clear_line, clear_column; /* from 1 */
 	struct wv_strings action_texts;
 	struct wv_steps actions;
 	uint64_t half_open_ns; /* after it is over: how long the actions are lifted on trial */
@@ -265,6 +264,7 @@ struct wv_policy {
 	size_t n_chains;
 	struct wv_service *services;
 	size_t n_services;
+	struct wv_program_set *programs; /* conditions of all rules, compiled */
 };
 
 #endif

@@ -55,6 +55,7 @@ struct wv_snapshot {
 	/* written by the supervisor */
 	_Atomic uint32_t supervisor_pid, core_pid, web_pid;
 	_Atomic uint32_t core_restarts, web_restarts;
+	_Atomic uint32_t policies_refused; /* reloads that left the old policy in force */
 	uint64_t started_mono_ns, started_wall_ns;
 	uint64_t first_limit_ns; /* start to first enforced limit; 0: none yet */
 	/* Written by core at every event, not under seq: a new core counts on from here. Readers

@@ -12,6 +12,7 @@
 #include "user/core/io.h"
 #include "user/core/version.h"
 #include "user/flow/budget.h"
+#include "user/policy/program.h"
 
 #define FILE_MAX_BYTES (1U << 20)
 
@@ -38,6 +39,7 @@ const char *const wv_gate_kind_names[WV_GATE_N] = {WV_GATE_KINDS(X)};
 struct memory {
 	struct wv_policy policy;
 	struct wv_arena arena;
+	struct wv_program_set programs;
 };
 
 struct wv_policy *wv_policy_new(void)
@@ -52,6 +54,7 @@ struct wv_policy *wv_policy_new(void)
 	if (!m)
 		return NULL;
 	memcpy(m->policy.features, defaults, sizeof(defaults));
+	m->policy.programs = &m->programs;
 	return &m->policy;
 }
 
@@ -62,6 +65,7 @@ void wv_policy_free(struct wv_policy *p)
 	if (!p)
 		return;
 	wv_arena_done(&m->arena);
+	wv_program_set_done(&m->programs);
 	free(p->domains);
 	free(p->modes);
 	free(p->budgets);

@@ -8,6 +8,7 @@
 #include "user/core/fields.h"
 #include "user/flow/budget.h"
 #include "user/policy/policy.h"
+#include "user/policy/program.h"
 
 /* Node of the i-th item of a list; the list was parsed, so it is there. */
 static const yaml_node_t *item_node(const struct wv_yaml *y, const yaml_node_t *root,
@@ -187,20 +188,49 @@ static int link_steps(const struct wv_policy *p, const struct wv_yaml *y, const 
 	return r;
 }
 
+/* Compiles a condition; what is wrong in it is told with the place in the file. */
+static int link_condition(struct wv_policy *p, const struct wv_yaml *y, const yaml_node_t *node,
+			  uint32_t rule, const char *text, uint32_t *ret)
+{
+	struct wv_expr_error error;
+	yaml_node_t at = *node;
+	int r = wv_program_add(p->programs, rule, text, &error);
+
+	if (r >= 0) {
+		*ret = (uint32_t)r;
+		return 0;
+	}
+	if (r == -ENOMEM)
+		return r;
+	/* a text in quotes begins behind them; one that is folded over lines has only a start */
+	if (node->start_mark.line == node->end_mark.line)
+		at.start_mark.column +=
+			error.offset + (node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE);
+	return wv_yaml_error(y, &at, "%s", error.text);
+}
+
+static int link_conditions(struct wv_policy *p, const struct wv_yaml *y, const yaml_node_t *item,
+			   uint32_t i)
+{
+	struct wv_rule *rule = &p->rules[i];
+	const yaml_node_t *clear = wv_fields_node(y, item, "", "clear");
+	int r = link_condition(p, y, wv_fields_node(y, item, "", "if"), i, rule->condition,
+			       &rule->condition_program);
+
+	rule->clear_program = WV_NONE;
+	if (r == 0 && clear)
+		r = link_condition(p, y, clear, i, rule->clear, &rule->clear_program);
+	return r;
+}
+
 static int link_rules(struct wv_policy *p, const struct wv_yaml *y, const yaml_node_t *root)
 {
-	int r = 0;
+	int r = wv_program_set_init(p->programs);
 
 	for (size_t i = 0; r == 0 && i < p->n_rules; i++) {
 		struct wv_rule *rule = &p->rules[i];
 		const yaml_node_t *item = item_node(y, root, "rules", i);
-		const yaml_node_t *text = wv_fields_node(y, item, "", "if");
-		const yaml_node_t *clear = wv_fields_node(y, item, "", "clear");
 
-		rule->condition_line = (unsigned)text->start_mark.line + 1;
-		rule->condition_column = (unsigned)text->start_mark.column + 1;
-		rule->clear_line = clear ? (unsigned)clear->start_mark.line + 1 : 0;
-		rule->clear_column = clear ? (unsigned)clear->start_mark.column + 1 : 0;
 		if (!rule->action_texts.n)
 			return wv_yaml_error(y, item,
 					     "rule '%s': then is empty; expected an action, "
@@ -210,8 +240,9 @@ static int link_rules(struct wv_policy *p, const struct wv_yaml *y, const yaml_n
 		if (r == 0)
 			r = link_steps(p, y, wv_fields_node(y, item, "", "then"),
 				       &rule->action_texts, false, &rule->actions);
+		r = r ?: link_conditions(p, y, item, (uint32_t)i);
 	}
-	return r;
+	return r ?: wv_program_finish(p->programs);
 }
 
 static int link_chains(struct wv_policy *p, const struct wv_yaml *y, const yaml_node_t *root)
