@@ -15,6 +15,7 @@
 #include "skel/gate_lsm.btf.skel.h"
 #include "user/core/bpf_set.h"
 #include "user/core/cleanup.h"
+#include "user/enforce/gate_hooks.h"
 #include "user/enforce/gate_store.h"
 
 /* Entries are allocated as they are made; the size of an empty map is 16 bytes an entry. */
