@@ -160,7 +160,7 @@ parse_options() {
 		--disk) DISKS+=("$2") ;;
 		--timeout) LIMIT=$2 ;;
 		--console) CONSOLE=$2 ;;
-		--qemu) read -ra QEMU_EXTRA <<<"$2" ;;
+		--qemu) read -rd "" -a QEMU_EXTRA <<<"$2" || : ;;
 		*) usage ;;
 		esac
 		shift 2

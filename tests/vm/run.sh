@@ -8,6 +8,8 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib/common.sh
 . "$HERE/lib/common.sh"
+# shellcheck source=lib/payload.sh
+. "$HERE/lib/payload.sh"
 
 TOP=$HERE/../..
 BIN=${BIN:-$TOP/build/waveos-bpf}
@@ -21,28 +23,6 @@ PASSED=0 FAILED=0 SKIPPED=0
 BOOT_SECONDS=120
 
 usage() { sed -n '3,5s/^#  *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-
-# add_program PATH [NAME]: the program, the libraries that it is linked with, and the loader.
-add_program() {
-	local path=$1 name=${2:-${1##*/}} line library
-	install -m 755 "$path" "$PAYLOAD/bin/$name"
-	# A static program has no list.
-	LD_LIBRARY_PATH=$(tools_libs) ldd "$path" >"$WORK/ldd" 2>/dev/null || return 0
-	while read -r line; do
-		case $line in
-		*"not found"*) die "$path: $line" ;;
-		*" => /"*)
-			library=${line#* => }
-			library=${library%% (*}
-			[[ -e $PAYLOAD/lib/${line%% *} ]] || cp -L "$library" "$PAYLOAD/lib/${line%% *}"
-			;;
-		/*)
-			library=${line%% (*}
-			cp -L "$library" "$PAYLOAD/lib64/${library##*/}"
-			;;
-		esac
-	done <"$WORK/ldd"
-}
 
 # The agent opens this library itself, in its web worker: ldd does not know.
 add_dlopened() {

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "user/agent/guard.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/self.h"
 #include "user/core/cgroup_index.h"
@@ -18,6 +19,7 @@
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
 #include "user/policy/policy.h"
+#include "user/recover/recover.h"
 
 /* Two ticks are never closer than this, however many removals press. */
 #define MIN_TICK_NS 20000000ULL
@@ -74,18 +76,27 @@ static void record_policy(struct core *c, bool restarted)
 static int on_record(struct wv_agent *agent, const char *type, struct json_object *fields)
 {
 	struct core *c = (struct core *)((char *)agent - offsetof(struct core, agent));
+	/* a decision must be on disk before its action starts, and an action's intent as well; the
+	 * rest may follow with the next flush */
+	bool durable = strcmp(type, "decision") == 0;
+	struct json_object *error;
 
 	if (!c->records) {
 		json_object_put(fields);
 		return -ENOENT;
 	}
-	if (strcmp(type, "decision") == 0) {
+	if (durable) {
 		c->self.decisions++;
 		(void)wv_record_explain(c->records, json_object_get(fields));
 	}
-	/* a decision must be on disk before its action starts; the rest may follow with the next
-	 * flush */
-	return wv_record(c->records, type, fields, strcmp(type, "decision") == 0);
+	if (strcmp(type, "action") == 0) {
+		c->self.actions++;
+		durable = true;
+	} else if (strcmp(type, "action-outcome") == 0 &&
+		   json_object_object_get_ex(fields, "errno", &error)) {
+		c->self.action_failures++;
+	}
+	return wv_record(c->records, type, fields, durable);
 }
 
 static int on_event(void *ctx, void *bytes, size_t size)
@@ -178,6 +189,10 @@ static void publish(struct core *c)
 	head->tick_interval_ns = c->ctx->config->agent_tick;
 	head->n_budgets = (uint32_t)c->agent.policy->n_budgets;
 	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
+	head->n_held = (uint32_t)wv_recover_holding();
+	atomic_store(&head->log_errno,
+		     (uint32_t)(c->records ? -wv_records_error(c->records) : ENOENT));
+	atomic_store(&head->enforce_errno, (uint32_t)-wv_enforce_error());
 	note_first_limit(head);
 	wv_snapshot_end(c->ctx->snapshot);
 }
@@ -305,9 +320,12 @@ static int on_control(sd_event_source *s, int fd, uint32_t revents _unused_, voi
 	struct core *c = userdata;
 	char message;
 
-	if (recv(fd, &message, 1, MSG_DONTWAIT) != 1 || message != WV_CONTROL_POLICY)
+	if (recv(fd, &message, 1, MSG_DONTWAIT) != 1 ||
+	    (message != WV_CONTROL_POLICY && message != WV_CONTROL_SWITCH))
 		return sd_event_exit(sd_event_source_get_event(s), 0);
-	reload_policy(c);
+	if (message == WV_CONTROL_POLICY)
+		reload_policy(c);
+	c->agent.want_tick = true; /* modules look at the switch in every tick */
 	return arm(c);
 }
 
@@ -328,10 +346,8 @@ static int setup_ring(struct core *c)
 static int setup_loop(struct core *c)
 {
 	sd_event_source *control;
-	int r = sd_event_new(&c->loop);
+	int r = sd_event_add_signal(c->loop, NULL, SIGTERM, NULL, NULL);
 
-	if (r >= 0)
-		r = sd_event_add_signal(c->loop, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_add_io(c->loop, &control, c->ctx->control, EPOLLIN, on_control, c);
 	if (r >= 0)
@@ -371,6 +387,8 @@ static void record_start(struct core *c)
 			       json_object_new_int64((int64_t)c->agent.cgroups->live));
 	json_object_object_add(fields, "dry_run", json_object_new_boolean(ctx->dry_run));
 	(void)on_record(&c->agent, "core-start", fields);
+	if (ctx->guard && !atomic_load(&ctx->snapshot->head->core_restarts))
+		wv_guard_record(ctx->guard, &c->agent);
 	record_policy(c, true);
 }
 
@@ -388,6 +406,8 @@ static int open_all(struct core *c)
 		.bpf = ctx->bpf,
 		.run_id = ctx->run_id,
 		.dry_run = ctx->dry_run,
+		.disarmed = &ctx->snapshot->head->disarmed,
+		.service_events = ctx->service_events,
 		.record = on_record,
 	};
 	c->self =
@@ -429,7 +449,11 @@ int wv_core_run(const struct wv_worker_context *ctx)
 	struct core c = {.ctx = ctx, .stats_fd = -1};
 	int r = open_all(&c);
 
-	if (r == 0)
+	if (r == 0) {
+		r = sd_event_new(&c.loop);
+		c.agent.loop = c.loop;
+	}
+	if (r >= 0)
 		r = start_modules(&c, false);
 	if (r == 0)
 		r = setup_loop(&c);

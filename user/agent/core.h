@@ -7,6 +7,8 @@
 #include "user/flow/policy.h"
 #include "user/flow/snapshot.h"
 
+struct wv_guard; /* user/agent/guard.h */
+
 /* What the supervisor hands a worker; everything is inherited by fork. */
 struct wv_worker_context {
 	const struct wv_host *host;
@@ -17,7 +19,9 @@ struct wv_worker_context {
 	struct wv_snapshot_map *snapshot;
 	const char *run_id;
 	bool dry_run;
-	int control; /* socketpair to the supervisor */
+	int control;		      /* socketpair to the supervisor */
+	int service_events;	      /* core: what the services worker tells; -1: nobody */
+	const struct wv_guard *guard; /* NULL while only the first limits are set */
 };
 
 /* Messages on the control socket, one byte each. */
@@ -25,6 +29,9 @@ enum wv_control {
 	WV_CONTROL_READY = 'R',	 /* worker -> supervisor: the first tick is published */
 	WV_CONTROL_STOP = 'S',	 /* supervisor -> worker: finish, flush, exit */
 	WV_CONTROL_POLICY = 'P', /* supervisor -> core: <runtime>/policy.yaml is another one */
+	WV_CONTROL_SWITCH =
+		'K',	      /* supervisor -> worker: the kill switch was thrown, see snapshot */
+	WV_CONTROL_END = 'E', /* supervisor -> services: stop the services, then exit */
 };
 
 /* Runs until told to stop; returns the worker's exit status. */

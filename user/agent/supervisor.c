@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "user/agent/core.h"
+#include "user/agent/guard.h"
 #include "user/agent/policy_source.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
@@ -27,6 +28,8 @@
 #include "user/enforce/gate.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
+#include "user/recover/recover.h"
+#include "user/recover/services.h"
 
 /* A worker that lived this long has earned an immediate restart. */
 #define STABLE_NS 10000000000ULL
@@ -36,8 +39,12 @@
 #define BACKOFF_MAX_NS 10000000000ULL
 /* How long a worker may take to flush and end before it is killed. */
 #define STOP_TIMEOUT_US 5000000
+#define SERVICE_STOP_US 3500000
 
-enum worker_id { CORE, WEB, N_WORKERS };
+/* agent.on_exit */
+enum { WV_ON_EXIT_AUTO, WV_ON_EXIT_KEEP, WV_ON_EXIT_DETACH };
+
+enum worker_id { CORE, WEB, SERVICES, N_WORKERS };
 
 struct worker {
 	struct supervisor *sup;
@@ -60,6 +67,8 @@ struct supervisor {
 	struct wv_snapshot_map snapshot;
 	char run_id[64];
 	int lock_fd, listen_fd;
+	int service_events[2]; /* services worker -> core; both ends stay, workers come and go */
+	struct wv_guard guard;
 	sd_event *loop;
 	struct worker workers[N_WORKERS];
 	pid_t first_limits;
@@ -116,6 +125,7 @@ static int make_run_id(char *buf, size_t size)
  */
 
 static int worker_spawn(struct worker *w);
+static int start_services(struct supervisor *sup);
 
 static struct wv_worker_context worker_context(struct supervisor *sup, struct wv_bpf *bpf,
 					       int control)
@@ -130,7 +140,43 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 		.run_id = sup->run_id,
 		.dry_run = sup->options->dry_run,
 		.control = control,
+		.service_events = sup->service_events[0],
+		.guard = control < 0 ? NULL : &sup->guard,
 	};
+}
+
+/* Where the snapshot has a worker's process id and its restarts. */
+static _Atomic uint32_t *pid_of(struct worker *w)
+{
+	struct wv_snapshot *head = w->sup->snapshot.head;
+
+	return w == &w->sup->workers[CORE]  ? &head->core_pid
+	       : w == &w->sup->workers[WEB] ? &head->web_pid
+					    : &head->services_pid;
+}
+
+static _Atomic uint32_t *restarts_of(struct worker *w)
+{
+	struct wv_snapshot *head = w->sup->snapshot.head;
+
+	return w == &w->sup->workers[CORE]  ? &head->core_restarts
+	       : w == &w->sup->workers[WEB] ? &head->web_restarts
+					    : &head->services_restarts;
+}
+
+static int run_services(struct supervisor *sup, int control)
+{
+	const struct wv_services_context ctx = {
+		.paths = sup->paths,
+		.config = sup->config,
+		.host = &sup->host,
+		.policy = sup->policy,
+		.head = sup->snapshot.head,
+		.control = control,
+		.events = sup->service_events[1],
+	};
+
+	return wv_services_run(&ctx);
 }
 
 static int worker_main(struct worker *w, int control)
@@ -138,11 +184,14 @@ static int worker_main(struct worker *w, int control)
 	struct supervisor *sup = w->sup;
 	struct wv_worker_context ctx = worker_context(sup, sup->bpf, control);
 	sigset_t none;
+	char name[16];
 
 	/* the lock is the supervisor's alone: when it dies, another agent may start at once */
 	close(sup->lock_fd);
+	wv_guard_forked(&sup->guard);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)prctl(PR_SET_NAME, w == &sup->workers[CORE] ? "waveos-core" : "waveos-web");
+	snprintf(name, sizeof(name), "waveos-%s", w->name);
+	(void)prctl(PR_SET_NAME, name);
 	sigemptyset(&none);
 	sigaddset(&none, SIGTERM); /* sd-event takes it from here */
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -150,6 +199,8 @@ static int worker_main(struct worker *w, int control)
 	wv_log_identity(w->name, NULL);
 	if (w == &sup->workers[CORE])
 		return wv_core_run(&ctx);
+	if (w == &sup->workers[SERVICES])
+		return run_services(sup, control);
 	return wv_web_run(sup->config, &sup->snapshot, sup->listen_fd, control);
 }
 
@@ -193,7 +244,6 @@ static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *user
 {
 	struct worker *w = userdata;
 	struct supervisor *sup = w->sup;
-	struct wv_snapshot *head = sup->snapshot.head;
 	bool all_gone = true;
 	uint64_t wait;
 	int r;
@@ -209,7 +259,7 @@ static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *user
 	(void)wv_log_full(LOG_WARNING, 0, "supervisor", "%s ended (%s %d), restart in %llu ms",
 			  w->name, si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
 			  (unsigned long long)(wait / 1000000));
-	atomic_fetch_add(w == &sup->workers[CORE] ? &head->core_restarts : &head->web_restarts, 1);
+	atomic_fetch_add(restarts_of(w), 1);
 	if (!wait) {
 		r = worker_spawn(w);
 		if (r == 0)
@@ -263,9 +313,7 @@ static int worker_spawn(struct worker *w)
 	w->pid = pid;
 	w->control = pair[0];
 	w->started_ns = mono_ns();
-	atomic_store(w == &sup->workers[CORE] ? &sup->snapshot.head->core_pid
-					      : &sup->snapshot.head->web_pid,
-		     (uint32_t)pid);
+	atomic_store(pid_of(w), (uint32_t)pid);
 	r = sd_event_add_child(sup->loop, &w->child, pid, WEXITED, on_child, w);
 	if (r >= 0)
 		r = sd_event_add_io(sup->loop, &w->io, w->control, EPOLLIN, on_worker_message, w);
@@ -285,9 +333,15 @@ static int on_stop_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, 
 	return 0;
 }
 
+/* Services end with the agent only where nothing of it is to stay. */
+static bool ends_services(const struct supervisor *sup)
+{
+	return sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH;
+}
+
 static int stop_workers(struct supervisor *sup)
 {
-	char message = WV_CONTROL_STOP;
+	uint64_t timeout_us = STOP_TIMEOUT_US;
 	bool any = false;
 
 	if (sup->stopping)
@@ -296,17 +350,21 @@ static int stop_workers(struct supervisor *sup)
 	(void)sd_notify(0, "STOPPING=1");
 	for (int i = 0; i < N_WORKERS; i++) {
 		struct worker *w = &sup->workers[i];
+		char message =
+			i == SERVICES && ends_services(sup) ? WV_CONTROL_END : WV_CONTROL_STOP;
 
 		w->restart = sd_event_source_disable_unref(w->restart);
 		if (!w->pid)
 			continue;
 		any = true;
+		if (message == WV_CONTROL_END) /* each service may take its time */
+			timeout_us += sup->policy->n_services * SERVICE_STOP_US;
 		if (send(w->control, &message, 1, MSG_NOSIGNAL) < 0)
 			(void)kill(w->pid, SIGTERM);
 	}
 	if (!any)
 		return sd_event_exit(sup->loop, 0);
-	return sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, STOP_TIMEOUT_US, 0,
+	return sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, timeout_us, 0,
 					  on_stop_timeout, sup);
 }
 
@@ -354,7 +412,12 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	if (sup->workers[CORE].pid &&
 	    send(sup->workers[CORE].control, &message, 1, MSG_NOSIGNAL) < 0)
 		(void)wv_log_warn(-errno, "supervisor", "tell core of the new policy");
-	return 0;
+	if (sup->workers[SERVICES].pid)
+		(void)send(sup->workers[SERVICES].control, &message, 1, MSG_NOSIGNAL);
+	else
+		r = start_services(sup);
+	return r < 0 ? wv_log_errno(0, "supervisor", "start the services worker: %s", strerror(-r))
+		     : 0;
 }
 
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
@@ -365,16 +428,17 @@ static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void
 /* What an orderly exit leaves behind: see agent.on_exit. */
 static void finish(struct supervisor *sup)
 {
-	enum { AUTO, KEEP, DETACH } policy = (int)sup->config->agent_on_exit;
 	struct wv_snapshot *head = sup->snapshot.head;
-	bool remove_all = sup->detach || policy == DETACH ||
-			  (policy == AUTO && head && head->n_budgets_in_force == 0 &&
+	bool remove_all = sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH ||
+			  (sup->config->agent_on_exit == WV_ON_EXIT_AUTO && head &&
+			   head->n_budgets_in_force == 0 && head->n_held == 0 &&
 			   !wv_gates_in_force(sup->paths));
 	int r;
 
 	if (head) {
 		atomic_store(&head->core_pid, 0);
 		atomic_store(&head->web_pid, 0);
+		atomic_store(&head->services_pid, 0);
 		atomic_store(&head->supervisor_pid, 0);
 	}
 	if (!remove_all) {
@@ -386,6 +450,9 @@ static void finish(struct supervisor *sup)
 		r = wv_enforce_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
 		if (r < 0)
 			(void)wv_log_errno(r, "supervisor", "revert budgets");
+		r = wv_recover_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
+		if (r < 0)
+			(void)wv_log_errno(r, "supervisor", "revert recovery");
 	}
 	wv_bpf_close(sup->bpf);
 	sup->bpf = NULL;
@@ -459,6 +526,7 @@ static int open_snapshot(struct supervisor *sup)
 	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
 	atomic_store(&head->core_restarts, 0);
 	atomic_store(&head->web_restarts, 0);
+	atomic_store(&head->services_restarts, 0);
 	head->first_limit_ns = 0;
 	return 0;
 }
@@ -547,6 +615,7 @@ static int start(struct supervisor *sup, uint64_t begin)
 	sup->snapshot.head->started_mono_ns = begin;
 	sup->snapshot.head->started_wall_ns =
 		wv_io_system.wall_ns(wv_io_system.ctx) - (mono_ns() - begin);
+	wv_guard_open(&sup->guard, sup->paths, sup->config, &sup->host, sup->snapshot.head);
 	r = open_bpf(sup);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "load BPF programs");
@@ -572,6 +641,29 @@ static int start(struct supervisor *sup, uint64_t begin)
 	return WV_EXIT_OK;
 }
 
+/* The kill switch was thrown: who acts looks at it now. */
+static void on_switch(void *userdata)
+{
+	struct supervisor *sup = userdata;
+	char message = WV_CONTROL_SWITCH;
+
+	for (int i = 0; i < N_WORKERS; i++)
+		if (i != WEB && sup->workers[i].pid)
+			(void)send(sup->workers[i].control, &message, 1, MSG_NOSIGNAL);
+}
+
+/* With services to run, or some left that have to be ended. */
+static int start_services(struct supervisor *sup)
+{
+	char path[WV_PATH_SIZE + 32];
+
+	snprintf(path, sizeof(path), "%s/" WV_SERVICES_FILE, sup->paths->runtime);
+	if (sup->options->dry_run || sup->workers[SERVICES].pid ||
+	    (!sup->policy->n_services && access(path, F_OK) < 0))
+		return 0;
+	return worker_spawn(&sup->workers[SERVICES]);
+}
+
 static int setup_loop(struct supervisor *sup)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGUSR2};
@@ -580,6 +672,7 @@ static int setup_loop(struct supervisor *sup)
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
+	sigaddset(&mask, SIGUSR1);
 	sigaddset(&mask, SIGHUP);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaddset(&mask, signals[i]);
@@ -593,6 +686,13 @@ static int setup_loop(struct supervisor *sup)
 	if (r >= 0 && sup->options->for_ns)
 		r = sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC,
 					       sup->options->for_ns / 1000, 1000, on_deadline, sup);
+	if (r >= 0)
+		r = wv_guard_start(&sup->guard, sup->loop, on_switch, sup);
+	if (r >= 0 &&
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sup->service_events) < 0)
+		r = -errno;
+	if (r >= 0)
+		r = start_services(sup); /* before core: they need none of it */
 	if (r >= 0)
 		r = worker_spawn(&sup->workers[CORE]);
 	if (r >= 0 && sup->listen_fd >= 0)
@@ -611,7 +711,10 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 		.lock_fd = -1,
 		.listen_fd = -1,
 		.workers = {[CORE] = {.name = "core", .control = -1},
-			    [WEB] = {.name = "web", .control = -1}},
+			    [WEB] = {.name = "web", .control = -1},
+			    [SERVICES] = {.name = "services", .control = -1}},
+		.service_events = {-1, -1},
+		.guard = {.watchdog = {.fd = -1}},
 	};
 	uint64_t begin = mono_ns();
 	int r;
@@ -628,12 +731,15 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 		if (r < 0)
 			(void)wv_log_errno(r, "supervisor", "event loop");
 		finish(&sup);
+		wv_guard_close(&sup.guard, &sup.host, r >= 0);
 		r = r < 0 ? WV_EXIT_INTERNAL : WV_EXIT_OK;
 	}
 	sd_event_unref(sup.loop);
 	wv_bpf_close(sup.bpf);
 	wv_snapshot_close(&sup.snapshot);
 	wv_closep(&sup.listen_fd);
+	wv_closep(&sup.service_events[0]);
+	wv_closep(&sup.service_events[1]);
 	wv_closep(&sup.lock_fd);
 	wv_policy_free(sup.policy);
 	return r;

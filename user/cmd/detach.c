@@ -14,6 +14,8 @@
 #include "user/core/io.h"
 #include "user/core/log.h"
 #include "user/enforce/enforce.h"
+#include "user/recover/recover.h"
+#include "user/recover/services.h"
 
 /* How long the agent may take to end; its workers have 5 s to flush. */
 #define WAIT_TRIES 1000
@@ -66,7 +68,10 @@ int wv_cmd_detach(struct wv_cli *cli, int argc, char **argv)
 		return r == -EPERM || r == -EACCES ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
 	}
 	wv_host_probe(&host);
-	reverted = wv_enforce_revert_all(&cli->paths, &host, &wv_io_system, stdout);
+	(void)wv_services_stop_all(&cli->paths, &host, stdout);
+	reverted = wv_recover_revert_all(&cli->paths, &host, &wv_io_system, stdout);
+	r = wv_enforce_revert_all(&cli->paths, &host, &wv_io_system, stdout);
+	reverted = r < 0 ? r : reverted;
 	r = wv_bpf_unpin_all(&cli->paths);
 	if (pid)
 		printf("stopped agent %d\n", pid);

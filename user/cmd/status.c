@@ -161,6 +161,24 @@ static void print_budgets(const struct wv_snapshot *h)
 	printf("\n");
 }
 
+static void print_recovery(const struct wv_snapshot *h, uint64_t now)
+{
+	char ago[WV_WORD];
+
+	if (atomic_load(&h->disarmed))
+		printf("%-10s ** kill switch on for %s: observing only **\n", "actions",
+		       wv_word_span(ago, now - atomic_load(&h->disarmed_mono_ns)));
+	else
+		printf("%-10s armed; %u cgroups frozen, isolated, throttled or in a mode\n",
+		       "actions", h->n_held);
+	if (atomic_load(&h->log_errno))
+		printf("%-10s ** the log cannot be written: %s **\n", "",
+		       strerror((int)atomic_load(&h->log_errno)));
+	if (atomic_load(&h->enforce_errno))
+		printf("%-10s ** enforcement fails: %s **\n", "",
+		       strerror((int)atomic_load(&h->enforce_errno)));
+}
+
 static void print_text(const struct status *s)
 {
 	const struct wv_snapshot *h = &s->view.head;
@@ -183,6 +201,7 @@ static void print_text(const struct status *s)
 	       age > 3 * h->tick_interval_ns ? "  ** the core worker is late **" : "");
 	printf("%-10s %u observed, room for %u\n", "cgroups", observed(&s->view), h->max_rows - 1);
 	print_budgets(h);
+	print_recovery(h, now);
 	print_events(&h->self);
 	print_losses(&h->self);
 	printf("%-10s %llu written, %llu failed\n", "records",
@@ -295,6 +314,13 @@ static void print_json(const struct status *s)
 		wv_json_u64(o, "decisions", h->self.decisions);
 		wv_json_u64(o, "actions", h->self.actions);
 		wv_json_u64(o, "action_failures", h->self.action_failures);
+		json_object_object_add(o, "armed",
+				       json_object_new_boolean(!atomic_load(&h->disarmed)));
+		wv_json_u64(o, "held", h->n_held);
+		wv_json_u64(o, "services_pid", atomic_load(&h->services_pid));
+		wv_json_u64(o, "services_restarts", atomic_load(&h->services_restarts));
+		wv_json_u64(o, "log_errno", atomic_load(&h->log_errno));
+		wv_json_u64(o, "enforce_errno", atomic_load(&h->enforce_errno));
 		wv_json_u64(o, "records_written", h->self.records_written);
 		wv_json_u64(o, "records_failed", h->self.records_failed);
 		wv_json_str(o, "metrics_address", h->metrics_address);

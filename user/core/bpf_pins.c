@@ -19,7 +19,7 @@
 #define MANIFEST "pins.json"
 #define MANIFEST_VERSION 1
 
-static const char *const pin_dirs[] = {"maps", "progs", "links", "limits", "gates"};
+static const char *const pin_dirs[] = {"maps", "progs", "links", "limits", "gates", "isolate"};
 
 int wv_things_find(const struct wv_things *t, const char *name)
 {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -85,6 +86,11 @@ static int sys_random(void *ctx _unused_, void *buf, size_t len)
 	return getrandom(buf, len, 0) == (ssize_t)len ? 0 : -EIO;
 }
 
+static int sys_ioctl(void *ctx _unused_, int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
 const struct wv_io wv_io_system = {
 	.open = sys_open,
 	.write = sys_write,
@@ -98,6 +104,7 @@ const struct wv_io wv_io_system = {
 	.mono_ns = sys_mono_ns,
 	.wall_ns = sys_wall_ns,
 	.random = sys_random,
+	.ioctl = sys_ioctl,
 };
 
 int wv_io_write_all(const struct wv_io *io, int fd, const void *buf, size_t len)

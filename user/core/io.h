@@ -24,6 +24,7 @@ struct wv_io {
 	uint64_t (*mono_ns)(void *ctx);
 	uint64_t (*wall_ns)(void *ctx);
 	int (*random)(void *ctx, void *buf, size_t len);
+	int (*ioctl)(void *ctx, int fd, unsigned long request, void *arg); /* MAY */
 	void *ctx;
 };
 

@@ -16,6 +16,7 @@
 
 struct json_object;
 struct wv_policy; /* user/flow/policy.h */
+struct sd_event;
 
 enum wv_capability_state { WV_CAP_OK, WV_CAP_FALLBACK, WV_CAP_MISSING };
 
@@ -48,7 +49,10 @@ struct wv_agent {
 	struct wv_cgroups *cgroups;
 	const char *run_id;
 	bool dry_run;
-	bool want_tick; /* set by a module: the next tick should come at once */
+	bool want_tick;			  /* set by a module: the next tick should come at once */
+	struct sd_event *loop;		  /* of core; NULL while only the first limits are set */
+	const _Atomic uint32_t *disarmed; /* kill switch, of the snapshot: wv_recover_armed() */
+	int service_events;		  /* socket of the services worker, or -1 */
 	/* Writes one record to events.jsonl: type and a JSON object whose reference is taken. See
 	 * docs. */
 	int (*record)(struct wv_agent *agent, const char *type, struct json_object *fields);

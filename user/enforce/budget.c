@@ -15,6 +15,7 @@
 #include "user/domain/domain.h"
 #include "user/enforce/enforce.h"
 #include "user/enforce/enforcer.h"
+#include "user/recover/switch.h"
 
 /* Pairs of budget and cgroup that are evaluated at most (72 bytes each, touched as they are used).
  */
@@ -134,7 +135,7 @@ static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
  */
 static void take_decision(struct wv_enforcer *e, struct wv_decision *d)
 {
-	d->dry_run = e->dry_run;
+	d->dry_run = e->dry_run || !wv_recover_armed(e->agent);
 	record_decision(e, d);
 	e->holds[d->slot].changed = true;
 	if (!e->dry_run && !e->journal_error)
@@ -415,7 +416,14 @@ static int start(struct wv_agent *agent)
 	r = open_parts(e);
 	if (r < 0)
 		return r;
+	e->released = wv_recover_released(agent);
+	e->waiting = !wv_recover_armed(agent) && !e->released;
+	e->throttles_seen = wv_throttle_changes();
 	adopt(e);
+	if (wv_throttle_any())
+		wv_sample_for_each (&agent->sample, slot, row)
+			if (wv_throttle_of(row->key) != WV_UNSET)
+				hold_of(e, slot, row)->changed = true;
 	apply_unconditional(e, agent->io->mono_ns(agent->io->ctx));
 	report_unmatched(e);
 	r = wv_enforcer_reconcile(e);
@@ -446,14 +454,51 @@ static void refresh_pacers(struct wv_enforcer *e)
 		e->holds[slot].changed |= e->holds[slot].net;
 }
 
+/* Looks at all cgroups anew: the kill switch was thrown, or recovery throttles another one. */
+static void look_around(struct wv_enforcer *e)
+{
+	bool released = wv_recover_released(e->agent);
+	bool waiting = !wv_recover_armed(e->agent) && !released;
+	uint64_t throttles = wv_throttle_changes();
+
+	if (e->dry_run ||
+	    (released == e->released && waiting == e->waiting && throttles == e->throttles_seen))
+		return;
+	e->released = released;
+	e->waiting = waiting;
+	e->throttles_seen = throttles;
+	wv_sample_for_each (&e->agent->sample, slot, row) {
+		if (slot != WV_SLOT_OTHER && !(row->flags & WV_ROW_GONE))
+			hold_of(e, slot, row)->changed = true;
+	}
+}
+
+int wv_enforce_error(void)
+{
+	const struct wv_enforcer *e = &enforcer;
+
+	if (!e->agent || e->dry_run || (!e->agent->policy->n_budgets && !wv_throttle_any()))
+		return 0;
+	if (e->journal_error)
+		return e->journal_error;
+	for (uint32_t slot = 0; slot < e->agent->sample.used_rows; slot++)
+		if (e->holds[slot].retry)
+			return -EIO;
+	return 0;
+}
+
 static int decide(struct wv_agent *agent)
 {
 	struct wv_enforcer *e = &enforcer;
 	bool any_net = false;
 	int r;
 
-	if (!agent->policy->n_budgets && !e->sweep)
+	look_around(e);
+	for (uint32_t slot = 0; slot < agent->sample.used_rows && !any_net; slot++)
+		any_net = e->holds[slot].changed;
+	if (!agent->policy->n_budgets && !e->sweep && !any_net)
 		return 0;
+	any_net = false;
 	for (uint32_t slot = 0; slot < agent->sample.used_rows && !any_net; slot++)
 		any_net = e->holds[slot].net;
 	if (any_net && !e->net_error)
@@ -518,6 +563,8 @@ static void slot_gone(struct wv_agent *agent, uint32_t slot)
 
 	wv_eval_forget(&e->eval, slot);
 	e->recount = true;
+	if (h->known)
+		wv_throttle_forget(h->key);
 	if (!h->known)
 		return;
 	if (!e->dry_run) {

@@ -22,4 +22,15 @@ size_t wv_enforce_in_force(void);
 /* Monotonic time at which the first limit of this run was in force; 0: none yet. */
 uint64_t wv_enforce_first_applied_mono_ns(void);
 
+/*
+ * Holds a cgroup to this CPU time (millionths of one CPU), on top of its budgets; WV_UNSET lets it
+ * go. Taken up at the next pass, or by the start of module `budget`. 0 or -ENOSPC (core only).
+ */
+int wv_enforce_throttle(uint64_t key, uint64_t cpu_ppm);
+struct wv_want;
+/* The limit that a throttle is; 0 and nothing for WV_UNSET, else 1. */
+unsigned wv_throttle_want(uint64_t cpu_ppm, struct wv_want *ret);
+/* 0, or the -errno that keeps budgets from being held (core worker only). */
+int wv_enforce_error(void);
+
 #endif

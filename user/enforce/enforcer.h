@@ -22,6 +22,9 @@ struct wv_hold {
 };
 
 struct wv_enforcer {
+	bool released; /* the kill switch is on: nothing is wanted */
+	bool waiting;  /* it is on, but what is in force stays: nothing is changed */
+	uint64_t throttles_seen;
 	struct wv_agent *agent;
 	struct wv_eval eval;
 	struct wv_journal journal;
@@ -50,6 +53,12 @@ struct wv_enforcer {
 int wv_enforcer_reconcile(struct wv_enforcer *e);
 /* Stores the LIMIT_* figures of limited cgroups. */
 void wv_enforcer_figures(struct wv_enforcer *e);
+/* throttle.c: what recovery asked for this cgroup, WV_UNSET if nothing; and how often that changed.
+ */
+uint64_t wv_throttle_of(uint64_t key);
+uint64_t wv_throttle_changes(void);
+bool wv_throttle_any(void);
+void wv_throttle_forget(uint64_t key);
 /* Rows for `doctor`. */
 int wv_enforce_probe(const struct wv_host *host, const struct wv_bpf *bpf,
 		     struct wv_capabilities *caps);

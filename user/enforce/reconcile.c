@@ -11,6 +11,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/domain/domain.h"
+#include "user/enforce/enforce.h"
 #include "user/enforce/enforcer.h"
 
 /* Its condition holds, and its domain is in one of its modes. */
@@ -29,6 +30,9 @@ unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_
 	unsigned n = 0;
 
 	wv_want_init(ret);
+	if (e->released)
+		return 0;
+	n = wv_throttle_want(wv_throttle_of(e->holds[slot].key), ret);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
 		if (!is_held(e, slot, i))
 			continue;
@@ -293,6 +297,8 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 	bool any = e->sweep || e->journal.dirty;
 	int r = 0;
 
+	if (e->waiting)
+		return 0;
 	for (uint32_t slot = 0; slot < s->used_rows && !any; slot++)
 		any = e->holds[slot].changed;
 	if (!any)

@@ -37,6 +37,7 @@ struct wv_records {
 	int lost_errno;
 	uint64_t next_row_ns, segment_end_ns; /* monotonic; 0: not yet known */
 	uint64_t told;			      /* losses that run_meta.json has */
+	int last_error;			      /* of the last write of any kind; 0: it worked */
 	bool final;
 };
 
@@ -131,9 +132,16 @@ int wv_record(struct wv_records *r, const char *type, struct json_object *fields
 	if (e == 0)
 		e = append(r, type, fields, durable);
 	json_object_put(fields);
+	r->last_error =
+		e == -EINVAL ? 0 : e; /* a record that cannot be one says nothing of the disk */
 	if (e < 0)
 		note_failure(r, e);
 	return e;
+}
+
+int wv_records_error(const struct wv_records *r)
+{
+	return r->last_error;
 }
 
 int wv_record_explain(struct wv_records *r, struct json_object *decision)
@@ -370,6 +378,7 @@ int wv_records_tick(struct wv_records *r, const struct wv_sample *s)
 	if (due) {
 		r->next_row_ns = next_due(r->next_row_ns, r->config->record_interval, now);
 		f = write_rows(r, s);
+		r->last_error = f;
 		e = e ?: f;
 		if (r->explain.dirty) {
 			f = wv_explain_write(&r->explain, r->io, r->dirfd, r->meta.run_id,

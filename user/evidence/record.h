@@ -48,6 +48,8 @@ int wv_records_flush(struct wv_records *r, bool final);
 void wv_records_close(struct wv_records *r);
 /* Folder of the run, valid while open. Counters of written and failed records. */
 const char *wv_records_dir(const struct wv_records *r);
+/* 0, or the -errno of the last write if it failed: the log is not alive then. */
+int wv_records_error(const struct wv_records *r);
 void wv_records_counts(const struct wv_records *r, uint64_t *ret_written, uint64_t *ret_failed);
 
 #endif

@@ -56,6 +56,11 @@ struct wv_snapshot {
 	_Atomic uint32_t supervisor_pid, core_pid, web_pid;
 	_Atomic uint32_t core_restarts, web_restarts;
 	_Atomic uint32_t policies_refused; /* reloads that left the old policy in force */
+	_Atomic uint32_t services_pid, services_restarts;
+	_Atomic uint32_t disarmed; /* kill switch is on */
+	_Atomic uint64_t disarmed_mono_ns;
+	/* written by core, for the watchdog: 0 or the errno that keeps it from its work */
+	_Atomic uint32_t log_errno, enforce_errno;
 	uint64_t started_mono_ns, started_wall_ns;
 	uint64_t first_limit_ns; /* start to first enforced limit; 0: none yet */
 	/* Written by core at every event, not under seq: a new core counts on from here. Readers
@@ -65,6 +70,7 @@ struct wv_snapshot {
 	uint64_t tick, mono_ns, wall_ns, tick_interval_ns;
 	uint32_t used_rows, n_facets;
 	uint32_t n_budgets, n_budgets_in_force;
+	uint32_t n_held, pad; /* cgroups that recovery froze, isolated or throttles */
 	struct wv_self self;
 	/* then rows[max_rows], base[max_rows], facets[WV_FACET_ROWS] */
 };

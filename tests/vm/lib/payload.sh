@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# Programs for a guest, with the libraries that they need. Needs lib/common.sh, WORK and PAYLOAD.
+
+# add_program PATH [NAME]: the program, the libraries that it is linked with, and the loader.
+add_program() {
+	local path=$1 name=${2:-${1##*/}} line library
+	install -m 755 "$path" "$PAYLOAD/bin/$name"
+	# A static program has no list.
+	LD_LIBRARY_PATH=$(tools_libs) ldd "$path" >"$WORK/ldd" 2>/dev/null || return 0
+	while read -r line; do
+		case $line in
+		*"not found"*) die "$path: $line" ;;
+		*" => /"*)
+			library=${line#* => }
+			library=${library%% (*}
+			[[ -e $PAYLOAD/lib/${line%% *} ]] || cp -L "$library" "$PAYLOAD/lib/${line%% *}"
+			;;
+		/*)
+			library=${line%% (*}
+			cp -L "$library" "$PAYLOAD/lib64/${library##*/}"
+			;;
+		esac
+	done <"$WORK/ldd"
+}
