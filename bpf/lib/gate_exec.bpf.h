@@ -191,7 +191,7 @@ static __always_inline int gate_exec_verdict(struct linux_binprm *bprm)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct wv_gate_place_key key = {.kind = WV_GATED_EXEC};
-	const char *name = BPF_CORE_READ(bprm, filename);
+	const char *name = WV_READ(bprm, filename);
 	__u32 dev, op, path = 0;
 	struct wv_gate_place *place;
 	struct inode *inode;
@@ -206,11 +206,11 @@ static __always_inline int gate_exec_verdict(struct linux_binprm *bprm)
 	place = bpf_map_lookup_elem(&gate_places, &key);
 	if (!place)
 		return 0;
-	file = BPF_CORE_READ(bprm, file);
-	inode = BPF_CORE_READ(file, f_inode);
-	ino = BPF_CORE_READ(inode, i_ino);
-	dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	op = BPF_CORE_READ(bprm, interp) == name ? WV_GATE_OP_NONE : WV_GATE_OP_SCRIPT;
+	file = WV_READ(bprm, file);
+	inode = WV_READ(file, f_inode);
+	ino = WV_READ(inode, i_ino);
+	dev = WV_READ2(inode, i_sb, s_dev);
+	op = WV_READ(bprm, interp) == name ? WV_GATE_OP_NONE : WV_GATE_OP_SCRIPT;
 	for (__u32 i = 0; i < WV_GATES_AT; i++) {
 		struct wv_gate_ref ref;
 		__u32 bits = 0;
@@ -222,7 +222,7 @@ static __always_inline int gate_exec_verdict(struct linux_binprm *bprm)
 			bits = gate_inode_bits(ref.list, dev, ino);
 			if (gate_wants_path(ref.flags, bits)) {
 				if (!asked)
-					path = gate_path_make((__u64)file, (__u64)task);
+					path = gate_path_make(gate_address(file), gate_address(task));
 				asked = true;
 				bits |= gate_path_bits(ref.list, ref.flags, path);
 			}
@@ -233,7 +233,7 @@ static __always_inline int gate_exec_verdict(struct linux_binprm *bprm)
 			verdict = -GATE_EPERM;
 		/* the record is of no use without the path */
 		if (!asked)
-			path = gate_path_make((__u64)file, (__u64)task);
+			path = gate_path_make(gate_address(file), gate_address(task));
 		asked = true;
 		gate_tell_program(gate_subject(&ref, WV_GATED_EXEC, op), key.cgroup, dev, ino,
 				  (__u64)name);

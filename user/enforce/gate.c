@@ -16,6 +16,7 @@
 #include "user/enforce/gate_modules.h"
 #include "user/enforce/gate_objects.h"
 #include "user/enforce/gate_selftest.h"
+#include "user/recover/switch.h"
 
 static struct wv_gates gates;
 
@@ -143,6 +144,15 @@ static bool cgroups_changed(struct wv_gates *g)
 	return changed;
 }
 
+/* What the policy and the cgroups ask for, unless the kill switch says to hold still. */
+static int bring_about(struct wv_gates *g)
+{
+	g->released = wv_recover_released(g->agent);
+	(void)cgroups_changed(g); /* as they are now is what reconciling looks at */
+	g->dirty = true;
+	return g->released || wv_recover_armed(g->agent) ? wv_gates_reconcile(g) : 0;
+}
+
 static int policy_changed(struct wv_agent *agent _unused_)
 {
 	struct wv_gates *g = &gates;
@@ -151,8 +161,7 @@ static int policy_changed(struct wv_agent *agent _unused_)
 	if (g->dry_run || g->error)
 		return 0;
 	r = take_policy(g);
-	(void)cgroups_changed(g);
-	return r < 0 ? r : wv_gates_reconcile(g);
+	return r < 0 ? r : bring_about(g);
 }
 
 static void say_none(struct wv_gates *g)
@@ -188,8 +197,7 @@ static int start(struct wv_agent *agent)
 		return 0;
 	}
 	r = take_policy(g);
-	(void)cgroups_changed(g); /* as they are now is what reconciling looks at */
-	return r < 0 ? r : wv_gates_reconcile(g);
+	return r < 0 ? r : bring_about(g);
 }
 
 static int decide(struct wv_agent *agent)
@@ -199,11 +207,14 @@ static int decide(struct wv_agent *agent)
 
 	if (g->dry_run || g->error)
 		return 0;
-	wv_gate_store_sweep(&g->store);
-	if (agent->policy->n_domains && cgroups_changed(g))
+	/* a list goes when no place refers to it any more */
+	if (!g->dirty && !g->pending)
+		wv_gate_store_sweep(&g->store);
+	if (g->pending || g->released != wv_recover_released(agent) ||
+	    (agent->policy->n_domains && cgroups_changed(g)))
 		g->dirty = true;
 	if (g->dirty)
-		r = wv_gates_reconcile(g);
+		r = bring_about(g);
 	(void)wv_gate_store_watch(&g->store);
 	return r;
 }

@@ -139,7 +139,7 @@ static void place_slot(struct wv_gates *g, uint32_t slot, const struct wv_row *r
 	int r;
 
 	s->placed = 0;
-	if (domain == WV_NONE || !wv_domain_root(g->agent, slot))
+	if (g->released || domain == WV_NONE || !wv_domain_root(g->agent, slot))
 		return;
 	for (uint32_t kind = 0; kind < WV_GATED_N; kind++) {
 		uint16_t bit = (uint16_t)(1u << kind);
@@ -154,8 +154,10 @@ static void place_slot(struct wv_gates *g, uint32_t slot, const struct wv_row *r
 				s->told &= (uint16_t)~bit;
 			continue;
 		}
-		if (before & bit && r != -ENOENT) /* what held before still holds */
+		if (before & bit && r != -ENOENT) { /* what held before still holds */
 			s->placed |= bit;
+			g->pending = true;
+		}
 		if (!(s->told & bit))
 			wv_gate_record_outcome(g, row, slot, kind, r, reason);
 		s->told |= bit;
@@ -287,7 +289,7 @@ int wv_gates_reconcile(struct wv_gates *g)
 	bool top = sees_top(agent->host);
 	uint32_t levels[WV_GATED_N] = {0}, kinds;
 
-	g->dirty = false;
+	g->dirty = g->pending = false;
 	for (uint32_t kind = 0; kind < WV_GATED_N; kind++) {
 		if (wv_gate_at_cgroup(kind) || !(g->kinds & 1u << kind))
 			continue;

@@ -21,6 +21,7 @@
 #include "user/domain/domain.h"
 #include "user/enforce/gate_modules.h"
 #include "user/enforce/gate_objects.h"
+#include "user/recover/switch.h"
 
 /* Tasks that one tick looks at; the next goes on behind them. */
 #define TASKS_A_TICK 4096
@@ -210,7 +211,7 @@ static int decide(struct wv_agent *agent)
 	struct wv_priority_caps caps;
 
 	if (state.dry_run || !agent->policy->n_priorities ||
-	    !agent->policy->features[WV_FEATURE_PRIORITY])
+	    !agent->policy->features[WV_FEATURE_PRIORITY] || !wv_recover_armed(agent))
 		return 0;
 	state.looked = state.told = 0;
 	for (uint32_t n = 0; n < s->used_rows && state.looked < TASKS_A_TICK; n++) {
