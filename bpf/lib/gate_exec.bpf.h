@@ -191,7 +191,7 @@ static __always_inline int gate_exec_verdict(struct linux_binprm *bprm)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct wv_gate_place_key key = {.kind = WV_GATED_EXEC};
-	const char *name = WV_READ(bprm, filename);
+	const char *name = BPF_CORE_READ(bprm, filename); /* a number */
 	__u32 dev, op, path = 0;
 	struct wv_gate_place *place;
 	struct inode *inode;
@@ -210,7 +210,7 @@ static __always_inline int gate_exec_verdict(struct linux_binprm *bprm)
 	inode = WV_READ(file, f_inode);
 	ino = WV_READ(inode, i_ino);
 	dev = WV_READ2(inode, i_sb, s_dev);
-	op = WV_READ(bprm, interp) == name ? WV_GATE_OP_NONE : WV_GATE_OP_SCRIPT;
+	op = BPF_CORE_READ(bprm, interp) == name ? WV_GATE_OP_NONE : WV_GATE_OP_SCRIPT;
 	for (__u32 i = 0; i < WV_GATES_AT; i++) {
 		struct wv_gate_ref ref;
 		__u32 bits = 0;
@@ -222,7 +222,8 @@ static __always_inline int gate_exec_verdict(struct linux_binprm *bprm)
 			bits = gate_inode_bits(ref.list, dev, ino);
 			if (gate_wants_path(ref.flags, bits)) {
 				if (!asked)
-					path = gate_path_make(gate_address(file), gate_address(task));
+					path = gate_path_make(gate_address(file),
+							      gate_address(task));
 				asked = true;
 				bits |= gate_path_bits(ref.list, ref.flags, path);
 			}

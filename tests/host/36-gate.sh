@@ -83,7 +83,10 @@ net() { # DIR EXPECTED WHAT ADDRESS PORT
 
 policy ""
 agent_start
-in_force() { [ "$(ls "$PINS" 2>/dev/null | grep -c -- "-connect4$")" -eq 2 ]; }
+in_force() {
+	local links=("$PINS"/*-connect4)
+	[ ${#links[@]} -eq 2 ]
+}
 wait_until 5 in_force || fail "gates are not pinned: $(ls "$PINS")"
 
 check_net() {

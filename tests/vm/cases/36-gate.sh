@@ -33,7 +33,7 @@ start() {
 }
 start
 events() { cat "$CASE_DIR"/var/lib/waveos/runs/*/events.jsonl; }
-grep -i 'left out' "$CASE_DIR/log" && fail "an object was refused"
+grep -E 'left out|gate.*build refused' "$CASE_DIR/log" && fail "an object was refused"
 
 # proof KIND RESULT; outcome GATE TEXT
 proof() { events | grep '"gate-selftest"' | grep "\"kind\":\"$1\"" | grep -q "\"result\":\"$2\"" || { events | grep gate-selftest; fail "self-test of $1 is not '$2'"; }; }
