@@ -1,5 +1,5 @@
 # BPF: every source becomes two objects, <name>.btf.bpf.o and <name>.raw.bpf.o (see bpf/lib/waveos.bpf.h),
-# and each of those a skeleton header.
+# and each of those a header with its bytes (what of bpftool's skeletons is used).
 
 BPF_CPPFLAGS = -D__TARGET_ARCH_$(BPF_ARCH_$(ARCH)) -Ivmlinux/$(ARCH) -Ibpf -Ibpf/lib -Iinclude
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-declarations
@@ -17,17 +17,17 @@ $(O)/bpf/%.raw.bpf.o: bpf/%.bpf.c
 	$(Q)$(CLANG) $(BPF_CFLAGS) -DWV_RAW_TP $(BPF_CPPFLAGS) -MMD -MP -MF $@.d -c $< -o $@
 
 # bpftool gen object drops what the compiler left beyond BTF and code
-$(O)/skel/%.btf.skel.h: $(O)/bpf/%.btf.bpf.o
+$(O)/skel/%.btf.skel.h: $(O)/bpf/%.btf.bpf.o mk/embed.sh
 	$(call say,SKEL,$@)
 	@mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen object $(O)/bpf/$*.btf.linked.o $<
-	$(Q)$(BPFTOOL) gen skeleton $(O)/bpf/$*.btf.linked.o name $*_btf >$@.tmp && mv $@.tmp $@
+	$(Q)mk/embed.sh $*_btf $(O)/bpf/$*.btf.linked.o >$@.tmp && mv $@.tmp $@
 
-$(O)/skel/%.raw.skel.h: $(O)/bpf/%.raw.bpf.o
+$(O)/skel/%.raw.skel.h: $(O)/bpf/%.raw.bpf.o mk/embed.sh
 	$(call say,SKEL,$@)
 	@mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen object $(O)/bpf/$*.raw.linked.o $<
-	$(Q)$(BPFTOOL) gen skeleton $(O)/bpf/$*.raw.linked.o name $*_raw >$@.tmp && mv $@.tmp $@
+	$(Q)mk/embed.sh $*_raw $(O)/bpf/$*.raw.linked.o >$@.tmp && mv $@.tmp $@
 
 .SECONDARY:
 -include $(wildcard $(O)/bpf/*.d)

@@ -53,7 +53,7 @@ static void fill(struct wv_sample *s, uint64_t value)
 static void publish(struct wv_snapshot_map *m, const struct wv_sample *s)
 {
 	wv_snapshot_begin(m);
-	wv_snapshot_rows(m, s);
+	assert_int_equal(wv_snapshot_rows(m, s), 0);
 	wv_snapshot_end(m);
 }
 
@@ -142,6 +142,64 @@ static void snapshot_reader_beside_a_writer_sees_whole_samples(void **state)
 	wv_sample_done(&got);
 }
 
+/* A row that is gone must not live on in the file, nor one beyond the last. */
+static void snapshot_removed_rows_are_not_read(void **state)
+{
+	struct wv_snapshot_map m = {0}, r = {0};
+	struct wv_sample s, got;
+	struct wv_snapshot head;
+	bool adopted;
+
+	(void)state;
+	(void)unlinkat(dirfd_, WV_SNAPSHOT_FILE, 0);
+	assert_int_equal(wv_snapshot_create(&m, dirfd_, 64, "boot-d", &adopted), 0);
+	assert_int_equal(wv_sample_init(&s, 64), 0);
+	assert_int_equal(wv_sample_init(&got, 64), 0);
+	fill(&s, 1);
+	publish(&m, &s);
+	assert_int_equal(wv_snapshot_open(&r, dirfd_), 0);
+	assert_int_equal(wv_snapshot_read(&r, &got, &head), 0);
+	assert_non_null(wv_sample_row(&got, 1));
+	s.rows[1].flags = 0;
+	s.used_rows = 2;
+	publish(&m, &s);
+	assert_int_equal(wv_snapshot_read(&r, &got, &head), 0);
+	assert_int_equal(got.used_rows, 2);
+	assert_non_null(wv_sample_row(&got, 0));
+	assert_null(wv_sample_row(&got, 1));
+	s.used_rows = 3; /* the third slot is counted in again, but not given */
+	s.rows[2].flags = 0;
+	publish(&m, &s);
+	assert_int_equal(wv_snapshot_read(&r, &got, &head), 0);
+	assert_null(wv_sample_row(&got, 2));
+	wv_snapshot_close(&r);
+	wv_snapshot_close(&m);
+	wv_sample_done(&s);
+	wv_sample_done(&got);
+}
+
+/* Rows that the file has no room for are told, and the lock is let go. */
+static void snapshot_full_disk_is_told(void **state)
+{
+	struct wv_snapshot_map m = {0};
+	struct wv_sample s;
+	bool adopted;
+
+	(void)state;
+	assert_int_equal(wv_snapshot_create(&m, dirfd_, 64, "boot-e", &adopted), 0);
+	assert_int_equal(wv_sample_init(&s, 64), 0);
+	fill(&s, 1);
+	close(m.fd);
+	m.fd = open("/dev/full", O_RDWR | O_CLOEXEC);
+	assert_true(m.fd >= 0);
+	wv_snapshot_begin(&m);
+	assert_int_equal(wv_snapshot_rows(&m, &s), -ENOSPC);
+	wv_snapshot_end(&m);
+	assert_int_equal(m.head->seq % 2, 0);
+	wv_snapshot_close(&m);
+	wv_sample_done(&s);
+}
+
 static void snapshot_missing_or_foreign_file_is_refused(void **state)
 {
 	struct wv_snapshot_map m = {0};
@@ -163,6 +221,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(snapshot_same_boot_is_adopted_with_rows_and_bases),
 		cmocka_unit_test(snapshot_reader_beside_a_writer_sees_whole_samples),
+		cmocka_unit_test(snapshot_removed_rows_are_not_read),
+		cmocka_unit_test(snapshot_full_disk_is_told),
 		cmocka_unit_test(snapshot_missing_or_foreign_file_is_refused),
 	};
 

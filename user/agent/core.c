@@ -175,6 +175,7 @@ static void publish(struct core *c)
 {
 	struct wv_snapshot *head = c->ctx->snapshot->head;
 	uint32_t pids[] = {head->supervisor_pid, head->core_pid, head->web_pid};
+	int r;
 
 	wv_self_read(&c->self, c->agent.bpf, pids, ARRAY_SIZE(pids));
 	if (!c->memory_due--) {
@@ -184,7 +185,7 @@ static void publish(struct core *c)
 	if (c->records)
 		wv_records_counts(c->records, &c->self.records_written, &c->self.records_failed);
 	wv_snapshot_begin(c->ctx->snapshot);
-	wv_snapshot_rows(c->ctx->snapshot, &c->agent.sample);
+	r = wv_snapshot_rows(c->ctx->snapshot, &c->agent.sample);
 	head->self = c->self;
 	head->tick_interval_ns = c->ctx->config->agent_tick;
 	head->n_budgets = (uint32_t)c->agent.policy->n_budgets;
@@ -195,6 +196,8 @@ static void publish(struct core *c)
 	atomic_store(&head->enforce_errno, (uint32_t)-wv_enforce_error());
 	note_first_limit(head);
 	wv_snapshot_end(c->ctx->snapshot);
+	if (r < 0) /* decisions are made on what core holds itself */
+		(void)wv_log_warn(r, "core", "publish: some rows are those of the last tick");
 }
 
 static void say_ready(struct core *c)
@@ -249,6 +252,7 @@ static void tick(struct core *c)
 	publish(c);
 	say_ready(c);
 	if (++c->ticks == TRIM_AT_TICK) {
+		wv_memory_scan();
 		wv_memory_trim();
 		c->memory_due = 0; /* the figure of the first tick is untrue now */
 	}

@@ -11,7 +11,6 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
 #include "user/core/log.h"
+#include "user/core/sha256.h"
 
 /* Before 5.11 maps count against RLIMIT_MEMLOCK. Refusal is no error: newer kernels do not need it.
  */
@@ -36,35 +36,24 @@ static void raise_limits(void)
 }
 
 /* Names what would be loaded: the objects' bytes and everything that goes into them. */
-static int build_id(struct wv_bpf *bpf, const struct wv_host *host, const struct wv_config *config,
-		    const struct wv_object *const *objects, size_t n_objects)
+static void build_id(struct wv_bpf *bpf, const struct wv_host *host, const struct wv_config *config,
+		     const struct wv_object *const *objects, size_t n_objects)
 {
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
+	struct wv_sha256 sum;
 	char facts[160];
-	int r = -ENOMEM;
 
-	if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
-		goto out;
+	wv_sha256_init(&sum);
 	snprintf(facts, sizeof(facts), "%d %u %d %u %llu %llu", host->flavour, host->ncpu,
 		 host->v1_ssid, host->v1_hierarchy, (unsigned long long)config->collect_max_cgroups,
 		 (unsigned long long)config->collect_event_ring);
-	EVP_DigestUpdate(md, facts, strlen(facts));
+	wv_sha256_add(&sum, facts, strlen(facts));
 	for (size_t i = 0; i < n_objects; i++) {
 		size_t size;
 		const void *elf = wv_object_elf(objects[i], host->flavour, &size);
 
-		EVP_DigestUpdate(md, elf, size);
+		wv_sha256_add(&sum, elf, size);
 	}
-	if (!EVP_DigestFinal_ex(md, digest, &len))
-		goto out;
-	for (unsigned i = 0; i < len; i++)
-		snprintf(bpf->build_id + 2 * i, 3, "%02x", digest[i]);
-	r = 0;
-out:
-	EVP_MD_CTX_free(md);
-	return r;
+	wv_sha256_end(&sum, bpf->build_id);
 }
 
 /* Pinned maps of another layout cannot be shared: then the old set goes and counting starts anew.
@@ -168,21 +157,27 @@ int wv_bpf_set_live(struct wv_bpf *bpf, bool live)
 	return write_ctl(bpf, live ? bpf->generation : 0);
 }
 
-static void load_all(struct wv_bpf *bpf, const struct wv_host *host, const struct wv_config *config,
-		     const struct wv_object *const *objects, size_t n_objects,
-		     const struct wv_bpf_early *early)
+/* Objects of one kind; what the others share is pinned by then. */
+static void load_objects(struct wv_bpf *bpf, const struct wv_host *host,
+			 const struct wv_config *config, const struct wv_object *const *objects,
+			 size_t n_objects, bool early)
+{
+	for (size_t i = 0; i < n_objects; i++)
+		if (objects[i]->early == early)
+			wv_object_load(bpf, objects[i], host, config);
+}
+
+/* The part of a new set that the first limit needs. */
+static void load_early(struct wv_bpf *bpf, const struct wv_host *host,
+		       const struct wv_config *config, const struct wv_object *const *objects,
+		       size_t n_objects, const struct wv_bpf_steps *steps)
 {
 	bpf->generation++;
 	if (bpf->pinned)
 		reuse_pinned_maps(bpf, objects, n_objects);
-	for (size_t i = 0; i < n_objects; i++)
-		if (objects[i]->early)
-			wv_object_load(bpf, objects[i], host, config);
-	if (early && bpf->n_objects)
-		early->fn(early->ctx, bpf);
-	for (size_t i = 0; i < n_objects; i++)
-		if (!objects[i]->early)
-			wv_object_load(bpf, objects[i], host, config);
+	load_objects(bpf, host, config, objects, n_objects, true);
+	if (bpf->n_objects)
+		steps->early(steps->ctx, bpf);
 }
 
 /*
@@ -206,42 +201,72 @@ static int go_live(struct wv_bpf *bpf, const struct wv_host *host)
 	return wv_manifest_write(bpf, host->boot_id);
 }
 
+static struct wv_bpf *new_set(const struct wv_paths *paths, const struct wv_host *host,
+			      const struct wv_config *config)
+{
+	struct wv_bpf *bpf = calloc(1, sizeof(*bpf));
+	int r;
+
+	if (!bpf)
+		return NULL;
+	bpf->paths = *paths;
+	bpf->ncpu = host->ncpu;
+	bpf->max_slots = (uint32_t)config->collect_max_cgroups;
+	bpf->max_chunks = (bpf->max_slots + WV_CHUNK_SLOTS - 1) / WV_CHUNK_SLOTS;
+	bpf->hooks = config->collect_hooks != WV_HOOKS_FILES;
+	if (!bpf->hooks)
+		return bpf;
+	r = wv_pins_prepare(paths);
+	bpf->pinned = r == 0;
+	if (r < 0)
+		wv_log_warn(r, "bpf", "no bpffs at %s: nothing will outlive the agent",
+			    paths->bpffs);
+	return bpf;
+}
+
+/*
+ * What would be adopted is known by its build id, which names the hooks in use, and probing those
+ * takes longer than to load a limit. So where there is nothing to adopt, limits come first.
+ */
+static void load_or_adopt(struct wv_bpf *bpf, const struct wv_host *host,
+			  const struct wv_config *config, const struct wv_object *const *objects,
+			  size_t n_objects, const struct wv_bpf_steps *steps)
+{
+	bool known = bpf->pinned && wv_manifest_of_boot(bpf, host->boot_id), begun = false;
+
+	if (!known && bpf->hooks) {
+		load_early(bpf, host, config, objects, n_objects, steps);
+		begun = true;
+	}
+	steps->probe_hooks(steps->ctx);
+	build_id(bpf, host, config, objects, n_objects);
+	if (known && wv_manifest_match(bpf, host->boot_id) == 0)
+		bpf->adopted = adopt(bpf) == 0;
+	if (bpf->adopted)
+		return;
+	if (!begun) {
+		bpf->n_objects = 0; /* those of the set that could not be adopted */
+		load_early(bpf, host, config, objects, n_objects, steps);
+	}
+	load_objects(bpf, host, config, objects, n_objects, false);
+}
+
 int wv_bpf_open(struct wv_bpf **ret, const struct wv_paths *paths, const struct wv_host *host,
 		const struct wv_config *config, const struct wv_object *const *objects,
-		size_t n_objects, const struct wv_bpf_early *early)
+		size_t n_objects, const struct wv_bpf_steps *steps)
 {
 	struct wv_bpf *bpf;
 	int r;
 
 	if (n_objects > WV_MAX_OBJECTS)
 		return -E2BIG;
-	bpf = calloc(1, sizeof(*bpf));
-	if (!bpf)
-		return -ENOMEM;
 	libbpf_set_print(wv_libbpf_print);
 	raise_limits();
-	bpf->paths = *paths;
-	bpf->ncpu = host->ncpu;
-	bpf->max_slots = (uint32_t)config->collect_max_cgroups;
-	bpf->max_chunks = (bpf->max_slots + WV_CHUNK_SLOTS - 1) / WV_CHUNK_SLOTS;
-
-	r = build_id(bpf, host, config, objects, n_objects);
-	if (r == 0 && host->flavour != WV_FLAVOUR_NONE) {
-		int pins = wv_pins_prepare(paths);
-
-		bpf->pinned = pins == 0;
-		if (pins < 0)
-			wv_log_warn(pins, "bpf", "no bpffs at %s: nothing will outlive the agent",
-				    paths->bpffs);
-	}
-	if (r == 0 && bpf->pinned && wv_manifest_match(bpf, host->boot_id) == 0)
-		bpf->adopted = adopt(bpf) == 0;
-	if (r == 0 && !bpf->adopted) {
-		bpf->n_objects = 0;
-		load_all(bpf, host, config, objects, n_objects, early);
-	}
-	if (r == 0)
-		r = wv_tables_init(bpf, objects, n_objects);
+	bpf = new_set(paths, host, config);
+	if (!bpf)
+		return -ENOMEM;
+	load_or_adopt(bpf, host, config, objects, n_objects, steps);
+	r = wv_tables_init(bpf, objects, n_objects);
 	if (r == 0)
 		r = go_live(bpf, host);
 	wv_btf_release();

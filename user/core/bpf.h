@@ -29,8 +29,11 @@ struct wv_table_desc {
 /* One BPF object: the kernel half of a subsystem. */
 struct wv_object {
 	const char *name;
-	bool early; /* loaded before the others: what the first limit needs */
-	/* ELF bytes of the two builds, from the generated skeletons. elf_raw MAY be NULL (no
+	/* loaded before the others and before hooks are probed: what the first limit needs.
+	 * elf_raw MUST be NULL, and its programs MUST NOT ask wv_settings which v1 hierarchy
+	 * attributes: that is known with the hooks only. */
+	bool early;
+	/* ELF bytes of the two builds, from the generated headers. elf_raw MAY be NULL (no
 	 * tracepoints). */
 	const void *(*elf_btf)(size_t *ret_size);
 	const void *(*elf_raw)(size_t *ret_size);
@@ -48,20 +51,26 @@ struct wv_object {
 	const struct wv_object *also; /* MAY: another object of the same module */
 };
 
-/* Called when the early objects are loaded and the others are not; bpf has the early ones only. */
-struct wv_bpf_early {
-	void (*fn)(void *ctx, struct wv_bpf *bpf);
+/* What the opener does on the way; both MUST be there. */
+struct wv_bpf_steps {
+	/* The early objects are loaded and the others are not; bpf has the early ones only. */
+	void (*early)(void *ctx, struct wv_bpf *bpf);
+	/* Completes `host` with hooks and flavour. Takes tens of milliseconds, and first limits do
+	 * not wait for it. */
+	void (*probe_hooks)(void *ctx);
 	void *ctx;
 };
 
 /*
- * Loads or adopts all objects. early may be NULL; it is not called when everything is adopted. An
- * object that the kernel refuses is left out and the reason kept (wv_bpf_reason()); that is no
- * error. Errors: -EPERM (no right to use BPF), -ENOMEM and the like.
+ * Loads or adopts all objects. `host` is probed for cgroups; hooks are probed on the way. Where
+ * nothing of this boot can be adopted, the early objects come before that. steps->early is not
+ * called when everything is adopted: then limits are in force already. An object that the kernel
+ * refuses is left out and the reason kept (wv_bpf_reason()); that is no error. Errors: -EPERM (no
+ * right to use BPF), -ENOMEM and the like.
  */
 int wv_bpf_open(struct wv_bpf **ret, const struct wv_paths *paths, const struct wv_host *host,
 		const struct wv_config *config, const struct wv_object *const *objects,
-		size_t n_objects, const struct wv_bpf_early *early);
+		size_t n_objects, const struct wv_bpf_steps *steps);
 /* Closes file descriptors; pins and what they hold stay. */
 void wv_bpf_close(struct wv_bpf *bpf);
 /* Removes every pin of the agent below paths->pins, whoever made it. Works without an open set. */

@@ -279,7 +279,8 @@ void wv_object_load(struct wv_bpf *bpf, const struct wv_object *o, const struct 
 
 	*state = (struct wv_object_state){0};
 	snprintf(state->name, sizeof(state->name), "%s", o->name);
-	if (host->flavour == WV_FLAVOUR_NONE) {
+	/* what has no tracepoints does without hooks, and is loaded before those are probed */
+	if (!bpf->hooks || (host->flavour == WV_FLAVOUR_NONE && !o->early)) {
 		snprintf(state->reason, sizeof(state->reason),
 			 "no kind of hook works here or collect.hooks is files");
 		return;

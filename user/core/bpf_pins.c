@@ -225,22 +225,40 @@ static void manifest_objects(struct wv_bpf *bpf, struct json_object *list)
 	}
 }
 
-int wv_manifest_match(struct wv_bpf *bpf, const char *boot_id)
+/* The manifest, if it is of this boot; else NULL. */
+static struct json_object *manifest_read(const struct wv_bpf *bpf, const char *boot_id)
 {
-	struct json_object *m, *build, *boot, *generation, *objects;
+	struct json_object *m, *boot;
 	char path[WV_PATH_SIZE * 2];
-	int r = -ESTALE;
 
 	snprintf(path, sizeof(path), "%s/" MANIFEST, bpf->paths.runtime);
 	m = json_object_from_file(path);
+	if (m && json_object_object_get_ex(m, "boot_id", &boot) &&
+	    strcmp(json_object_get_string(boot), boot_id) == 0)
+		return m;
+	json_object_put(m);
+	return NULL;
+}
+
+bool wv_manifest_of_boot(const struct wv_bpf *bpf, const char *boot_id)
+{
+	struct json_object *m = manifest_read(bpf, boot_id);
+
+	json_object_put(m);
+	return m != NULL;
+}
+
+int wv_manifest_match(struct wv_bpf *bpf, const char *boot_id)
+{
+	struct json_object *m = manifest_read(bpf, boot_id), *build, *generation, *objects;
+	int r = -ESTALE;
+
 	if (!m)
 		return -ENOENT;
 	if (json_object_object_get_ex(m, "build_id", &build) &&
-	    json_object_object_get_ex(m, "boot_id", &boot) &&
 	    json_object_object_get_ex(m, "generation", &generation) &&
 	    json_object_object_get_ex(m, "objects", &objects) &&
-	    json_object_is_type(objects, json_type_array) &&
-	    strcmp(json_object_get_string(boot), boot_id) == 0) {
+	    json_object_is_type(objects, json_type_array)) {
 		bpf->generation = json_object_get_uint64(generation);
 		if (strcmp(json_object_get_string(build), bpf->build_id) == 0) {
 			manifest_objects(bpf, objects);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 
 #include "user/core/bpf.h"
+#include "user/core/sha256.h"
 #include "waveos/wire.h"
 
 #define WV_NAME_MAX 48
@@ -39,6 +40,7 @@ struct wv_object_state {
 
 struct wv_bpf {
 	struct wv_paths paths;
+	bool hooks;  /* programs may be loaded: collect.hooks is not files */
 	bool pinned; /* bpffs is there; else everything ends with the supervisor */
 	bool adopted;
 	bool inherited; /* slots and rows of a former set are kept, programs are new */
@@ -50,7 +52,7 @@ struct wv_bpf {
 	size_t n_objects;
 	struct wv_table tables[WV_MAX_TABLES];
 	size_t n_tables;
-	char build_id[65];
+	char build_id[WV_SHA256_HEX];
 };
 
 /* Descriptor of a name, or -1. */
@@ -80,6 +82,8 @@ int wv_pins_open_all(const struct wv_paths *paths, const char *dir, struct wv_th
 int wv_pins_sweep(const struct wv_paths *paths, const char *dir, const struct wv_things *keep);
 /* What the last loader wrote about its set: <runtime>/pins.json. */
 int wv_manifest_write(const struct wv_bpf *bpf, const char *boot_id);
+/* Whether a set was loaded in this boot, of whatever build. */
+bool wv_manifest_of_boot(const struct wv_bpf *bpf, const char *boot_id);
 /* 0 if the manifest is of this build and boot (objects filled), -ESTALE if not, -ENOENT if none. */
 int wv_manifest_match(struct wv_bpf *bpf, const char *boot_id);
 

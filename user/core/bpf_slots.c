@@ -5,13 +5,13 @@
  * slot without a row.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "user/core/bpf_set.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/core/thread.h"
 
 int wv_tables_init(struct wv_bpf *bpf, const struct wv_object *const *objects, size_t n_objects)
 {
@@ -71,7 +71,7 @@ struct grow {
 	struct wv_table *table;
 	uint32_t from, to; /* chunks */
 	int result;
-	pthread_t thread;
+	struct wv_thread thread;
 	bool threaded;
 };
 
@@ -125,13 +125,13 @@ static int chunks_add(struct wv_bpf *bpf, uint32_t n)
 	for (size_t i = 0; i < bpf->n_tables; i++) {
 		grow[i] =
 			(struct grow){.bpf = bpf, .table = &bpf->tables[i], .from = from, .to = to};
-		grow[i].threaded = pthread_create(&grow[i].thread, NULL, grow_table, &grow[i]) == 0;
+		grow[i].threaded = wv_thread_start(&grow[i].thread, grow_table, &grow[i]) == 0;
 		if (!grow[i].threaded)
 			(void)grow_table(&grow[i]);
 	}
 	for (size_t i = 0; i < bpf->n_tables; i++) {
 		if (grow[i].threaded)
-			(void)pthread_join(grow[i].thread, NULL);
+			wv_thread_join(&grow[i].thread);
 		if (grow[i].result < 0)
 			r = wv_log_errno(grow[i].result, "bpf", "add chunks to table %s",
 					 bpf->tables[i].desc.map);

@@ -215,6 +215,14 @@ void wv_host_probe_hooks(struct wv_host *h)
 	probe_ssid(h);
 }
 
+void wv_host_choose_hooks(struct wv_host *h, enum wv_hooks hooks)
+{
+	if (hooks == WV_HOOKS_FILES)
+		h->flavour = WV_FLAVOUR_NONE;
+	else if (hooks == WV_HOOKS_RAW && h->raw_tp == 0)
+		h->flavour = WV_FLAVOUR_RAW;
+}
+
 void wv_host_probe(struct wv_host *h)
 {
 	wv_host_probe_cgroups(h);

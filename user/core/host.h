@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* collect.hooks, in the order of its choices in config.def */
+enum wv_hooks { WV_HOOKS_AUTO, WV_HOOKS_BTF, WV_HOOKS_RAW, WV_HOOKS_FILES };
+
 enum wv_flavour { WV_FLAVOUR_NONE, WV_FLAVOUR_BTF, WV_FLAVOUR_RAW };
 
 enum wv_controller {
@@ -56,6 +59,8 @@ void wv_host_probe(struct wv_host *h);
  */
 void wv_host_probe_cgroups(struct wv_host *h);
 void wv_host_probe_hooks(struct wv_host *h);
+/* Takes what was asked for, where it works, instead of the best. */
+void wv_host_choose_hooks(struct wv_host *h, enum wv_hooks hooks);
 
 /*
  * Path of a controller's file for a cgroup, into buf: on v2 <cgroup2><path>/<file2>, on v1

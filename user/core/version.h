@@ -17,6 +17,9 @@ struct wv_version {
 			       unreadable */
 };
 
+/* Begins to read the executable, beside what else the start does; MAY be called before the first
+ * wv_version_get(), which then waits for it. */
+void wv_version_begin(void);
 /*
  * Fills the triple. config and policy may be NULL (defaults, none). The first call of a process
  * reads the whole executable: some milliseconds. Returns 0, or -errno where it cannot be read (the
@@ -24,9 +27,5 @@ struct wv_version {
  */
 int wv_version_get(const struct wv_config *config, const struct wv_policy *policy,
 		   struct wv_version *ret);
-
-#define WV_SHA256_HEX 65
-/* Lower-case hex SHA-256 of these bytes. 0 or -EIO if the library refuses. */
-int wv_sha256_hex(const void *buf, size_t len, char ret[WV_SHA256_HEX]);
 
 #endif

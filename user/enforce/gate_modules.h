@@ -23,8 +23,8 @@ struct wv_gates {
 	struct wv_gate_hooks hooks;
 	int error; /* 0, or why there are no gates */
 	bool dry_run, dirty;
-	bool released; /* the kill switch lets go of everything */
-	bool pending;  /* some place still refers to lists of the last policy */
+	bool released;		   /* the kill switch lets go of everything */
+	bool pending;		   /* some place still refers to lists of the last policy */
 	struct wv_gate_seen *seen; /* by slot */
 	uint32_t *lists; /* by index of gate, then of priority, in agent->policy; 0: none */
 	uint32_t *flags; /* of gates: enum wv_gate_flags */

@@ -246,9 +246,12 @@ static int set_up(struct worker *w, int listen_fd, int control)
 	(void)sd_id128_get_boot(&boot);
 	/* connects to journald now, if that is where the log goes */
 	wv_log_info("web", "serving metrics");
-	wv_memory_trim();
+	wv_memory_scan();
 	r = wv_sandbox_enter("web", MAX_FDS);
-	return r < 0 ? wv_log_errno(r, "web", "cannot give up rights") : 0;
+	if (r < 0)
+		return wv_log_errno(r, "web", "cannot give up rights");
+	wv_memory_trim(); /* what the start used, the rules of the sandbox among it */
+	return 0;
 }
 
 static void tear_down(struct worker *w)

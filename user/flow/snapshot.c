@@ -49,6 +49,7 @@ static int map_file(struct wv_snapshot_map *m, int fd, uint32_t max_rows, int pr
 	m->rows = (struct wv_row *)(p + sizeof(struct wv_snapshot));
 	m->base = (struct wv_figures *)(m->rows + max_rows);
 	m->facets = (struct wv_facet_row *)(m->base + max_rows);
+	m->fd = -1;
 	return 0;
 }
 
@@ -96,6 +97,7 @@ int wv_snapshot_create(struct wv_snapshot_map *m, int dirfd, uint32_t max_rows, 
 			return r;
 		}
 	}
+	m->fd = TAKE_FD(fd);
 	*ret_adopted = adopted;
 	return 0;
 }
@@ -109,26 +111,43 @@ void wv_snapshot_begin(struct wv_snapshot_map *m)
 	atomic_thread_fence(memory_order_release);
 }
 
-void wv_snapshot_rows(struct wv_snapshot_map *m, const struct wv_sample *s)
+/* Writes to a part of the file, which is named by where it is mapped. */
+static int put(const struct wv_snapshot_map *m, const void *part, const void *from, size_t bytes)
 {
-	uint32_t before = m->head->used_rows;
+	off_t at = (const char *)part - (const char *)m->head;
+	const char *p = from;
 
-	for (uint32_t i = 0; i < s->used_rows; i++) {
-		if (s->rows[i].flags & WV_ROW_LIVE)
-			m->rows[i] = s->rows[i];
-		else if (m->rows[i].flags)
-			m->rows[i].flags = 0;
-		if (s->rows[i].flags & WV_ROW_BASE)
-			m->base[i] = s->base[i];
+	while (bytes) {
+		ssize_t n = pwrite(m->fd, p, bytes, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		at += n;
+		bytes -= (size_t)n;
 	}
-	for (uint32_t i = s->used_rows; i < before && i < m->head->max_rows; i++)
-		m->rows[i].flags = 0;
-	memcpy(m->facets, s->facets, s->n_facets * sizeof(*m->facets));
+	return 0;
+}
+
+int wv_snapshot_rows(struct wv_snapshot_map *m, const struct wv_sample *s)
+{
+	/* those that are not live among them, whose flags say so, cost less than to leave them out
+	 */
+	int r = put(m, m->rows, s->rows, s->used_rows * sizeof(*m->rows));
+
+	for (uint32_t i = 0; r == 0 && i < s->used_rows; i++)
+		if (s->rows[i].flags & WV_ROW_BASE)
+			r = put(m, &m->base[i], &s->base[i], sizeof(*m->base));
+	if (r == 0)
+		r = put(m, m->facets, s->facets, s->n_facets * sizeof(*m->facets));
 	m->head->used_rows = s->used_rows;
 	m->head->n_facets = s->n_facets;
 	m->head->mono_ns = s->mono_ns;
 	m->head->wall_ns = s->wall_ns;
 	m->head->tick = s->seq;
+	return r;
 }
 
 void wv_snapshot_end(struct wv_snapshot_map *m)
@@ -147,6 +166,7 @@ void wv_snapshot_restore(const struct wv_snapshot_map *m, struct wv_sample *s)
 			s->base[i] = m->base[i];
 	}
 	s->seq = m->head->tick;
+	(void)madvise(m->head, m->bytes, MADV_DONTNEED); /* the file's pages: read once */
 }
 
 int wv_snapshot_open(struct wv_snapshot_map *m, int dirfd)
@@ -216,7 +236,9 @@ int wv_snapshot_read(const struct wv_snapshot_map *m, struct wv_sample *s,
 
 void wv_snapshot_close(struct wv_snapshot_map *m)
 {
-	if (m->head)
+	if (m->head) {
 		munmap(m->head, m->bytes);
+		wv_closep(&m->fd);
+	}
 	*m = (struct wv_snapshot_map){0};
 }

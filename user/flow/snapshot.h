@@ -76,6 +76,7 @@ struct wv_snapshot {
 };
 
 struct wv_snapshot_map {
+	int fd; /* of the writer */
 	struct wv_snapshot *head;
 	struct wv_row *rows;
 	struct wv_figures *base;
@@ -89,9 +90,13 @@ struct wv_snapshot_map {
  */
 int wv_snapshot_create(struct wv_snapshot_map *m, int dirfd, uint32_t max_rows, const char *boot_id,
 		       bool *ret_adopted);
-/* Publishes rows, facets and times; caller fills head's other fields between begin and end. */
+/*
+ * Publishes rows, facets and times; caller fills head's other fields between begin and end. Rows
+ * are written, not stored through the mapping, so that core does not hold them twice. -errno (no
+ * space for the file) where some of them are still those of the last tick.
+ */
 void wv_snapshot_begin(struct wv_snapshot_map *m);
-void wv_snapshot_rows(struct wv_snapshot_map *m, const struct wv_sample *s);
+int wv_snapshot_rows(struct wv_snapshot_map *m, const struct wv_sample *s);
 void wv_snapshot_end(struct wv_snapshot_map *m);
 /* Fills a sample from the last published rows and bases (adoption). */
 void wv_snapshot_restore(const struct wv_snapshot_map *m, struct wv_sample *s);

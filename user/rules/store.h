@@ -14,7 +14,7 @@
 
 #define WV_RULES_FILE "rules.json"
 
-/* The engine's states as JSON: {"boot_id", "states": [...]}. To be released. */
+/* The engine's states as JSON: {"boot", "states": [...]}. To be released. */
 struct json_object *wv_rules_states_json(const struct wv_engine *e, const struct wv_policy *p,
 					 const char *boot_id);
 /*
