@@ -65,7 +65,8 @@ struct wv_ctl {
 	X(LIMIT_STORAGE, "limit storage missing")                                                  \
 	X(BREAKER_STATE, "breaker without state: passed")                                          \
 	X(BREAKER_LOCK, "breaker lock not got: counted without")                                   \
-	X(BREAKER_SIGNAL, "task over a breaker could not be killed")
+	X(BREAKER_SIGNAL, "task over a breaker could not be killed")                               \
+	X(GATE_PATH, "path of a program not known: gates took the stricter side")
 
 enum wv_place {
 #define X(id, text) WV_PLACE_##id,
@@ -93,6 +94,7 @@ struct wv_place_count {
 	X(ACCEPT_OVERFLOW, "accept-overflow")                                                      \
 	X(LIMIT_TRIP, "limit-trip")                                                                \
 	X(BREAKER_TRIP, "breaker-trip")                                                            \
+	X(GATE, "gate")                                                                            \
 	X(TEST, "test")
 
 enum wv_event_type {

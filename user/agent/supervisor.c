@@ -22,6 +22,7 @@
 #include "user/core/memory.h"
 #include "user/core/module.h"
 #include "user/core/version.h"
+#include "user/enforce/gate.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
 #include "user/recover/services.h"
@@ -323,10 +324,9 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	char message = WV_CONTROL_POLICY;
 	struct wv_policy *next;
 	struct wv_version version;
-	int r = wv_policy_read(&next, sup->config, sup->paths, &error);
+	int r = wv_policy_read_accepted(&next, sup->config, sup->paths, &sup->host, sup->bpf,
+					&error);
 
-	if (r == 0)
-		r = wv_policy_accept(next, sup->paths);
 	if (r < 0) {
 		atomic_fetch_add(&sup->snapshot.head->policies_refused, 1);
 		return wv_log_full(LOG_ERR, 0, "supervisor",
@@ -361,7 +361,7 @@ static void finish(struct supervisor *sup)
 	bool remove_all = sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH ||
 			  (sup->config->agent_on_exit == WV_ON_EXIT_AUTO && head &&
 			   head->n_budgets_in_force == 0 && head->n_breakers_in_force == 0 &&
-			   head->n_held == 0);
+			   head->n_held == 0 && !wv_gates_in_force(sup->paths));
 	int r;
 
 	if (head) {
@@ -371,8 +371,8 @@ static void finish(struct supervisor *sup)
 		atomic_store(&head->supervisor_pid, 0);
 	}
 	if (!remove_all) {
-		wv_log_info("supervisor",
-			    "budgets and breakers stay in force; `waveos-bpf detach` removes them");
+		wv_log_info("supervisor", "budgets, breakers and gates stay in force; `waveos-bpf "
+					  "detach` removes them");
 		return;
 	}
 	if (!sup->options->dry_run)
@@ -424,8 +424,9 @@ static int open_bpf(struct supervisor *sup)
 	int r;
 
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
-		if (wv_modules[i]->object)
-			objects[n++] = wv_modules[i]->object;
+		for (const struct wv_object *o = wv_modules[i]->object; o; o = o->also)
+			if (n < ARRAY_SIZE(objects))
+				objects[n++] = o;
 	wv_version_begin();
 	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &steps);
 	/* core opens the same journal and run: one at a time */
@@ -438,6 +439,7 @@ static int open_bpf(struct supervisor *sup)
 /* Everything that may fail, before the first worker starts. Returns an exit code. */
 static int start(struct supervisor *sup, uint64_t begin)
 {
+	char refused[320];
 	int r = wv_agent_folders(sup->paths);
 
 	if (r == WV_EXIT_OK)
@@ -478,6 +480,11 @@ static int start(struct supervisor *sup, uint64_t begin)
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "load BPF programs");
 		return r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
+	}
+	if (!sup->options->dry_run &&
+	    wv_policy_refused(&sup->host, sup->bpf, sup->policy, refused, sizeof(refused))) {
+		(void)wv_log_full(LOG_ERR, 0, "attach", "%s: %s", sup->policy->source, refused);
+		return WV_EXIT_UNSUPPORTED;
 	}
 	wv_guard_explain(&sup->guard, &sup->host, sup->run_id);
 	/* figures about events are those of the maps, and these are new */

@@ -53,9 +53,10 @@ struct wv_object {
 	/*
 	 * MAY: after load: attaches what libbpf cannot attach by section name; every link goes
 	 * through wv_bpf_keep_link(). Programs with tp_btf, raw_tp and iter sections are attached
-	 * before this call.
+	 * before this call, unless configure() said bpf_program__set_autoattach(p, false).
 	 */
 	int (*attach)(struct wv_bpf *bpf, struct bpf_object *obj, const struct wv_host *host);
+	const struct wv_object *also; /* MAY: another object of the same module */
 };
 
 /* What the opener does on the way; both MUST be there. */

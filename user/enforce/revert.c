@@ -7,6 +7,7 @@
 #include "user/core/log.h"
 #include "user/enforce/breaker.h"
 #include "user/enforce/enforce.h"
+#include "user/enforce/gate.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
 
@@ -63,20 +64,23 @@ static int revert_files(const struct wv_paths *paths, const struct wv_host *host
 	return r ?: s;
 }
 
+/* Says what came of removing links of one kind; a failure is returned, whatever else went well. */
+static int told(const struct wv_paths *paths, FILE *report, const char *what, int n)
+{
+	if (report && n > 0)
+		fprintf(report, "removed %d %s link(s)\n", n, what);
+	if (report && n < 0)
+		fprintf(report, "%s links below %s remain: %s\n", what, paths->pins, strerror(-n));
+	return n < 0 ? n : 0;
+}
+
 int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *host,
 			  const struct wv_io *io, FILE *report)
 {
 	int r = revert_files(paths, host, io, report);
-	int links = wv_netlimit_remove_all(paths), breakers = wv_breaker_remove_all(paths);
+	int limits = told(paths, report, "network limit", wv_netlimit_remove_all(paths));
+	int breakers = told(paths, report, "breaker", wv_breaker_remove_all(paths));
+	int gates = told(paths, report, "gate", wv_gates_remove_all(paths));
 
-	if (links > 0 && report)
-		fprintf(report, "removed %d network limit link(s)\n", links);
-	if (links < 0 && report)
-		fprintf(report, "network limits below %s remain: %s\n", paths->pins,
-			strerror(-links));
-	if (breakers > 0 && report)
-		fprintf(report, "removed %d breaker link(s)\n", breakers);
-	if (breakers < 0 && report)
-		fprintf(report, "breakers below %s remain: %s\n", paths->pins, strerror(-breakers));
-	return r ?: links < 0 ? links : breakers < 0 ? breakers : 0;
+	return r ?: limits ?: breakers ?: gates;
 }
