@@ -7,7 +7,8 @@
 top=wvtest-recover-$$
 dir=$(cgroup_make "$top")
 at_exit cgroup_remove "$dir"
-mkdir "$dir/a" "$dir/b" "$dir/db"
+mkdir "$dir/a" "$dir/b" "$dir/db" "$dir/e"
+at_exit cgroup_remove "$dir/e"
 at_exit cgroup_remove "$dir/a"
 at_exit cgroup_remove "$dir/b"
 at_exit cgroup_remove "$dir/db"
@@ -20,6 +21,9 @@ domains:
   - {name: db, scope: {cgroup: /$top/db}}
   - {name: web, scope: {cgroup: /$top/a}, after: [db]}
   - {name: batch, scope: {cgroup: /$top/b}}
+  - {name: failing, scope: {cgroup: /$top/e}}
+rules:
+  - {name: fails, domain: failing, if: "delta(err_exits_nonzero) > 0", clear_for: 1s, half_open: 0s, then: [recover hold]}
 modes:
   - name: normal
   - name: degraded
@@ -111,13 +115,23 @@ wait_until 5 has '.type == "action-outcome" and .act == "kill" and .outcome == "
 	fail "the agent would kill itself"
 echo "$AGENT" >"$CGROUP2/cgroup.procs"
 
-# 7. detach lets go of everything
+# 7. a rule does all of it by itself: need, action, well again, let go
+load "$dir/e"
+cgroup_run "$dir/e" false || true
+wait_until 10 has '.type == "recovery" and .event == "started" and .domain == "failing" and .cause.rule == "fails"' ||
+	fail "a rule did not start its chain: $(events | tail -5)"
+wait_until 5 frozen "$dir/e" || fail "a rule's chain did not freeze"
+wait_until 10 has '.type == "recovery" and .event == "recovered" and .domain == "failing"' || fail "the end of the rule is not told"
+wait_until 10 thawed "$dir/e" || fail "what a rule's chain held is not let go"
+
+# 8. detach lets go of everything
 ask --step freeze "/$top/b"
 load "$dir/db"
 ask --step freeze "/$top/db"
 ask --step isolate "/$top/db"
 wait_until 5 frozen "$dir/db" || fail "db is not frozen by a single action"
-wait_until 5 test -n "$(ls "$ROOT/sys/fs/bpf/waveos/isolate")" || fail "no isolation is pinned"
+isolated() { [ "$(find "$ROOT/sys/fs/bpf/waveos/isolate" -type f | wc -l)" -eq 2 ]; }
+wait_until 5 isolated || fail "no isolation is pinned"
 agent_kill
 "$BIN" detach --root "$ROOT" >"$TMP/detach" || fail "detach: $(cat "$TMP/detach")"
 thawed "$dir/db" || fail "detach did not thaw: $(cat "$TMP/detach")"

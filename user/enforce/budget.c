@@ -84,7 +84,7 @@ static struct wv_hold *hold_of(struct wv_enforcer *e, uint32_t slot, const struc
 static const char *const verdict_names[] = {"none", "apply", "release"};
 
 /* The configuration's budgets come first in the policy's list. */
-static const char *budget_file(const struct wv_enforcer *e, uint32_t budget)
+const char *wv_enforcer_budget_file(const struct wv_enforcer *e, uint32_t budget)
 {
 	return budget < e->agent->config->n_budgets ? e->agent->config->source
 						    : e->agent->policy->source;
@@ -101,7 +101,8 @@ static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 	json_object_object_add(o, "budget", json_object_new_string(b->name));
 	json_object_object_add(o, "rule",
 			       json_object_new_string(*b->domain ? b->domain : b->cgroup));
-	json_object_object_add(o, "rule_file", json_object_new_string(budget_file(e, d->budget)));
+	json_object_object_add(o, "rule_file",
+			       json_object_new_string(wv_enforcer_budget_file(e, d->budget)));
 	json_object_object_add(o, "rule_line", json_object_new_int64(b->line));
 	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
 	json_object_object_add(o, "cgroup_key", json_object_new_uint64(d->key));
@@ -333,27 +334,6 @@ static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
 	}
 }
 
-/* A pattern that is misspelt would otherwise go unnoticed; one that is early is normal. */
-static void report_unmatched(const struct wv_enforcer *e)
-{
-	const struct wv_policy *c = e->agent->policy;
-
-	for (uint32_t b = 0; b < c->n_budgets; b++) {
-		bool any = false;
-
-		for (uint32_t slot = 1; slot < e->agent->sample.used_rows && !any; slot++)
-			any = wv_enforcer_matches(e, slot, b);
-		if (!any)
-			(void)wv_log_warn(
-				0, "budget",
-				"%s:%u: budget '%s': no cgroup matches '%s' yet; it applies when "
-				"one appears",
-				budget_file(e, b), c->budgets[b].line, c->budgets[b].name,
-				*c->budgets[b].domain ? c->budgets[b].domain
-						      : c->budgets[b].cgroup);
-	}
-}
-
 /* Room for the policy's budgets, none of them in force. */
 static int take_budgets(struct wv_enforcer *e)
 {
@@ -425,7 +405,7 @@ static int start(struct wv_agent *agent)
 			if (wv_throttle_of(row->key) != WV_UNSET)
 				hold_of(e, slot, row)->changed = true;
 	apply_unconditional(e, agent->io->mono_ns(agent->io->ctx));
-	report_unmatched(e);
+	wv_enforcer_unmatched(e);
 	r = wv_enforcer_reconcile(e);
 	if (r < 0)
 		(void)wv_log_warn(r, "budget", "apply");
@@ -509,33 +489,6 @@ static int decide(struct wv_agent *agent)
 	return r;
 }
 
-static void record_trip(struct wv_agent *agent, const struct wv_event *event)
-{
-	static const struct {
-		const char *text, *unit;
-	} limits[WV_LIMIT_N] = {
-#define X(id, text, unit) [WV_LIMIT_##id] = {text, unit},
-		WV_LIMITS(X)
-#undef X
-	};
-	const struct wv_event_limit *ev = (const void *)event;
-	int slot = wv_cgroups_slot(agent->cgroups, event->key);
-	struct wv_row *row = slot > 0 ? wv_sample_row(&agent->sample, (uint32_t)slot) : NULL;
-	struct json_object *o;
-
-	if (event->size < sizeof(*ev) || ev->limit >= WV_LIMIT_N)
-		return;
-	o = json_object_new_object();
-	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
-	json_object_object_add(o, "cgroup_key", json_object_new_uint64(event->key));
-	json_object_object_add(o, "event_mono_ns", json_object_new_uint64(event->mono_ns));
-	json_object_object_add(o, "limit", json_object_new_string(limits[ev->limit].text));
-	json_object_object_add(o, "unit", json_object_new_string(limits[ev->limit].unit));
-	json_object_object_add(o, "rate", json_object_new_uint64(ev->per_second));
-	json_object_object_add(o, "refused", json_object_new_uint64(ev->refused));
-	(void)agent->record(agent, "limit-trip", o);
-}
-
 /* A new cgroup is held at once, not at the next tick. */
 static void on_event(struct wv_agent *agent, const struct wv_event *event)
 {
@@ -544,7 +497,7 @@ static void on_event(struct wv_agent *agent, const struct wv_event *event)
 	int slot;
 
 	if (event->type == WV_EV_LIMIT_TRIP) {
-		record_trip(agent, event);
+		wv_enforcer_trip(agent, event);
 		return;
 	}
 	if (!agent->policy->n_budgets)

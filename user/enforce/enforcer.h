@@ -59,6 +59,11 @@ uint64_t wv_throttle_of(uint64_t key);
 uint64_t wv_throttle_changes(void);
 bool wv_throttle_any(void);
 void wv_throttle_forget(uint64_t key);
+/* tell.c: the kernel refused; and budgets whose pattern matches nothing. */
+void wv_enforcer_trip(struct wv_agent *agent, const struct wv_event *event);
+void wv_enforcer_unmatched(const struct wv_enforcer *e);
+/* File that a budget is in, for people. */
+const char *wv_enforcer_budget_file(const struct wv_enforcer *e, uint32_t budget);
 /* Rows for `doctor`. */
 int wv_enforce_probe(const struct wv_host *host, const struct wv_bpf *bpf,
 		     struct wv_capabilities *caps);

@@ -39,8 +39,9 @@ int wv_record_explain(struct wv_records *r, struct json_object *decision);
  * due. */
 int wv_records_tick(struct wv_records *r, const struct wv_sample *s);
 /*
- * Another policy is in force from the next tick on (also called for the first one): its text is kept in
- * the run's folder as policy-<12 digits>.yaml, and samples.wvs says so. restarted: evaluators start anew.
+ * Another policy is in force from the next tick on (also called for the first one): its text is
+ * kept in the run's folder as policy-<12 digits>.yaml, and samples.wvs says so. restarted:
+ * evaluators start anew.
  */
 int wv_records_policy(struct wv_records *r, const struct wv_policy *policy, bool restarted);
 /* Completes all artifacts atomically (fsync, rename) and, unless final, starts the next segment. */
