@@ -14,12 +14,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -32,10 +30,6 @@
 #define MAX_TRIALS 100000
 /* The breaker of the measurement is open and half open for 10 ms each. */
 #define RECOVER_NS 30000000
-
-static struct shared {
-	atomic_int go;
-} * shared;
 
 static void die(const char *what)
 {
@@ -114,23 +108,27 @@ static int trial(int deaths, int states, const char *cgroup, const char *kind,
 {
 	unsigned long long at = 0, before = read_state(states).trips;
 	struct wv_breaker_machine m;
-	int status;
+	int status, go[2];
+	char byte = 0;
 	pid_t pid;
 	__u32 key;
 
-	atomic_store(&shared->go, 0);
+	if (pipe(go) < 0)
+		die("pipe");
 	pid = fork();
 	if (pid == 0) {
 		enter(cgroup);
 		(void)signal(SIGCHLD, SIG_IGN);
-		while (!atomic_load(&shared->go))
-			;
+		/* asleep until it is registered: it starts its slice of CPU time with the storm */
+		(void)!read(go[0], &byte, 1);
 		breach(kind, 100);
 	}
 	key = (__u32)pid;
 	if (pid < 0 || bpf_map_update_elem(deaths, &key, &at, BPF_ANY) < 0)
 		die("register");
-	atomic_store(&shared->go, 1);
+	(void)!write(go[1], &byte, 1);
+	close(go[0]);
+	close(go[1]);
 	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) ||
 	    bpf_map_lookup_elem(deaths, &key, &at) < 0 || !at)
 		return -1;
@@ -231,10 +229,6 @@ int main(int argc, char **argv)
 		return 0;
 	if (argc > 2 && strcmp(argv[1], "again") == 0)
 		breach("exec", atoi(argv[2]) - 1);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		      0);
-	if (shared == MAP_FAILED)
-		die("mmap");
 	if (argc == 8 && strcmp(argv[1], "latency") == 0)
 		return latency(argc, argv);
 	if (argc == 5 && strcmp(argv[1], "load") == 0)

@@ -52,7 +52,7 @@ row_breaker() {
 	for kind in connect exec fork; do keep_spread "breaker_$kind" %.0f <"$WORK/breaker.$kind"; done
 	breaker_done
 	for kind in fork exec; do
-		breaker_policy "kind: ${kind}s, action: kill, limit: 1, per: 10ms, burst: 4, open: 10ms, half_open: 10ms, probes: 1"
+		breaker_policy "kind: ${kind}s, action: kill, limit: 1, per: 10ms, burst: 1, open: 10ms, half_open: 10ms, probes: 1"
 		agent_start
 		for states in "$PINS/maps/breaker_task_states" "$PINS/maps/breaker_raw_states"; do
 			[ ! -e "$states" ] || break
