@@ -7,6 +7,12 @@ $(O)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(PKG_LIBS) -pthread
 
+# measures the agent's own code
+$(O)/bench/eval_cost $(O)/bench/policy_cost: $(O)/bench/%: tests/bench/%.c $(USER_OBJECTS)
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(USER_OBJECTS) $(PKG_LIBS) -lm -pthread
+
 $(O)/bench/%.bpf.o: tests/bench/%.bpf.c bpf/lib/waveos.bpf.h bpf/lib/maps.bpf.h include/waveos/wire.h
 	$(call say,BPF,$@)
 	@mkdir -p $(@D)

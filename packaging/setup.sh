@@ -8,7 +8,7 @@ build="gcc clang llvm make pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev l
 libssl-dev libyaml-dev libmicrohttpd-dev libncurses-dev libseccomp-dev libcap-ng-dev"
 test="libcmocka-dev clang-format clang-tidy clang-tools cppcheck shellcheck libclang-rt-14-dev python3 python3-jsonschema python3-yaml
 stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils zstd cpio e2fsprogs busybox-static
-kmod strace tmux"
+kmod strace tmux spin"
 
 missing() {
 	for p in "$@"; do

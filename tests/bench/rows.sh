@@ -441,6 +441,31 @@ mixed_load() { # SECONDS
 			--hdd-bytes 16M --switch 1 --vm 1 --vm-bytes 64M --timeout "$1"
 	) >/dev/null 2>&1 || true
 }
+# --- policy: a tick of the engine, and replay
+
+row_policy() {
+	local i kind n median p99 least most decisions allocated
+	for kind in distinct shared heavy; do
+		read -r median p99 least < <("$TOOLS/eval_cost" --ticks 300 | awk -v k=$kind '$1 == k { print $2, $3, $4 }')
+		keep "eval_${kind}_median" "$median"
+		keep "eval_${kind}_p99" "$p99"
+	done
+	read -r median p99 least most decisions allocated < <("$TOOLS/policy_cost" tick 1000 1000 500)
+	keep policy_tick_median "$(calc "$median / 1000" %.2f)"
+	keep policy_tick_p99 "$(calc "$p99 / 1000" %.2f)"
+	keep policy_tick_least "$(calc "$least / 1000" %.2f)"
+	keep policy_tick_most "$(calc "$most / 1000" %.2f)"
+	keep policy_tick_decisions "$decisions"
+	keep policy_tick_allocated "$allocated"
+	for n in 20 100 1000; do
+		for ((i = 0; i < 5; i++)); do
+			"$TOOLS/policy_cost" replay policies/web-service/policy.yaml $n 3600
+		done >"$WORK/replay"
+		awk '{ print $2 / $3 }' "$WORK/replay" | keep_spread "replay_$n" %.0f
+		keep "replay_bytes_$n" "$(awk '{ print $1; exit }' "$WORK/replay")"
+	done
+}
+
 row_programs() {
 	local load
 	limit_config

@@ -13,8 +13,8 @@ for folder in "${folders[@]}"; do
 	ls "$folder"fixtures/*.yaml >/dev/null || fail "$folder has no fixture"
 	grep -q "($(basename "$folder")/)" policies/README.md || fail "policies/README.md does not tell of $folder"
 done
-if python3 -c 'import jsonschema, yaml' 2>/dev/null; then
-	python3 - "${folders[@]}" <<-'EOF' || fail "schema"
+if /usr/bin/python3 -c 'import jsonschema, yaml' 2>/dev/null; then
+	/usr/bin/python3 - "${folders[@]}" <<-'EOF' || fail "schema"
 		import json, sys, yaml, jsonschema
 		schema = json.load(open("docs/policy.schema.json"))
 		jsonschema.Draft7Validator.check_schema(schema)

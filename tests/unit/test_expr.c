@@ -104,6 +104,8 @@ static void expr_wrong_conditions_say_where_and_what(void **state)
 		{"cusum(task_processes, age, 1) > 1", 22, "a number as written"},
 		{"cusum(task_processes, 1s, 1) > 1", 22, "is seconds"},
 		{"abs(5) > 1", 4, "expected a signal"},
+		{"delta(5s) > 0", 6, "expected a signal"},
+		{"slope(5s, 1s) > 0", 6, "expected a signal"},
 		{"least(1, 2) > 1", 0, "only numbers"},
 		{"1 > 0", 0, "compares numbers as written"},
 		{"task_processes / 0 > 1", 0, "divides by zero"},

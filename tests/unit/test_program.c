@@ -299,6 +299,19 @@ static void program_verify_sees_a_value_that_was_written_over(void **state)
 	wv_program_set_done(&s);
 }
 
+static void program_value_used_twice_by_one_operation_keeps_registers_apart(void **state)
+{
+	struct wv_program_set s;
+
+	(void)state;
+	assert_int_equal(wv_program_set_init(&s), 0);
+	add(&s, 0,
+	    "abs(task_processes) * abs(task_processes) + "
+	    "abs(task_threads) * (abs(task_zombies) + abs(task_dstate)) > 1");
+	finish(&s); /* verifies */
+	wv_program_set_done(&s);
+}
+
 static void program_print_shows_every_operation(void **state)
 {
 	struct wv_program_set s = sample_set();
@@ -332,6 +345,7 @@ int main(void)
 		cmocka_unit_test(program_too_much_state_is_refused),
 		cmocka_unit_test(program_verify_refuses_what_is_out_of_bounds),
 		cmocka_unit_test(program_verify_sees_a_value_that_was_written_over),
+		cmocka_unit_test(program_value_used_twice_by_one_operation_keeps_registers_apart),
 		cmocka_unit_test(program_print_shows_every_operation),
 	};
 

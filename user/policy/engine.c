@@ -7,8 +7,6 @@
 
 #include "user/policy/program.h"
 
-/* A larger action budget is as good as none. */
-#define BUDGET_MAX 1000
 #define STATES_MAX 65536
 
 #define X(id, text) text,
@@ -90,7 +88,7 @@ static int allocate(struct wv_engine *e)
 	    !e->saved)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->n_rules; i++) {
-		if (p->rules[i].act_max > BUDGET_MAX)
+		if (p->rules[i].act_max > WV_ENGINE_BUDGET_MAX)
 			continue;
 		e->budgets[i].times = calloc(p->rules[i].act_max, sizeof(uint64_t));
 		if (!e->budgets[i].times)
@@ -153,7 +151,6 @@ static void forget(struct wv_engine *e, uint32_t lane)
 	wv_rule_states_forget(&e->states, lane);
 	for (uint32_t i = 0; i < e->policy->n_rules; i++)
 		row_of(e->acting, e, i)[lane / 64] &= ~(1ULL << lane % 64);
-	e->keys[lane] = 0;
 }
 
 /* Own histograms: without what dead children left. */
@@ -214,9 +211,23 @@ static void take_sample(struct wv_engine *e, const struct wv_sample *s, struct w
 
 		if (live)
 			take_lane(e, s, slot, wv_domains_of(domains, s, slot));
-		else if (e->keys[slot])
+		else if (e->keys[slot]) {
 			forget(e, slot);
+			e->keys[slot] = 0;
+		}
 	}
+}
+
+/* A cgroup that belongs to another domain now is no longer of any concern to the rules of the old
+ * one. */
+static void forget_leavers(struct wv_engine *e)
+{
+	for (uint32_t d = 0; e->started && d < e->policy->n_domains; d++)
+		for (uint32_t b = 0; b < e->n_blocks; b++)
+			for (uint64_t left = row_of(e->members_last, e, d)[b] &
+					     ~row_of(e->members, e, d)[b];
+			     left; left &= left - 1)
+				forget(e, b * 64 + (unsigned)__builtin_ctzll(left));
 }
 
 /* Rules look at the cgroups of their domain only. */
@@ -361,15 +372,13 @@ static void retry_withheld(struct wv_engine *e, const struct wv_sample *s, uint3
 static void step_rule(struct wv_engine *e, const struct wv_sample *s, uint32_t i)
 {
 	const struct wv_rule *rule = &e->policy->rules[i];
-	const struct wv_truth *results = e->vm.results;
 	struct wv_rule_transitions t = {.list = e->transitions,
 					.max = WV_ENGINE_DECISIONS - e->n_decisions};
 
-	wv_rule_states_step(&e->states, i, results + (size_t)rule->condition_program * e->n_blocks,
-			    rule->clear_program == WV_NONE
-				    ? NULL
-				    : results + (size_t)rule->clear_program * e->n_blocks,
-			    e->n_blocks, s->mono_ns, &t);
+	wv_rule_states_step(
+		&e->states, i, wv_vm_results(&e->vm, rule->condition_program),
+		rule->clear_program == WV_NONE ? NULL : wv_vm_results(&e->vm, rule->clear_program),
+		e->n_blocks, s->mono_ns, &t);
 	for (size_t k = 0; k < t.n; k++)
 		take_transition(e, s, &t.list[k]);
 	retry_withheld(e, s, i);
@@ -440,6 +449,7 @@ size_t wv_engine_tick(struct wv_engine *e, const struct wv_sample *s, struct wv_
 	if (wv_vm_begin(&e->vm, s->mono_ns) < 0)
 		return 0;
 	take_sample(e, s, domains);
+	forget_leavers(e);
 	set_scopes(e);
 	wv_vm_run(&e->vm);
 	for (uint32_t i = 0; i < e->policy->n_rules; i++)
@@ -493,4 +503,25 @@ int wv_engine_put(struct wv_engine *e, const struct wv_engine_state *state)
 		e->saved[e->n_saved++] = *state;
 	set_modes(e);
 	return 0;
+}
+
+size_t wv_engine_acted(const struct wv_engine *e, uint32_t rule, uint64_t *ret, size_t max)
+{
+	const struct budget *b = &e->budgets[rule];
+	uint64_t size = e->policy->rules[rule].act_max;
+	size_t n = 0;
+
+	for (uint64_t i = 0; b->times && i < size; i++) {
+		uint64_t t = b->times[(b->next + i) % size];
+
+		if (t && n < max)
+			ret[n++] = t;
+	}
+	return n;
+}
+
+void wv_engine_put_acted(struct wv_engine *e, uint32_t rule, uint64_t mono_ns)
+{
+	if (rule < e->policy->n_rules)
+		spend(e, rule, mono_ns);
 }

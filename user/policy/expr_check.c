@@ -208,7 +208,9 @@ static int check_first(const struct check *c, const struct wv_expr_node *n,
 			 wv_fns[n->fn].usage);
 		return fail_at(c, x, buf);
 	case WV_ARG_CHANGE:
-		return signal ? 0 : number(c, x);
+		if (signal)
+			return 0;
+		/* fallthrough */
 	default:
 		if (x->constant && n->fn != WV_FN_RATIO && n->fn != WV_FN_LEAST &&
 		    n->fn != WV_FN_GREATEST)

@@ -59,6 +59,13 @@ static struct wv_op bare(struct wv_op op)
 	return op;
 }
 
+/* Whether two bare operations are the same. */
+static bool same_op(const struct wv_op *a, const struct wv_op *b)
+{
+	return a->code == b->code && a->dst == b->dst && a->a == b->a && a->b == b->b &&
+	       a->owner == b->owner && a->k == b->k && a->ns == b->ns;
+}
+
 static void hash_insert(struct wv_program_set *s, uint16_t index)
 {
 	struct wv_op op = bare(s->ops[index]);
@@ -116,7 +123,7 @@ int wv_program_emit(struct wv_program_set *s, struct wv_op op)
 	for (uint32_t at = hash_of(&op) & (s->hash_room - 1); s->hash[at] != WV_NO_OP;
 	     at = (at + 1) & (s->hash_room - 1)) {
 		other = bare(s->ops[s->hash[at]]);
-		if (memcmp(&other, &op, sizeof(op)) == 0)
+		if (same_op(&other, &op))
 			return s->hash[at];
 	}
 	if (s->n_ops >= WV_OPS_MAX || s->n_state + wv_ops[op.code].state > WV_STATE_MAX)

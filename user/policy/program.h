@@ -56,7 +56,7 @@ struct wv_op {
 	double k;	/* CUSUM: target + slack */
 	uint64_t ns;	/* window, half-life */
 };
-_Static_assert(sizeof(struct wv_op) == 32, "compared and hashed as bytes");
+_Static_assert(sizeof(struct wv_op) == 32, "hashed as bytes");
 
 struct wv_program {
 	uint32_t owner;	    /* rule */

@@ -178,9 +178,9 @@ static void cost_of(const struct wv_program_set *s, struct wv_program_cost *ret)
 	for (uint32_t i = 0; i < s->n_ops; i++)
 		ret->ps_per_lane += wv_ops[s->ops[i].code].cost_ps;
 	for (uint32_t i = 0; i < s->n_columns; i++)
-		ret->ps_per_lane += s->columns[i].kind == WV_COLUMN_QUANTILE ? 30000
-				    : s->columns[i].kind >= WV_COLUMN_COUNT  ? 20000
-									     : 3000;
+		ret->ps_per_lane += s->columns[i].kind == WV_COLUMN_QUANTILE ? 60000
+				    : s->columns[i].kind >= WV_COLUMN_COUNT  ? 40000
+									     : 6000;
 }
 
 int wv_program_verify(const struct wv_program_set *s, struct wv_program_cost *ret_cost, char *why,

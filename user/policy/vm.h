@@ -47,7 +47,7 @@ struct wv_vm {
 	const struct wv_program_set *set;
 	struct wv_columns columns;
 	unsigned n_blocks, n_words; /* words of a bit an operation */
-	struct wv_vm_step *steps;	    /* [n_ops] */
+	struct wv_vm_step *steps;   /* [n_ops] */
 	struct wv_window *windows;
 	unsigned n_windows;
 	uint64_t *scope;   /* [n_blocks][n_programs] */
@@ -89,6 +89,11 @@ void wv_vm_run(struct wv_vm *vm);
 static inline struct wv_truth wv_vm_result(const struct wv_vm *vm, uint32_t program, unsigned block)
 {
 	return vm->results[(size_t)program * vm->n_blocks + block];
+}
+/* The same, for all blocks: [vm->n_blocks], valid until the next run. */
+static inline const struct wv_truth *wv_vm_results(const struct wv_vm *vm, uint32_t program)
+{
+	return vm->results + (size_t)program * vm->n_blocks;
 }
 /* The rule closed on this lane: its program's cusum() start at 0 again. */
 void wv_vm_reset(struct wv_vm *vm, uint32_t program, uint32_t lane);

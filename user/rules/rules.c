@@ -26,6 +26,8 @@
 #define GAP_TICKS 3
 /* Comparisons of a condition that a record shows. */
 #define TERMS_MAX 12
+/* Breakers in one record of what was taken over: some 20 KB. */
+#define ADOPTED_A_RECORD 100
 
 static struct {
 	struct wv_agent *agent;
@@ -266,6 +268,29 @@ static int decide(struct wv_agent *agent)
 /* Start and reload ------------------------------------------------------------------------------
  */
 
+/* In parts: a record has a largest size. */
+static void record_adopted(struct wv_agent *agent, struct json_object *states)
+{
+	struct json_object *list = json_object_object_get(states, "states"), *part, *o;
+	size_t n = json_object_array_length(list), i = 0;
+
+	do {
+		o = json_object_new_object();
+		part = json_object_new_array();
+		json_object_object_add(o, "boot",
+				       json_object_get(json_object_object_get(states, "boot")));
+		if (i == 0)
+			json_object_object_add(
+				o, "budgets",
+				json_object_get(json_object_object_get(states, "budgets")));
+		for (; i < n && json_object_array_length(part) < ADOPTED_A_RECORD; i++)
+			json_object_array_add(part,
+					      json_object_get(json_object_array_get_idx(list, i)));
+		json_object_object_add(o, "states", part);
+		(void)agent->record(agent, "rules-adopted", o);
+	} while (i < n);
+}
+
 /* What an agent before this one left open goes on; it is recorded, as a replay starts from it, too.
  */
 static void take_over(struct wv_agent *agent, struct json_object *states)
@@ -277,7 +302,7 @@ static void take_over(struct wv_agent *agent, struct json_object *states)
 	n = wv_rules_states_put(rules.engine, agent->policy, states, agent->host->boot_id,
 				find_slot, agent);
 	if (n)
-		(void)agent->record(agent, "rules-adopted", json_object_get(states));
+		record_adopted(agent, states);
 	json_object_put(states);
 }
 
