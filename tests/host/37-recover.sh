@@ -24,6 +24,8 @@ domains:
   - {name: failing, scope: {cgroup: /$top/e}}
 rules:
   - {name: fails, domain: failing, if: "delta(err_exits_nonzero) > 0", clear_for: 1s, half_open: 0s, then: [recover hold]}
+budgets:
+  - {name: net, cgroup: /$top/db, network: {egress: 10mbit}}
 modes:
   - name: normal
   - name: degraded
@@ -90,10 +92,15 @@ start
 frozen "$dir/a" || fail "the new agent let go"
 [ "$("$BIN" status --json --root "$ROOT" | jq .held)" = 1 ] || fail "status does not show the hold"
 
-# 5. kill switch: by file at once, then by signal
+# 5. kill switch: by file at once, then by signal; budgets go and come back
+limits() { find "$ROOT/sys/fs/bpf/waveos/limits" -type f | wc -l; }
+limited() { [ "$(limits)" -gt 0 ]; }
+unlimited() { [ "$(limits)" -eq 0 ]; }
+wait_until 5 limited || fail "the budget is not in force"
 touch "$ROOT/run/waveos/kill-switch"
 wait_until 5 thawed "$dir/a" || fail "the kill switch did not release"
 [ "$("$BIN" status --json --root "$ROOT" | jq .armed)" = false ] || fail "status says armed"
+wait_until 5 unlimited || fail "the kill switch did not release the budget"
 ask "/$top/a" hold
 wait_until 5 has '.type == "recovery" and .event == "refused"' || fail "a refusal is not told"
 thawed "$dir/a" || fail "an action in spite of the kill switch"
@@ -101,6 +108,7 @@ kill -USR1 "$AGENT"
 armed() { [ "$("$BIN" status --json --root "$ROOT" | jq .armed)" = true ]; }
 wait_until 5 armed || fail "a signal did not arm again"
 [ ! -e "$ROOT/run/waveos/kill-switch" ] || fail "the file is still there"
+wait_until 5 limited || fail "armed again, the budget did not come back"
 has '.type == "kill-switch" and .armed == false' || fail "the switch is not recorded"
 has '.type == "kill-switch" and .armed == true' || fail "arming is not recorded"
 
@@ -124,7 +132,17 @@ wait_until 5 frozen "$dir/e" || fail "a rule's chain did not freeze"
 wait_until 10 has '.type == "recovery" and .event == "recovered" and .domain == "failing"' || fail "the end of the rule is not told"
 wait_until 10 thawed "$dir/e" || fail "what a rule's chain held is not let go"
 
-# 8. detach lets go of everything
+# 8. with kill_switch.release off, what is in force stays, also over a restart of the agent
+agent_stop
+touch "$ROOT/etc/waveos/kill-switch"
+agent_start --set agent.tick=200ms --set kill_switch.release=false
+limited || fail "the budget went although release is off"
+[ "$("$BIN" status --json --root "$ROOT" | jq .armed)" = false ] || fail "the file beside the configuration does not count"
+agent_stop
+rm "$ROOT/etc/waveos/kill-switch"
+start
+
+# 9. detach lets go of everything
 ask --step freeze "/$top/b"
 load "$dir/db"
 ask --step freeze "/$top/db"

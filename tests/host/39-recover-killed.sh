@@ -36,7 +36,8 @@ for ((i = 0; i < rounds; i++)); do
 	agent_kill
 	agent_start --set agent.tick=100ms
 	wait_until 10 empty || fail "round $i: the chain did not go on: $(events | tail -8)"
-	done_kill() { events | tail -n 40 | grep -q '"type":"action-outcome".*"act":"kill".*"outcome":"done"'; }
+	kills() { events | grep -c '"type":"action-outcome".*"act":"kill".*"outcome":"done"'; }
+	done_kill() { [ "$(kills)" -gt "$i" ]; } # one more than before this round
 	wait_until 5 done_kill || fail "round $i: the kill has no outcome"
 	"$BIN" recover --root "$ROOT" --well "/$top"
 	wait_until 10 over || fail "round $i: not over: $(cat "$ROOT/var/lib/waveos/recover/chains.json")"
