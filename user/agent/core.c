@@ -16,6 +16,7 @@
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/core/module.h"
+#include "user/core/version.h"
 #include "user/enforce/breaker.h"
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
@@ -62,8 +63,13 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 static void record_policy(struct core *c, bool restarted)
 {
 	const struct wv_policy *p = c->agent.policy;
+	struct wv_snapshot *head = c->ctx->snapshot->head;
 	struct json_object *o = json_object_new_object();
+	struct wv_version version;
 
+	/* `policy apply` waits for this: it is the word of the worker that decides */
+	if (wv_version_get(c->ctx->config, p, &version) == 0)
+		snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
 	json_object_object_add(o, "name", json_object_new_string(p->name));
 	json_object_object_add(o, "sha256", json_object_new_string(p->digest));
 	json_object_object_add(o, "file", json_object_new_string(p->source));

@@ -21,7 +21,6 @@
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/core/module.h"
-#include "user/core/version.h"
 #include "user/enforce/gate.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
@@ -323,7 +322,6 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	struct wv_config_error error = {.text = ""};
 	char message = WV_CONTROL_POLICY;
 	struct wv_policy *next;
-	struct wv_version version;
 	int r = wv_policy_read_accepted(&next, sup->config, sup->paths, &sup->host, sup->bpf,
 					&error);
 
@@ -335,18 +333,13 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	}
 	wv_policy_free(sup->policy);
 	sup->policy = next;
-	if (wv_version_get(sup->config, sup->policy, &version) == 0)
-		snprintf(sup->snapshot.head->policy_version,
-			 sizeof(sup->snapshot.head->policy_version), "%s", version.policy);
-	if (sup->workers[CORE].pid &&
-	    send(sup->workers[CORE].control, &message, 1, MSG_NOSIGNAL) < 0)
-		(void)wv_log_warn(-errno, "supervisor", "tell core of the new policy");
-	if (sup->workers[SERVICES].pid)
-		(void)send(sup->workers[SERVICES].control, &message, 1, MSG_NOSIGNAL);
-	else
+	/* a worker that just died starts with the new policy anyway */
+	for (int i = 0; i < N_WORKERS; i++)
+		if (sup->workers[i].pid && i != WEB)
+			(void)send(sup->workers[i].control, &message, 1, MSG_NOSIGNAL);
+	if (!sup->workers[SERVICES].pid)
 		r = start_services(sup);
-	return r < 0 ? wv_log_errno(0, "supervisor", "start the services worker: %s", strerror(-r))
-		     : 0;
+	return r < 0 ? wv_log_errno(0, "supervisor", "services: %s", strerror(-r)) : 0;
 }
 
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
