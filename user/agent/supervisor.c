@@ -21,6 +21,7 @@
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/core/module.h"
+#include "user/core/version.h"
 #include "user/enforce/gate.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
@@ -75,8 +76,7 @@ static uint64_t mono_ns(void)
 	return wv_io_system.mono_ns(wv_io_system.ctx);
 }
 
-/* Workers ---------------------------------------------------------------------------------------
- */
+/* Workers ------------------------------------------------------------------------------------- */
 
 static int worker_spawn(struct worker *w);
 static int start_services(struct supervisor *sup);
@@ -254,8 +254,7 @@ static int worker_spawn(struct worker *w)
 	return r < 0 ? r : 0;
 }
 
-/* Stopping --------------------------------------------------------------------------------------
- */
+/* Stopping ------------------------------------------------------------------------------------ */
 
 static int on_stop_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
 {
@@ -377,8 +376,7 @@ static void finish(struct supervisor *sup)
 		(void)wv_log_errno(r, "supervisor", "remove pins below %s", sup->paths->pins);
 }
 
-/* Starting --------------------------------------------------------------------------------------
- */
+/* Starting ------------------------------------------------------------------------------------ */
 
 /* Budgets without a condition need not wait until all observers are loaded. */
 static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
