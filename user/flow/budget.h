@@ -41,7 +41,7 @@ struct wv_budget {
 	uint64_t burst_bytes; /* tokens of the byte buckets; defaults: docs/enforcement.md */
 	uint64_t burst_packets, burst_connects;
 	uint64_t forks_ps, execs_ps; /* of a policy's domain; become breakers when it is read */
-	unsigned line; /* in the configuration file */
+	unsigned line;		     /* in the configuration file */
 };
 
 #endif
