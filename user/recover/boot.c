@@ -147,7 +147,7 @@ static bool latest_run(const char *runs, const char *own, char *ret, size_t size
 	while (d && (e = readdir(d)))
 		if (e->d_name[0] != '.' && (!own || strcmp(e->d_name, own) != 0) &&
 		    strlen(e->d_name) < size && strcmp(e->d_name, ret) > 0)
-			memcpy(ret, e->d_name, strlen(e->d_name) + 1);
+			snprintf(ret, size, "%.*s", (int)size - 1, e->d_name);
 	return ret[0];
 }
 
