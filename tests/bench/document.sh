@@ -62,6 +62,7 @@ goals() {
 		| gap in the limit over SIGKILL and restart | 0 | $(f gap_windows_over) windows over the limit | $(verdict 0 gap_windows_over gap_back gap_stalled) |
 		| crash of a service to its answer (own supervisor), p99 of 200 | ≤ 50 ms | $(f restart_p99_us) us, median $(f restart_median_us), worst $(f restart_worst_us) | $(verdict 50000 restart_p99_us) |
 		| breaker: verdict added to a connect; to an exec | ≤ 150 ns | $(spread breaker_connect ' ns'); $(spread breaker_exec ' ns') | $(verdict 150 breaker_connect breaker_exec) |
+		| gate: verdict added to a connect (2 entries; 102); to an exec (by inode; by path) | ≤ 150 ns | $(spread gate_connect ' ns'), $(spread gate_connect_100); $(spread gate_exec_inode), $(spread gate_exec_path) | $(verdict 150 gate_connect gate_connect_100 gate_exec_inode gate_exec_path) |
 		| breaker: breach to death in the kernel, p99, idle (p50) | ≤ 200 µs | fork $(f breaker_fork_idle_p99) µs ($(f breaker_fork_idle_p50)), exec $(f breaker_exec_idle_p99) µs ($(f breaker_exec_idle_p50)) | $(verdict 200 breaker_fork_idle_p99 breaker_exec_idle_p99) |
 		| the same at 2× CPU oversubscription | ≤ 5 ms | fork $(f breaker_fork_busy_p99) µs ($(f breaker_fork_busy_p50)), exec $(f breaker_exec_busy_p99) µs ($(f breaker_exec_busy_p50)) | $(verdict 5000 breaker_fork_busy_p99 breaker_exec_busy_p99) |
 		| scrape of 1,000 cgroups | ≤ 10 ms | $(spread scrape_ms ' ms'), p95 $(f scrape_p95_ms) | $(verdict 10 scrape_ms) (p95: $(verdict 10 scrape_p95_ms)) |

@@ -441,6 +441,19 @@ mixed_load() { # SECONDS
 			--hdd-bytes 16M --switch 1 --vm 1 --vm-bytes 64M --timeout "$1"
 	) >/dev/null 2>&1 || true
 }
+# --- gate: nanoseconds that a verdict adds
+
+row_gate() {
+	local i
+	for ((i = 0; i < ${GATE_ROUNDS:-5}; i++)); do BIN=${BIN#"$PWD"/} O=$O tests/bench/gate.sh; done >"$WORK/gate"
+	# the heading says what the figure below it is of
+	awk '/^==/ { head = $0 } / net of an empty program / { print head "|" $(NF - 1) }' "$WORK/gate" >"$WORK/gate.net"
+	awk -F'|' '/connect gate with 2 entries/ { print $2 }' "$WORK/gate.net" | keep_spread gate_connect %.0f
+	awk -F'|' '/connect gate with 102 entries/ { print $2 }' "$WORK/gate.net" | keep_spread gate_connect_100 %.0f
+	awk -F'|' '/found by its inode/ { print $2 }' "$WORK/gate.net" | keep_spread gate_exec_inode %.0f
+	awk -F'|' '/found by its path/ { print $2 }' "$WORK/gate.net" | keep_spread gate_exec_path %.0f
+}
+
 # --- policy: a tick of the engine, and replay
 
 row_policy() {
