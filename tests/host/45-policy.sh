@@ -63,6 +63,8 @@ events | jq -es 'any(.[]; .type == "alert" and .route == "team")' >/dev/null || 
 # cause before effect
 events | jq -es '(map(select(.type == "decision" and .verdict == "open" and .rule == "busy"))[0].seq) <
 	(map(select(.type == "mode" and .to == "degraded"))[0].seq)' >/dev/null || fail "the mode changed before the decision"
+wait_until 5 eval '[ "$("$BIN" status --json --root "$ROOT" | jq -c "[.rules, .rules_open, .modes.work]")" = "[1,1,\"degraded\"]" ]' ||
+	fail "status: $("$BIN" status --root "$ROOT")"
 echo "tripped: mode $(mode), budget in force"
 
 # ---- core dies while the breaker is open: nothing is released and the new one goes on

@@ -21,6 +21,7 @@
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
 #include "user/policy/policy.h"
+#include "user/rules/rules.h"
 #include "user/recover/recover.h"
 
 /* Two ticks are never closer than this, however many removals press. */
@@ -197,6 +198,8 @@ static void publish(struct core *c)
 	head->tick_interval_ns = c->ctx->config->agent_tick;
 	head->n_budgets = (uint32_t)c->agent.policy->n_budgets;
 	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
+	head->n_rules = (uint32_t)c->agent.policy->n_rules;
+	head->n_rules_open = wv_rules_open();
 	head->n_breakers_in_force = (uint32_t)wv_breakers_in_force();
 	head->n_held = (uint32_t)wv_recover_holding();
 	atomic_store(&head->log_errno,

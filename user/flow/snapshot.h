@@ -70,6 +70,7 @@ struct wv_snapshot {
 	uint64_t tick, mono_ns, wall_ns, tick_interval_ns;
 	uint32_t used_rows, n_facets;
 	uint32_t n_budgets, n_budgets_in_force;
+	uint32_t n_rules, n_rules_open; /* pairs of rule and cgroup that are open */
 	uint32_t n_breakers_in_force;
 	uint32_t n_held; /* cgroups that recovery froze, isolated or throttles */
 	struct wv_self self;

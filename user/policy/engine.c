@@ -308,6 +308,21 @@ bool wv_engine_acting(const struct wv_engine *e, uint32_t rule, uint32_t slot)
 	return row_of(e->acting, e, rule)[slot / 64] & 1ULL << slot % 64;
 }
 
+uint32_t wv_engine_open(const struct wv_engine *e)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < e->policy->n_rules; i++)
+		for (uint32_t b = 0; b < e->n_blocks; b++)
+			for (uint64_t left = wv_rule_states_busy(&e->states, i, b); left;
+			     left &= left - 1) {
+				uint32_t lane = b * 64 + (unsigned)__builtin_ctzll(left);
+
+				n += wv_rule_states_get(&e->states, i, lane).state == WV_RULE_OPEN;
+			}
+	return n;
+}
+
 /* Decisions -------------------------------------------------------------------------------------
  */
 

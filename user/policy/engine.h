@@ -35,6 +35,8 @@ size_t wv_engine_tick(struct wv_engine *e, const struct wv_sample *s, struct wv_
 uint32_t wv_engine_mode(const struct wv_engine *e, uint32_t domain);
 /* Whether the rule is open on this slot and may act. */
 bool wv_engine_acting(const struct wv_engine *e, uint32_t rule, uint32_t slot);
+/* Pairs of rule and cgroup that are open now, acting or withheld. */
+uint32_t wv_engine_open(const struct wv_engine *e);
 /* The comparisons that led to a decision of the last tick. Fills at most max, returns how many. */
 unsigned wv_engine_explain(const struct wv_engine *e, const struct wv_rule_decision *d,
 			   struct wv_term *ret, unsigned max);

@@ -20,6 +20,7 @@
 #include "user/recover/recover.h"
 #include "user/recover/switch.h"
 #include "user/rules/modes.h"
+#include "user/rules/rules.h"
 #include "user/rules/store.h"
 
 /* Samples further apart than this many ticks break a continuous observation. */
@@ -263,6 +264,11 @@ static int decide(struct wv_agent *agent)
 		follow(&list[i]);
 	follow_modes(agent);
 	return 0;
+}
+
+uint32_t wv_rules_open(void)
+{
+	return rules.engine ? wv_engine_open(rules.engine) : 0;
 }
 
 /* Start and reload ------------------------------------------------------------------------------
