@@ -96,6 +96,7 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 	if (durable) {
 		c->self.decisions++;
 		(void)wv_record_explain(c->records, json_object_get(fields));
+		durable = !agent->batch;
 	}
 	if (strcmp(type, "action") == 0) {
 		c->self.actions++;
@@ -105,6 +106,13 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 		c->self.action_failures++;
 	}
 	return wv_record(c->records, type, fields, durable);
+}
+
+static int on_sync(struct wv_agent *agent)
+{
+	struct core *c = (struct core *)((char *)agent - offsetof(struct core, agent));
+
+	return c->records ? wv_records_sync(c->records) : -ENOENT;
 }
 
 static int on_event(void *ctx, void *bytes, size_t size)
@@ -424,6 +432,7 @@ static int open_all(struct core *c)
 		.disarmed = &ctx->snapshot->head->disarmed,
 		.service_events = ctx->service_events,
 		.record = on_record,
+		.sync = on_sync,
 	};
 	c->self =
 		ctx->snapshot->head->self; /* consumed counts go on over a restart of this worker */

@@ -33,6 +33,8 @@ int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struc
  * action. A failed write is counted and returned; the agent goes on.
  */
 int wv_record(struct wv_records *r, const char *type, struct json_object *fields, bool durable);
+/* Everything recorded so far is durable when it returns 0. */
+int wv_records_sync(struct wv_records *r);
 /* Adds a decision to explainability.json (written at the next rotation). Takes the reference. */
 int wv_record_explain(struct wv_records *r, struct json_object *decision);
 /* Offers the sample of this tick: a CSV row per live cgroup every record.interval; rotates when

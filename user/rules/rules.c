@@ -186,20 +186,38 @@ static bool is_acted_on(uint32_t slot)
 	return false;
 }
 
-static void follow(const struct wv_rule_decision *d)
+static void follow(const struct wv_rule_decision *d, struct json_object *cause)
 {
-	struct json_object *cause = decision_json(d);
-	int r = rules.agent->record(rules.agent, "decision", json_object_get(cause));
-
-	if (r < 0)
-		(void)wv_log_full(LOG_DEBUG, r, "rules", "record of a decision");
 	if (d->to == WV_RULE_OPEN && d->withheld)
 		alert(d, wv_withheld_names[d->withheld]);
 	else if (d->to == WV_RULE_OPEN)
 		act(d, cause);
 	else if (!is_acted_on(d->slot))
 		wv_recover_well(rules.agent, d->slot);
-	json_object_put(cause);
+}
+
+/* All decisions of a tick are on disk, by one sync, before the first is acted on. */
+static int follow_all(struct wv_agent *agent, const struct wv_rule_decision *list, size_t n)
+{
+	_cleanup_free_ struct json_object **causes = calloc(n, sizeof(struct json_object *));
+	int r = 0;
+
+	if (!causes)
+		return -ENOMEM;
+	agent->batch = true;
+	for (size_t i = 0; i < n; i++) {
+		causes[i] = decision_json(&list[i]);
+		r = agent->record(agent, "decision", json_object_get(causes[i]));
+	}
+	agent->batch = false;
+	r = r ?: agent->sync(agent);
+	if (r < 0) /* a full disk must not keep a machine from being held */
+		(void)wv_log_full(LOG_DEBUG, r, "rules", "record of a decision");
+	for (size_t i = 0; i < n; i++) {
+		follow(&list[i], causes[i]);
+		json_object_put(causes[i]);
+	}
+	return 0;
 }
 
 static void switch_mode(struct wv_agent *agent, uint32_t domain, uint32_t mode)
@@ -221,6 +239,15 @@ static void switch_mode(struct wv_agent *agent, uint32_t domain, uint32_t mode)
 				  p->domains[domain].name);
 }
 
+/* The most severe that an acting rule or a chain asks for. */
+static uint32_t wanted_mode(const struct wv_agent *agent, uint32_t domain)
+{
+	uint32_t rule = rules.engine ? wv_engine_mode(rules.engine, domain) : 0;
+	uint32_t chain = wv_recover_mode(agent->policy, domain);
+
+	return chain > rule ? chain : rule;
+}
+
 /* Modes follow from what acts, so they need no memory of their own; while the agent may not act
  * they stay as they are. */
 static void follow_modes(struct wv_agent *agent)
@@ -228,11 +255,7 @@ static void follow_modes(struct wv_agent *agent)
 	if (!may_act(agent) || !agent->policy->features[WV_FEATURE_MODES])
 		return;
 	for (uint32_t d = 0; d < agent->policy->n_domains; d++) {
-		uint32_t mode = rules.engine ? wv_engine_mode(rules.engine, d) : 0;
-		uint32_t held = wv_recover_mode(agent->policy, d);
-
-		if (held > mode)
-			mode = held;
+		uint32_t mode = wanted_mode(agent, d);
 
 		if (mode != wv_domain_mode(d))
 			switch_mode(agent, d, mode);
@@ -255,15 +278,16 @@ static int decide(struct wv_agent *agent)
 {
 	const struct wv_rule_decision *list;
 	size_t n = 0;
+	int r = 0;
 
 	if (rules.engine)
 		n = wv_engine_tick(rules.engine, &agent->sample, &rules.domains, &list);
-	if (n)
+	if (n) {
 		save(agent);
-	for (size_t i = 0; i < n; i++)
-		follow(&list[i]);
+		r = follow_all(agent, list, n);
+	}
 	follow_modes(agent);
-	return 0;
+	return r;
 }
 
 uint32_t wv_rules_open(void)
@@ -334,14 +358,21 @@ static int make_engine(struct wv_agent *agent, struct json_object *states)
 	return 0;
 }
 
-static void write_modes(struct wv_agent *agent)
+/*
+ * At the start and after a reload: domains are in the modes that open breakers want before budgets
+ * are looked at, so nothing that a mode holds is let go in between.
+ */
+static void take_modes(struct wv_agent *agent)
 {
 	if (agent->dry_run)
 		return;
 	wv_modes_tidy(agent->io, agent->paths->runtime, agent->policy);
-	for (uint32_t d = 0; d < agent->policy->n_domains; d++)
+	for (uint32_t d = 0; d < agent->policy->n_domains; d++) {
+		if (may_act(agent) && agent->policy->features[WV_FEATURE_MODES])
+			wv_domain_set_mode(d, wanted_mode(agent, d));
 		(void)wv_modes_write(agent->io, agent->paths->runtime, agent->policy, d,
 				     wv_domain_mode(d));
+	}
 }
 
 static int policy_changed(struct wv_agent *agent)
@@ -353,7 +384,7 @@ static int policy_changed(struct wv_agent *agent)
 	if (rules.engine)
 		states = wv_rules_load(agent->io, agent->paths->state);
 	r = make_engine(agent, states);
-	write_modes(agent);
+	take_modes(agent);
 	return r;
 }
 
@@ -367,7 +398,7 @@ static int start(struct wv_agent *agent)
 	if (r == 0)
 		r = make_engine(agent, wv_rules_load(agent->io, agent->paths->state));
 	if (r == 0)
-		write_modes(agent);
+		take_modes(agent);
 	return r;
 }
 
