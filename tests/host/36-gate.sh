@@ -303,13 +303,43 @@ policy "" && sed -i 's/deny: \[127.0.0.2\]/deny: [127.0.0.2x]/' "$ROOT/etc/waveo
 kill -HUP "$AGENT"
 wait_until 5 refused 1 || fail "a bad entry was accepted"
 grep -q "gate 'watch': '127.0.0.2x'" "$TMP/agent.log" || fail "it does not say which: $(tail -1 "$TMP/agent.log")"
-if ! grep -qs bpf /sys/kernel/security/lsm; then
-	policy "" && cat >>"$ROOT/etc/waveos/policy.yaml" <<YAML
-  - {name: must, domain: inner, nice_min: 5, fail: closed}
-YAML
+# closed WHAT: what a policy says that must hold and cannot; gates by LSM only where the host refuses that
+CANNOT=("kind: connects, action: kill, limit: 5")
+grep -qs bpf /sys/kernel/security/lsm ||
+	CANNOT+=("kind: mount, enforce: true, deny: ['*']" "kind: ptrace, enforce: true, deny: ['*']"
+		"kind: module, enforce: true, deny: ['*']" "nice_min: 5")
+closed() {
+	local to=gates
+	case $1 in *action:*) to=breakers ;; nice*) to=priority ;; esac
+	policy ""
+	[ $to != breakers ] || echo breakers: >>"$ROOT/etc/waveos/policy.yaml"
+	sed -i "s/^$to:/&\n  - {name: shut, domain: inner, fail: closed, $1}/" "$ROOT/etc/waveos/policy.yaml"
+}
+# status EXPECTED COMMAND...: its exit status; what it prints is in $TMP/said
+status() {
+	local expected=$1 got=0
+	shift
+	timeout 20 "$BIN" "$@" >"$TMP/said" 2>&1 || got=$?
+	[ $got -eq "$expected" ] || fail "$*: status $got, expected $expected: $(cat "$TMP/said")"
+}
+version() { "$BIN" status --json --root "$ROOT" | jq -r .policy_version; }
+VERSION=$(version)
+I=1
+for WHAT in "${CANNOT[@]}"; do
+	closed "$WHAT"
+	cp "$ROOT/etc/waveos/policy.yaml" "$TMP/closed.yaml"
+	status 3 policy check "$TMP/closed.yaml"
+	grep -q 'shut .*NOT enforced here: ..' "$TMP/said" || fail "check does not say that $WHAT cannot hold: $(cat "$TMP/said")"
+	I=$((I + 1))
 	kill -HUP "$AGENT"
-	wait_until 5 refused 2 || fail "a cap that must hold and cannot was accepted"
-fi
+	wait_until 5 refused $I || fail "$WHAT must hold, cannot, and was accepted"
+	policy ""
+	cp "$ROOT/etc/waveos/policy.yaml" "$TMP/before.yaml"
+	status 3 policy apply "$TMP/closed.yaml" --root "$ROOT"
+	grep -q "'shut' must not fail open" "$TMP/said" || fail "apply of $WHAT: $(cat "$TMP/said")"
+	cmp -s "$ROOT/etc/waveos/policy.yaml" "$TMP/before.yaml" || fail "apply changed the file"
+	[ "$(version)" = "$VERSION" ] || fail "$(version) is in force, it was $VERSION: $WHAT"
+done
 net "$CG" EPERM connect 127.0.0.1 7002
 
 # a policy without them
@@ -324,13 +354,11 @@ kill -HUP "$AGENT"
 wait_until 5 in_force || fail "gates did not come back"
 net "$CG" EPERM connect 127.0.0.1 7002
 agent_kill
-policy "" && sed -i 's/^gates:/gates:\n  - {name: shut, domain: inner, kind: mount, enforce: true, fail: closed, deny: ["*"]}/' "$ROOT/etc/waveos/policy.yaml"
-if ! grep -qs bpf /sys/kernel/security/lsm; then
-	STATUS=0
-	timeout 20 "$BIN" attach --root "$ROOT" --set metrics.listen= --set agent.log_format=text >/dev/null 2>"$TMP/refused" || STATUS=$?
-	[ $STATUS -eq 3 ] || fail "attach with a gate that must hold and cannot: status $STATUS, $(cat "$TMP/refused")"
-	grep -q "'shut' (fail: closed) cannot be enforced here" "$TMP/refused" || fail "$(cat "$TMP/refused")"
-fi
+for WHAT in "${CANNOT[@]}"; do
+	closed "$WHAT"
+	status 3 attach --root "$ROOT" --set metrics.listen= --set agent.log_format=text
+	grep -q "'shut'.* cannot be enforced" "$TMP/said" || fail "attach with $WHAT: $(cat "$TMP/said")"
+done
 "$BIN" detach --root "$ROOT" >/dev/null || fail "detach"
 net "$CG" ok connect 127.0.0.1 7002
 run ok "$BIN_DIR/other"

@@ -114,7 +114,9 @@ static struct json_object *decision_json(const struct wv_rule_decision *d)
 	if (d->withheld)
 		json_object_object_add(o, "withheld",
 				       json_object_new_string(wv_withheld_names[d->withheld]));
-	json_object_object_add(o, "dry_run", json_object_new_boolean(rules.agent->dry_run));
+	json_object_object_add(
+		o, "dry_run",
+		json_object_new_boolean(rules.agent->dry_run || !wv_recover_armed(rules.agent)));
 	json_object_object_add(o, "tick", json_object_new_uint64(d->tick));
 	json_object_object_add(o, "sample_mono_ns", json_object_new_uint64(d->mono_ns));
 	json_object_object_add(o, "since_mono_ns", json_object_new_uint64(d->since_ns));
