@@ -11,6 +11,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
+#include "user/core/share.h"
 #include "user/flow/budget.h"
 #include "user/flow/heartbeat.h"
 #include "user/flow/sample.h"
@@ -138,10 +139,60 @@ static void budget_quota_is_of_its_period(void **state _unused_)
 	refused("cpu: {quota: 0%}", "cpu.quota: expected a share of CPU time");
 	refused("cpu: {quota: 50}",
 		"cpu.quota: expected a share of CPU time (% of one CPU, or cpu) "
-		"from 1% to 8192cpu, such as 50%; got '50'");
+		"from 1% to 8192cpu, or above 0% and at most 100% of parent, such as 50%; got "
+		"'50'");
 	refused("cpu: {quota: 50%, period: 2s}",
 		"cpu.period: expected a duration (us, ms, s) from 1ms to 1s");
 	refused("cpu: {weight: 0}", "cpu.weight: expected a whole number from 1 to 10000");
+}
+
+static void budget_share_of_the_parent_is_kept_as_one(void **state _unused_)
+{
+	const struct wv_budget *b;
+
+	b = budget("memory: {high: 12.5% of parent, max: 25% of parent}");
+	assert_true(wv_is_share(b->memory_high_bytes) && wv_is_share(b->memory_max_bytes));
+	assert_int_equal(wv_share_ppm(b->memory_high_bytes), 125000);
+	assert_int_equal(wv_share_ppm(b->memory_max_bytes), 250000);
+	assert_int_equal(wv_share_ppm(budget("pids: {max: 100% of parent}")->pids_max), 1000000);
+	b = budget("cpu: {quota: 0.5% of parent, period: 1ms}");
+	assert_true(wv_is_share(b->cpu_quota_us));
+	assert_int_equal(wv_share_ppm(b->cpu_quota_us), 5000);
+	assert_int_equal(b->cpu_period_us, 1000);
+	/* without "of parent" it is of one CPU, as ever */
+	assert_int_equal(budget("cpu: {quota: 50%}")->cpu_quota_us, 50000);
+	assert_false(wv_is_share(budget("pids: {max: 7}")->memory_max_bytes));
+	/* which is larger is not known yet */
+	budget("memory: {high: 50% of parent, max: 1G}");
+	budget("memory: {high: 1G, max: 50% of parent}");
+}
+
+static void budget_share_mistakes_are_refused(void **state _unused_)
+{
+	refused("memory: {max: 0% of parent}",
+		"f:2:32: memory.max: expected a size (bytes, or K, M, G, T in powers of 1024) from "
+		"1M to 1024T, or above 0% and at most 100% of parent, such as 2G; got '0% of "
+		"parent'");
+	refused("memory: {max: 100.1% of parent}", "or above 0% and at most 100% of parent");
+	refused("memory: {high: 25%}", "memory.high: expected a size");
+	refused("pids: {max: 101% of parent}",
+		"f:2:30: pids.max: expected a whole number from 1 to 4194304, or above 0% and at "
+		"most 100% of parent, such as 100; got '101% of parent'");
+	refused("pids: {max: 50%}", "pids.max: expected a whole number");
+	refused("pids: {max: 50 of parent}", "pids.max: expected a whole number");
+	refused("pids: {max: -5% of parent}", "pids.max: expected a whole number");
+	refused("pids: {max: 0.00001% of parent}", "pids.max: expected a whole number");
+	refused("cpu: {quota: 0% of parent}",
+		"cpu.quota: expected a share of CPU time (% of one CPU, or cpu) from 1% to "
+		"8192cpu, "
+		"or above 0% and at most 100% of parent, such as 50%");
+	refused("cpu: {quota: 1cpu of parent}", "cpu.quota: expected a share of CPU time");
+	refused("cpu: {weight: 50% of parent}",
+		"f:2:32: cpu.weight: expected a whole number from 1 to 10000, such as 50; got");
+	refused("io: {device: '8:0', read: 50% of parent}", "io.read: expected a size");
+	refused("network: {egress: 50% of parent}", "network.egress: expected a rate");
+	refused("memory: {high: 30% of parent, max: 20% of parent}",
+		"memory.high: expected at most memory.max");
 }
 
 static void budget_condition_follows_the_kind_of_signal(void **state _unused_)
@@ -320,6 +371,8 @@ int main(void)
 		T(budget_whole_is_parsed),
 		T(budget_absent_limits_are_unset),
 		T(budget_quota_is_of_its_period),
+		T(budget_share_of_the_parent_is_kept_as_one),
+		T(budget_share_mistakes_are_refused),
 		T(budget_condition_follows_the_kind_of_signal),
 		T(budget_condition_mistakes_are_refused),
 		T(budget_without_effect_is_refused),

@@ -78,6 +78,7 @@ static struct wv_hold *hold_of(struct wv_enforcer *e, uint32_t slot, const struc
 		words[i / 64] |= 1ULL << i % 64;
 		h->matched = true;
 	}
+	wv_shares_match(e, slot, row);
 	return h;
 }
 
@@ -94,7 +95,7 @@ static const char *budget_file(const struct wv_enforcer *e, uint32_t budget)
 static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 {
 	const struct wv_budget *b = &e->agent->policy->budgets[d->budget];
-	struct json_object *o = json_object_new_object();
+	struct json_object *o = json_object_new_object(), *shares = NULL;
 	struct wv_row *row = wv_sample_row(&e->agent->sample, d->slot);
 	int r;
 
@@ -125,6 +126,9 @@ static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 			o, "for_ns",
 			json_object_new_uint64(apply ? b->when.for_ns : b->when.clear_for_ns));
 	}
+	wv_shares_tell(e, d->slot, d->budget, &shares);
+	if (shares)
+		json_object_object_add(o, "shares", shares);
 	r = e->agent->record(e->agent, "decision", o);
 	if (r < 0) /* a full disk must not keep a limit from being applied: the journal is what
 		      restores it */
@@ -206,6 +210,7 @@ static int pass(struct wv_enforcer *e)
 	struct wv_agent *agent = e->agent;
 	int r;
 
+	wv_shares_refresh(e);
 	wv_sample_for_each (&agent->sample, slot, row) {
 		if (slot != WV_SLOT_OTHER && !(row->flags & WV_ROW_GONE))
 			evaluate_row(e, slot, row, agent->sample.mono_ns);

@@ -14,8 +14,7 @@
 #include "user/enforce/enforce.h"
 #include "user/enforce/enforcer.h"
 
-/* Its condition holds, and its domain is in one of its modes. */
-static bool is_held(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
+bool wv_enforcer_holds(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
 {
 	const struct wv_budget *b = &e->agent->policy->budgets[budget];
 
@@ -27,6 +26,7 @@ static bool is_held(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
 unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_want *ret)
 {
 	const struct wv_policy *c = e->agent->policy;
+	struct wv_budget resolved;
 	unsigned n = 0;
 
 	wv_want_init(ret);
@@ -34,9 +34,11 @@ unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_
 		return 0;
 	n = wv_throttle_want(wv_throttle_of(e->holds[slot].key), ret);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
-		if (!is_held(e, slot, i))
+		if (!wv_enforcer_holds(e, slot, i))
 			continue;
-		wv_want_merge(ret, &c->budgets[i]);
+		if (e->holds[slot].shares)
+			wv_budget_resolve(&c->budgets[i], &e->holds[slot].parent, &resolved);
+		wv_want_merge(ret, e->holds[slot].shares ? &resolved : &c->budgets[i]);
 		n++;
 	}
 	return n;
@@ -55,15 +57,21 @@ static struct json_object *outcome_new(const struct wv_enforcer *e, uint32_t slo
 {
 	const struct wv_policy *c = e->agent->policy;
 	struct json_object *o = json_object_new_object(), *names = json_object_new_array();
+	struct json_object *shares = NULL;
 	struct wv_row *row = wv_sample_row(&e->agent->sample, slot);
 
 	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
 	json_object_object_add(o, "cgroup_key", json_object_new_uint64(e->holds[slot].key));
 	json_object_object_add(o, "slot", json_object_new_int64(slot));
-	for (uint32_t i = 0; i < c->n_budgets; i++)
-		if (is_held(e, slot, i))
-			json_object_array_add(names, json_object_new_string(c->budgets[i].name));
+	for (uint32_t i = 0; i < c->n_budgets; i++) {
+		if (!wv_enforcer_holds(e, slot, i))
+			continue;
+		json_object_array_add(names, json_object_new_string(c->budgets[i].name));
+		wv_shares_tell(e, slot, i, &shares);
+	}
 	json_object_object_add(o, "budgets", names);
+	if (shares)
+		json_object_object_add(o, "shares", shares);
 	json_object_object_add(o, "actions", json_object_new_array());
 	return o;
 }
@@ -181,6 +189,8 @@ static void hold_net(struct wv_enforcer *e, const struct wv_row *row, struct wv_
 static int plan_files(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row,
 		      const struct wv_want *want)
 {
+	size_t n;
+
 	if (e->room_files - e->n_files < WV_CGFILES_MAX) {
 		size_t room = e->room_files ? e->room_files * 2 : 4 * WV_CGFILES_MAX;
 		struct wv_cgfile *files = reallocarray(e->files, room, sizeof(*files));
@@ -197,9 +207,9 @@ static int plan_files(struct wv_enforcer *e, uint32_t slot, const struct wv_row 
 	}
 	if (row->flags & WV_ROW_CUT)
 		return 0;
-	for (size_t n = wv_cgroupfs_plan(e->agent->host, row->key, row->path, want,
-					 &e->files[e->n_files]);
-	     n; n--)
+	n = wv_cgroupfs_plan(e->agent->host, row->key, row->path, want, &e->files[e->n_files]);
+	n += wv_shares_missing(e, slot, &e->files[e->n_files + n]);
+	for (; n; n--)
 		e->file_slots[e->n_files++] = slot;
 	return 0;
 }
@@ -266,6 +276,9 @@ static int hold_files(struct wv_enforcer *e, struct json_object **outcomes)
 		return 0;
 	}
 	r = wv_journal_apply(&e->journal, e->files, e->n_files, results);
+	for (size_t i = 0; i < e->n_files; i++)
+		/* it may be an ancestor of a share, which was resolved before */
+		e->agent->want_tick |= e->has_shares && results[i].outcome == WV_OUTCOME_CHANGED;
 	report_files(e, results, outcomes, r);
 	revert_unwanted(e, outcomes);
 	if (e->journal.dirty) {

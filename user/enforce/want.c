@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "user/core/share.h"
+
 void wv_want_init(struct wv_want *w)
 {
 	memset(w, 0, sizeof(*w)); /* padding too: wants are compared as bytes */
@@ -14,7 +16,8 @@ void wv_want_init(struct wv_want *w)
 
 static void tighten(uint64_t *have, uint64_t other)
 {
-	if (other < *have) /* WV_UNSET is the largest */
+	/* WV_UNSET is the largest; a share that nobody resolved is no limit */
+	if (other < *have && !wv_is_share(other))
 		*have = other;
 }
 
@@ -24,7 +27,7 @@ static void merge_cpu(struct wv_want *w, const struct wv_budget *b)
 		b->cpu_period_us == WV_UNSET || !b->cpu_period_us ? 100000 : b->cpu_period_us;
 
 	tighten(&w->cpu_weight, b->cpu_weight);
-	if (b->cpu_quota_us == WV_UNSET)
+	if (b->cpu_quota_us == WV_UNSET || wv_is_share(b->cpu_quota_us))
 		return;
 	/* the smaller share of a period, whatever the periods are */
 	if (w->cpu_quota_us != WV_UNSET &&

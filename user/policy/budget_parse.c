@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "user/core/fields.h"
+#include "user/core/share.h"
 #include "user/flow/budget.h"
 #include "user/flow/sample.h"
 
@@ -55,7 +56,7 @@ static int check_cpu(const struct wv_yaml *y, const yaml_node_t *node, struct wv
 {
 	const yaml_node_t *quota = wv_fields_node(y, node, "cpu", "quota");
 
-	if (!quota)
+	if (!quota || wv_is_share(b->cpu_quota_us))
 		return 0;
 	b->cpu_quota_us = b->cpu_quota_us * b->cpu_period_us / PPM;
 	if (b->cpu_quota_us < QUOTA_MIN_US)
@@ -68,7 +69,9 @@ static int check_cpu(const struct wv_yaml *y, const yaml_node_t *node, struct wv
 
 static int check_memory(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
 {
-	if (b->memory_high_bytes != WV_UNSET && b->memory_high_bytes > b->memory_max_bytes)
+	/* a size and a share can be compared only when the share is known */
+	if (b->memory_high_bytes != WV_UNSET && b->memory_high_bytes > b->memory_max_bytes &&
+	    wv_is_share(b->memory_high_bytes) == wv_is_share(b->memory_max_bytes))
 		return wv_yaml_error(y, wv_fields_node(y, node, "memory", "high"),
 				     "memory.high: expected at most memory.max, which would "
 				     "otherwise hit first");
