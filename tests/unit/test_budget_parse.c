@@ -74,6 +74,7 @@ static void budget_whole_is_parsed(void **state _unused_)
 		     "write_iops: "
 		     "200}\n"
 		     "    pids: {max: 100}\n"
+		     "    files: {max: 1024}\n"
 		     "    network: {egress: 10mbit, ingress: 20mbit, egress_packets: 1000, "
 		     "ingress_packets: 2000, connects: 10, burst: 64K, burst_packets: 100, "
 		     "burst_connects: 5}\n"),
@@ -100,6 +101,7 @@ static void budget_whole_is_parsed(void **state _unused_)
 	assert_int_equal(b->io_riops, 100);
 	assert_int_equal(b->io_wiops, 200);
 	assert_int_equal(b->pids_max, 100);
+	assert_int_equal(b->files_max, 1024);
 	assert_int_equal(b->egress_bps, 10000000);
 	assert_int_equal(b->ingress_bps, 20000000);
 	assert_int_equal(b->egress_pps, 1000);
@@ -122,6 +124,8 @@ static void budget_absent_limits_are_unset(void **state _unused_)
 	assert_true(b->io_rbps == WV_UNSET && b->io_wbps == WV_UNSET);
 	assert_true(b->io_riops == WV_UNSET && b->io_wiops == WV_UNSET);
 	assert_string_equal(b->io_device, "");
+	assert_true(b->files_max == WV_UNSET);
+	assert_int_equal(budget("files: {max: 16}")->files_max, 16);
 	assert_true(b->egress_bps == WV_UNSET && b->ingress_bps == WV_UNSET);
 	assert_true(b->egress_pps == WV_UNSET && b->ingress_pps == WV_UNSET);
 	assert_true(b->connects_ps == WV_UNSET && b->burst_bytes == WV_UNSET);
@@ -191,6 +195,9 @@ static void budget_share_mistakes_are_refused(void **state _unused_)
 		"f:2:32: cpu.weight: expected a whole number from 1 to 10000, such as 50; got");
 	refused("io: {device: '8:0', read: 50% of parent}", "io.read: expected a size");
 	refused("network: {egress: 50% of parent}", "network.egress: expected a rate");
+	refused("files: {max: 50% of parent}",
+		"files.max: expected a whole number from 16 to 1073741816, such as 1024; got");
+	refused("files: {max: 15}", "files.max: expected a whole number from 16");
 	refused("memory: {high: 30% of parent, max: 20% of parent}",
 		"memory.high: expected at most memory.max");
 }

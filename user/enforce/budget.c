@@ -266,6 +266,15 @@ static int mark_pin(void *ctx, uint64_t key, enum wv_hook hook _unused_)
 	return 0;
 }
 
+static void look_at(struct wv_enforcer *e, uint64_t key)
+{
+	int slot = wv_cgroups_slot(e->agent->cgroups, key);
+	struct wv_row *row = slot > 0 ? wv_sample_row(&e->agent->sample, (uint32_t)slot) : NULL;
+
+	if (row)
+		hold_of(e, (uint32_t)slot, row)->changed = true;
+}
+
 /* What a former agent left: intents are resolved by the journal, everything else is looked at once.
  */
 static void adopt(struct wv_enforcer *e)
@@ -276,15 +285,10 @@ static void adopt(struct wv_enforcer *e)
 		return;
 	e->adopted |= e->journal.n_entries || e->journal.n_force;
 	restore_force(e);
-	for (size_t i = 0; i < e->journal.n_entries; i++) {
-		uint64_t key = e->journal.entries[i].key;
-		int slot = wv_cgroups_slot(e->agent->cgroups, key);
-		struct wv_row *row =
-			slot > 0 ? wv_sample_row(&e->agent->sample, (uint32_t)slot) : NULL;
-
-		if (row)
-			hold_of(e, (uint32_t)slot, row)->changed = true;
-	}
+	for (size_t i = 0; i < e->journal.n_entries; i++)
+		look_at(e, e->journal.entries[i].key);
+	for (size_t i = 0; i < e->open_files.n_caps; i++)
+		look_at(e, e->open_files.caps[i].key);
 	e->sweep = true;
 }
 
@@ -307,6 +311,7 @@ static int open_parts(struct wv_enforcer *e)
 				   "journal below %s/" WV_JOURNAL_DIR
 				   ": cgroup files will not be changed",
 				   agent->paths->state);
+	wv_openfiles_start(e);
 	return 0;
 }
 
@@ -410,7 +415,8 @@ static int start(struct wv_agent *agent)
 	const struct wv_config *c = agent->config;
 	int r;
 
-	*e = (struct wv_enforcer){.agent = agent, .journal = {.dir = -1}};
+	*e = (struct wv_enforcer){
+		.agent = agent, .journal = {.dir = -1}, .open_files = {.dir = -1}};
 	e->dry_run = agent->dry_run || !c->enforce_enabled;
 	e->holds = calloc(agent->sample.max_rows, sizeof(*e->holds));
 	if (!e->holds)
@@ -575,6 +581,7 @@ static void slot_gone(struct wv_agent *agent, uint32_t slot)
 	if (!e->dry_run) {
 		if (h->net)
 			(void)wv_netlimit_release(&e->net, h->key);
+		wv_openfiles_forget(&e->open_files, h->key);
 		for (size_t i = 0; !e->journal_error && i < agent->policy->n_budgets; i++)
 			(void)wv_journal_set_force(&e->journal, agent->policy->budgets[i].name,
 						   h->key, false);
@@ -597,6 +604,7 @@ static void stop(struct wv_agent *agent _unused_)
 			(void)wv_journal_save(&e->journal);
 		wv_journal_close(&e->journal);
 	}
+	wv_openfiles_close(&e->open_files);
 	wv_eval_done(&e->eval);
 	free(e->holds);
 	free(e->matches);

@@ -6,6 +6,7 @@
 #include "user/core/module.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
+#include "user/enforce/openfiles.h"
 #include "user/enforce/parent.h"
 #include "user/flow/policy.h"
 #include "user/policy/eval.h"
@@ -32,6 +33,8 @@ struct wv_enforcer {
 	struct wv_eval eval;
 	struct wv_journal journal;
 	int journal_error; /* 0, or why files cannot be changed */
+	struct wv_openfiles open_files;
+	int open_files_error; /* 0, or why open files cannot be limited */
 	struct wv_netlimit net;
 	int net_error; /* 0, or why the network cannot be limited */
 	char net_reason[160];
@@ -64,12 +67,23 @@ uint64_t wv_throttle_of(uint64_t key);
 uint64_t wv_throttle_changes(void);
 bool wv_throttle_any(void);
 void wv_throttle_forget(uint64_t key);
+/* Outcome records (reconcile.c): what was done to the cgroup in a slot. Sent unless it is empty. */
+struct json_object;
+struct json_object *wv_outcome_new(const struct wv_enforcer *e, uint32_t slot);
+void wv_outcome_add(struct json_object *outcome, struct json_object *action);
+void wv_outcome_send(struct wv_enforcer *e, struct json_object *outcome);
+/* Something is enforced on it from now on. */
+void wv_hold_applied(struct wv_enforcer *e, struct wv_hold *h);
+/* openfiles_hold.c: opens; notes what a cgroup wants; brings all processes to it, once a pass. */
+void wv_openfiles_start(struct wv_enforcer *e);
+void wv_openfiles_plan(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row,
+		       const struct wv_want *want);
+int wv_openfiles_tick(struct wv_enforcer *e);
 /* shares.c. Reads what is above a cgroup that was matched anew. */
 void wv_shares_match(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row);
 /* Once a pass: reads it again for all, and marks the cgroups for which it changed. */
 void wv_shares_refresh(struct wv_enforcer *e);
 /* Adds what the shares of a budget are here to a list for a record, made when there is one. */
-struct json_object;
 void wv_shares_tell(const struct wv_enforcer *e, uint32_t slot, uint32_t budget,
 		    struct json_object **list);
 /* Limits that are not known for want of the parent's, at most WV_SHARE_ROWS, with the reason. */

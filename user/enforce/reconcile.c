@@ -53,7 +53,7 @@ static void add_string(struct json_object *o, const char *name, const char *valu
 		json_object_object_add(o, name, json_object_new_string(value));
 }
 
-static struct json_object *outcome_new(const struct wv_enforcer *e, uint32_t slot)
+struct json_object *wv_outcome_new(const struct wv_enforcer *e, uint32_t slot)
 {
 	const struct wv_policy *c = e->agent->policy;
 	struct json_object *o = json_object_new_object(), *names = json_object_new_array();
@@ -76,7 +76,7 @@ static struct json_object *outcome_new(const struct wv_enforcer *e, uint32_t slo
 	return o;
 }
 
-static void outcome_add(struct json_object *outcome, struct json_object *action)
+void wv_outcome_add(struct json_object *outcome, struct json_object *action)
 {
 	json_object_array_add(json_object_object_get(outcome, "actions"), action);
 }
@@ -122,7 +122,7 @@ static struct json_object *net_action(const struct wv_enforcer *e, const struct 
 	return o;
 }
 
-static void outcome_send(struct wv_enforcer *e, struct json_object *outcome)
+void wv_outcome_send(struct wv_enforcer *e, struct json_object *outcome)
 {
 	if (!json_object_array_length(json_object_object_get(outcome, "actions"))) {
 		json_object_put(outcome);
@@ -134,7 +134,7 @@ static void outcome_send(struct wv_enforcer *e, struct json_object *outcome)
 /* Actions ---------------------------------------------------------------------------------------
  */
 
-static void mark_applied(struct wv_enforcer *e, struct wv_hold *h)
+void wv_hold_applied(struct wv_enforcer *e, struct wv_hold *h)
 {
 	h->held = true;
 	if (!e->first_applied_ns)
@@ -167,23 +167,23 @@ static void hold_net(struct wv_enforcer *e, const struct wv_row *row, struct wv_
 		r = wv_netlimit_release(&e->net, h->key);
 		h->net = r < 0;
 		if (r)
-			outcome_add(outcome,
-				    net_action(e, want,
-					       r < 0 ? WV_OUTCOME_FAILED : WV_OUTCOME_RESTORED,
-					       r < 0 ? strerror(-r) : NULL));
+			wv_outcome_add(outcome,
+				       net_action(e, want,
+						  r < 0 ? WV_OUTCOME_FAILED : WV_OUTCOME_RESTORED,
+						  r < 0 ? strerror(-r) : NULL));
 		return;
 	}
 	if (obstacle) {
-		outcome_add(outcome, net_action(e, want, WV_OUTCOME_NOT_ENFORCED, obstacle));
+		wv_outcome_add(outcome, net_action(e, want, WV_OUTCOME_NOT_ENFORCED, obstacle));
 		return;
 	}
 	r = wv_netlimit_apply(&e->net, h->key, row->path, want, reason, sizeof(reason));
 	result = r < 0 ? WV_OUTCOME_FAILED : r ? WV_OUTCOME_CHANGED : WV_OUTCOME_ALREADY;
-	outcome_add(outcome, net_action(e, want, result, reason));
+	wv_outcome_add(outcome, net_action(e, want, result, reason));
 	h->net = true; /* also after a failure: some of its links may be in force and must go some
 			  day */
 	if (r >= 0)
-		mark_applied(e, h);
+		wv_hold_applied(e, h);
 }
 
 static int plan_files(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row,
@@ -235,8 +235,8 @@ static void revert_unwanted(struct wv_enforcer *e, struct json_object **outcomes
 			continue;
 		wv_journal_revert(&e->journal, i, &result);
 		if (slot >= 0)
-			outcome_add(outcomes[slot],
-				    file_action(entry.item, entry.path, &result, NULL));
+			wv_outcome_add(outcomes[slot],
+				       file_action(entry.item, entry.path, &result, NULL));
 	}
 }
 
@@ -250,14 +250,15 @@ static void report_files(struct wv_enforcer *e, const struct wv_file_result *res
 		const char *reason = f->reason;
 
 		if (r->outcome == WV_OUTCOME_CHANGED || r->outcome == WV_OUTCOME_ALREADY) {
-			mark_applied(e, h);
+			wv_hold_applied(e, h);
 			if (f->weaker)
 				reason = "v1 soft limit: reclaimed first under pressure, not "
 					 "slowed down";
 		} else if (journal_error && r->outcome == WV_OUTCOME_FAILED) {
 			reason = "the old value could not be made durable, so nothing was changed";
 		}
-		outcome_add(outcomes[e->file_slots[i]], file_action(f->item, f->path, r, reason));
+		wv_outcome_add(outcomes[e->file_slots[i]],
+			       file_action(f->item, f->path, r, reason));
 	}
 }
 
@@ -300,7 +301,7 @@ static void finish_slot(struct wv_enforcer *e, uint32_t slot, struct json_object
 	if (error < 0 && again)
 		json_object_put(outcome);
 	else
-		outcome_send(e, outcome);
+		wv_outcome_send(e, outcome);
 }
 
 int wv_enforcer_reconcile(struct wv_enforcer *e)
@@ -308,14 +309,14 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 	struct wv_sample *s = &e->agent->sample;
 	_cleanup_free_ struct json_object **outcomes = NULL;
 	bool any = e->sweep || e->journal.dirty;
-	int r = 0;
+	int r = 0, s_open;
 
 	if (e->waiting)
 		return 0;
 	for (uint32_t slot = 0; slot < s->used_rows && !any; slot++)
 		any = e->holds[slot].changed;
 	if (!any)
-		return 0;
+		return wv_openfiles_tick(e);
 	e->recount = true;
 	outcomes = calloc(s->max_rows, sizeof(struct json_object *));
 	if (!outcomes)
@@ -328,9 +329,10 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 		if (!h->changed || r < 0)
 			continue;
 		wv_enforcer_want(e, slot, &want);
-		outcomes[slot] = outcome_new(e, slot);
+		outcomes[slot] = wv_outcome_new(e, slot);
 		h->held = false;
 		hold_net(e, row, h, &want, outcomes[slot]);
+		wv_openfiles_plan(e, slot, row, &want);
 		r = plan_files(e, slot, row, &want);
 	}
 	if (r == 0)
@@ -338,8 +340,9 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 	for (uint32_t slot = 0; slot < s->max_rows; slot++)
 		if (outcomes[slot])
 			finish_slot(e, slot, outcomes[slot], r);
+	s_open = wv_openfiles_tick(e);
 	e->sweep = false;
-	return r;
+	return r ?: s_open;
 }
 
 /*

@@ -8,6 +8,7 @@
 #include "user/enforce/enforce.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
+#include "user/enforce/openfiles.h"
 
 static void say(FILE *f, const struct wv_journal_entry *e, const struct wv_file_result *r)
 {
@@ -66,6 +67,7 @@ int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *ho
 			  const struct wv_io *io, FILE *report)
 {
 	int r = revert_files(paths, host, io, report);
+	int s = wv_openfiles_revert(io, &wv_processes_system, paths->state, host->boot_id, report);
 	int links = wv_netlimit_remove_all(paths);
 
 	if (links > 0 && report)
@@ -73,5 +75,6 @@ int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *ho
 	if (links < 0 && report)
 		fprintf(report, "network limits below %s remain: %s\n", paths->pins,
 			strerror(-links));
+	r = r ?: s;
 	return r ?: links < 0 ? links : 0;
 }

@@ -9,7 +9,7 @@ void wv_want_init(struct wv_want *w)
 {
 	memset(w, 0, sizeof(*w)); /* padding too: wants are compared as bytes */
 	w->cpu_quota_us = w->cpu_period_us = w->cpu_weight = WV_UNSET;
-	w->memory_high_bytes = w->memory_max_bytes = w->pids_max = WV_UNSET;
+	w->memory_high_bytes = w->memory_max_bytes = w->pids_max = w->files_max = WV_UNSET;
 	for (unsigned i = 0; i < WV_LIMIT_N; i++)
 		w->net[i] = w->burst[i] = WV_UNSET;
 }
@@ -79,6 +79,7 @@ void wv_want_merge(struct wv_want *w, const struct wv_budget *b)
 	tighten(&w->memory_high_bytes, b->memory_high_bytes);
 	tighten(&w->memory_max_bytes, b->memory_max_bytes);
 	tighten(&w->pids_max, b->pids_max);
+	tighten(&w->files_max, b->files_max);
 	merge_io(w, b);
 	merge_net(w, WV_LIMIT_EGRESS_BITS, b->egress_bps, b->burst_bytes, 8);
 	merge_net(w, WV_LIMIT_INGRESS_BITS, b->ingress_bps, b->burst_bytes, 8);

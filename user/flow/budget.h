@@ -36,6 +36,7 @@ struct wv_budget {
 	uint64_t io_rbps, io_wbps, io_riops, io_wiops;
 	char io_device[32];		  /* "major:minor", or a path such as /dev/vda */
 	uint64_t pids_max;		  /* or a share */
+	uint64_t files_max;		  /* open files of each process */
 	uint64_t egress_bps, ingress_bps; /* bits a second of IP packets */
 	uint64_t egress_pps, ingress_pps; /* packets a second */
 	uint64_t connects_ps;		  /* connects a second */

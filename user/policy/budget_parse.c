@@ -24,6 +24,7 @@ static const struct wv_budget blank = {
 	.io_riops = WV_UNSET,
 	.io_wiops = WV_UNSET,
 	.pids_max = WV_UNSET,
+	.files_max = WV_UNSET,
 	.egress_bps = WV_UNSET,
 	.ingress_bps = WV_UNSET,
 	.egress_pps = WV_UNSET,
@@ -126,9 +127,9 @@ static bool has_limit(const struct wv_budget *b)
 {
 	return b->cpu_quota_us != WV_UNSET || b->cpu_weight != WV_UNSET ||
 	       b->memory_high_bytes != WV_UNSET || b->memory_max_bytes != WV_UNSET || has_io(b) ||
-	       b->pids_max != WV_UNSET || b->egress_bps != WV_UNSET || b->ingress_bps != WV_UNSET ||
-	       b->egress_pps != WV_UNSET || b->ingress_pps != WV_UNSET ||
-	       b->connects_ps != WV_UNSET;
+	       b->pids_max != WV_UNSET || b->files_max != WV_UNSET || b->egress_bps != WV_UNSET ||
+	       b->ingress_bps != WV_UNSET || b->egress_pps != WV_UNSET ||
+	       b->ingress_pps != WV_UNSET || b->connects_ps != WV_UNSET;
 }
 
 static int check_target(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
@@ -165,7 +166,7 @@ static int check(const struct wv_yaml *y, const yaml_node_t *node, void *item)
 	if (r == 0 && !has_limit(b))
 		return wv_yaml_error(y, node,
 				     "budget '%s' limits nothing; expected one of cpu, "
-				     "memory, io, pids, network with a limit in it",
+				     "memory, io, pids, files, network with a limit in it",
 				     b->name);
 	return r;
 }
