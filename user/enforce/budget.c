@@ -82,65 +82,12 @@ static struct wv_hold *hold_of(struct wv_enforcer *e, uint32_t slot, const struc
 	return h;
 }
 
-static const char *const verdict_names[] = {"none", "apply", "release"};
-
-/* The configuration's budgets come first in the policy's list. */
-static const char *budget_file(const struct wv_enforcer *e, uint32_t budget)
-{
-	return budget < e->agent->config->n_budgets ? e->agent->config->source
-						    : e->agent->policy->source;
-}
-
-/* The record of a decision: everything that led to it, before anything is done. */
-static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
-{
-	const struct wv_budget *b = &e->agent->policy->budgets[d->budget];
-	struct json_object *o = json_object_new_object(), *shares = NULL;
-	struct wv_row *row = wv_sample_row(&e->agent->sample, d->slot);
-	int r;
-
-	json_object_object_add(o, "budget", json_object_new_string(b->name));
-	json_object_object_add(o, "rule",
-			       json_object_new_string(*b->domain ? b->domain : b->cgroup));
-	json_object_object_add(o, "rule_file", json_object_new_string(budget_file(e, d->budget)));
-	json_object_object_add(o, "rule_line", json_object_new_int64(b->line));
-	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
-	json_object_object_add(o, "cgroup_key", json_object_new_uint64(d->key));
-	json_object_object_add(o, "slot", json_object_new_int64(d->slot));
-	json_object_object_add(o, "verdict", json_object_new_string(verdict_names[d->verdict]));
-	json_object_object_add(o, "dry_run", json_object_new_boolean(d->dry_run));
-	json_object_object_add(o, "sample_mono_ns", json_object_new_uint64(d->mono_ns));
-	json_object_object_add(o, "since_mono_ns", json_object_new_uint64(d->since_ns));
-	json_object_object_add(o, "condition",
-			       json_object_new_string(d->signal < 0 ? "always" : "signal"));
-	if (d->signal >= 0) {
-		bool apply = d->verdict == WV_VERDICT_APPLY;
-
-		json_object_object_add(o, "signal",
-				       json_object_new_string(wv_signals[d->signal].name));
-		json_object_object_add(o, "rate", json_object_new_boolean(d->rate));
-		json_object_object_add(o, "value", json_object_new_double(d->value));
-		json_object_object_add(o, "threshold", json_object_new_double(d->threshold));
-		json_object_object_add(o, "comparison", json_object_new_string(apply ? ">" : "<"));
-		json_object_object_add(
-			o, "for_ns",
-			json_object_new_uint64(apply ? b->when.for_ns : b->when.clear_for_ns));
-	}
-	wv_shares_tell(e, d->slot, d->budget, &shares);
-	if (shares)
-		json_object_object_add(o, "shares", shares);
-	r = e->agent->record(e->agent, "decision", o);
-	if (r < 0) /* a full disk must not keep a limit from being applied: the journal is what
-		      restores it */
-		(void)wv_log_full(LOG_DEBUG, r, "budget", "record of a decision");
-}
-
 /* Records a decision and notes it for the next agent; the hold is brought up to it by reconcile.c.
  */
 static void take_decision(struct wv_enforcer *e, struct wv_decision *d)
 {
 	d->dry_run = e->dry_run || !wv_recover_armed(e->agent);
-	record_decision(e, d);
+	wv_record_decision(e, d);
 	e->holds[d->slot].changed = true;
 	if (!e->dry_run && !e->journal_error)
 		(void)wv_journal_set_force(&e->journal, e->agent->policy->budgets[d->budget].name,
@@ -358,7 +305,7 @@ static void report_unmatched(const struct wv_enforcer *e)
 				0, "budget",
 				"%s:%u: budget '%s': no cgroup matches '%s' yet; it applies when "
 				"one appears",
-				budget_file(e, b), c->budgets[b].line, c->budgets[b].name,
+				wv_budget_file(e, b), c->budgets[b].line, c->budgets[b].name,
 				*c->budgets[b].domain ? c->budgets[b].domain
 						      : c->budgets[b].cgroup);
 	}
@@ -520,33 +467,6 @@ static int decide(struct wv_agent *agent)
 	return r;
 }
 
-static void record_trip(struct wv_agent *agent, const struct wv_event *event)
-{
-	static const struct {
-		const char *text, *unit;
-	} limits[WV_LIMIT_N] = {
-#define X(id, text, unit) [WV_LIMIT_##id] = {text, unit},
-		WV_LIMITS(X)
-#undef X
-	};
-	const struct wv_event_limit *ev = (const void *)event;
-	int slot = wv_cgroups_slot(agent->cgroups, event->key);
-	struct wv_row *row = slot > 0 ? wv_sample_row(&agent->sample, (uint32_t)slot) : NULL;
-	struct json_object *o;
-
-	if (event->size < sizeof(*ev) || ev->limit >= WV_LIMIT_N)
-		return;
-	o = json_object_new_object();
-	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
-	json_object_object_add(o, "cgroup_key", json_object_new_uint64(event->key));
-	json_object_object_add(o, "event_mono_ns", json_object_new_uint64(event->mono_ns));
-	json_object_object_add(o, "limit", json_object_new_string(limits[ev->limit].text));
-	json_object_object_add(o, "unit", json_object_new_string(limits[ev->limit].unit));
-	json_object_object_add(o, "rate", json_object_new_uint64(ev->per_second));
-	json_object_object_add(o, "refused", json_object_new_uint64(ev->refused));
-	(void)agent->record(agent, "limit-trip", o);
-}
-
 /* A new cgroup is held at once, not at the next tick. */
 static void on_event(struct wv_agent *agent, const struct wv_event *event)
 {
@@ -555,7 +475,7 @@ static void on_event(struct wv_agent *agent, const struct wv_event *event)
 	int slot;
 
 	if (event->type == WV_EV_LIMIT_TRIP) {
-		record_trip(agent, event);
+		wv_record_trip(agent, event);
 		return;
 	}
 	if (!agent->policy->n_budgets)
