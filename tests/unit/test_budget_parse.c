@@ -11,6 +11,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
+#include "user/core/share.h"
 #include "user/flow/budget.h"
 #include "user/flow/heartbeat.h"
 #include "user/flow/sample.h"
@@ -73,6 +74,7 @@ static void budget_whole_is_parsed(void **state _unused_)
 		     "write_iops: "
 		     "200}\n"
 		     "    pids: {max: 100}\n"
+		     "    files: {max: 1024}\n"
 		     "    network: {egress: 10mbit, ingress: 20mbit, egress_packets: 1000, "
 		     "ingress_packets: 2000, connects: 10, burst: 64K, burst_packets: 100, "
 		     "burst_connects: 5}\n"),
@@ -99,6 +101,7 @@ static void budget_whole_is_parsed(void **state _unused_)
 	assert_int_equal(b->io_riops, 100);
 	assert_int_equal(b->io_wiops, 200);
 	assert_int_equal(b->pids_max, 100);
+	assert_int_equal(b->files_max, 1024);
 	assert_int_equal(b->egress_bps, 10000000);
 	assert_int_equal(b->ingress_bps, 20000000);
 	assert_int_equal(b->egress_pps, 1000);
@@ -121,6 +124,8 @@ static void budget_absent_limits_are_unset(void **state _unused_)
 	assert_true(b->io_rbps == WV_UNSET && b->io_wbps == WV_UNSET);
 	assert_true(b->io_riops == WV_UNSET && b->io_wiops == WV_UNSET);
 	assert_string_equal(b->io_device, "");
+	assert_true(b->files_max == WV_UNSET);
+	assert_int_equal(budget("files: {max: 16}")->files_max, 16);
 	assert_true(b->egress_bps == WV_UNSET && b->ingress_bps == WV_UNSET);
 	assert_true(b->egress_pps == WV_UNSET && b->ingress_pps == WV_UNSET);
 	assert_true(b->connects_ps == WV_UNSET && b->burst_bytes == WV_UNSET);
@@ -138,10 +143,63 @@ static void budget_quota_is_of_its_period(void **state _unused_)
 	refused("cpu: {quota: 0%}", "cpu.quota: expected a share of CPU time");
 	refused("cpu: {quota: 50}",
 		"cpu.quota: expected a share of CPU time (% of one CPU, or cpu) "
-		"from 1% to 8192cpu, such as 50%; got '50'");
+		"from 1% to 8192cpu, or above 0% and at most 100% of parent, such as 50%; got "
+		"'50'");
 	refused("cpu: {quota: 50%, period: 2s}",
 		"cpu.period: expected a duration (us, ms, s) from 1ms to 1s");
 	refused("cpu: {weight: 0}", "cpu.weight: expected a whole number from 1 to 10000");
+}
+
+static void budget_share_of_the_parent_is_kept_as_one(void **state _unused_)
+{
+	const struct wv_budget *b;
+
+	b = budget("memory: {high: 12.5% of parent, max: 25% of parent}");
+	assert_true(wv_is_share(b->memory_high_bytes) && wv_is_share(b->memory_max_bytes));
+	assert_int_equal(wv_share_ppm(b->memory_high_bytes), 125000);
+	assert_int_equal(wv_share_ppm(b->memory_max_bytes), 250000);
+	assert_int_equal(wv_share_ppm(budget("pids: {max: 100% of parent}")->pids_max), 1000000);
+	b = budget("cpu: {quota: 0.5% of parent, period: 1ms}");
+	assert_true(wv_is_share(b->cpu_quota_us));
+	assert_int_equal(wv_share_ppm(b->cpu_quota_us), 5000);
+	assert_int_equal(b->cpu_period_us, 1000);
+	/* without "of parent" it is of one CPU, as ever */
+	assert_int_equal(budget("cpu: {quota: 50%}")->cpu_quota_us, 50000);
+	assert_false(wv_is_share(budget("pids: {max: 7}")->memory_max_bytes));
+	/* which is larger is not known yet */
+	budget("memory: {high: 50% of parent, max: 1G}");
+	budget("memory: {high: 1G, max: 50% of parent}");
+}
+
+static void budget_share_mistakes_are_refused(void **state _unused_)
+{
+	refused("memory: {max: 0% of parent}",
+		"f:2:32: memory.max: expected a size (bytes, or K, M, G, T in powers of 1024) from "
+		"1M to 1024T, or above 0% and at most 100% of parent, such as 2G; got '0% of "
+		"parent'");
+	refused("memory: {max: 100.1% of parent}", "or above 0% and at most 100% of parent");
+	refused("memory: {high: 25%}", "memory.high: expected a size");
+	refused("pids: {max: 101% of parent}",
+		"f:2:30: pids.max: expected a whole number from 1 to 4194304, or above 0% and at "
+		"most 100% of parent, such as 100; got '101% of parent'");
+	refused("pids: {max: 50%}", "pids.max: expected a whole number");
+	refused("pids: {max: 50 of parent}", "pids.max: expected a whole number");
+	refused("pids: {max: -5% of parent}", "pids.max: expected a whole number");
+	refused("pids: {max: 0.00001% of parent}", "pids.max: expected a whole number");
+	refused("cpu: {quota: 0% of parent}",
+		"cpu.quota: expected a share of CPU time (% of one CPU, or cpu) from 1% to "
+		"8192cpu, "
+		"or above 0% and at most 100% of parent, such as 50%");
+	refused("cpu: {quota: 1cpu of parent}", "cpu.quota: expected a share of CPU time");
+	refused("cpu: {weight: 50% of parent}",
+		"f:2:32: cpu.weight: expected a whole number from 1 to 10000, such as 50; got");
+	refused("io: {device: '8:0', read: 50% of parent}", "io.read: expected a size");
+	refused("network: {egress: 50% of parent}", "network.egress: expected a rate");
+	refused("files: {max: 50% of parent}",
+		"files.max: expected a whole number from 16 to 1073741816, such as 1024; got");
+	refused("files: {max: 15}", "files.max: expected a whole number from 16");
+	refused("memory: {high: 30% of parent, max: 20% of parent}",
+		"memory.high: expected at most memory.max");
 }
 
 static void budget_condition_follows_the_kind_of_signal(void **state _unused_)
@@ -320,6 +378,8 @@ int main(void)
 		T(budget_whole_is_parsed),
 		T(budget_absent_limits_are_unset),
 		T(budget_quota_is_of_its_period),
+		T(budget_share_of_the_parent_is_kept_as_one),
+		T(budget_share_mistakes_are_refused),
 		T(budget_condition_follows_the_kind_of_signal),
 		T(budget_condition_mistakes_are_refused),
 		T(budget_without_effect_is_refused),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "user/core/cleanup.h"
+#include "user/core/share.h"
 #include "user/enforce/cgroupfs.h"
 #include "user/enforce/netlimit.h"
 
@@ -84,6 +85,7 @@ static struct wv_budget unset_budget(void)
 		.io_riops = WV_UNSET,
 		.io_wiops = WV_UNSET,
 		.pids_max = WV_UNSET,
+		.files_max = WV_UNSET,
 		.egress_bps = WV_UNSET,
 		.ingress_bps = WV_UNSET,
 		.egress_pps = WV_UNSET,
@@ -263,6 +265,10 @@ static void want_merge_keeps_tightest_in_any_order(void **state)
 	b[1].io_wiops = 21;
 	b[2].egress_bps = 900;
 	b[2].pids_max = 3;
+	b[0].files_max = 1000;
+	b[2].files_max = 999;
+	b[2].memory_max_bytes = WV_SHARE_FLAG | 1; /* nobody resolved it: no limit */
+	b[2].cpu_quota_us = WV_SHARE_FLAG | 1;
 	wv_want_init(&first);
 	for (size_t i = 0; i < 3; i++)
 		wv_want_merge(&first, &b[i]);
@@ -270,6 +276,7 @@ static void want_merge_keeps_tightest_in_any_order(void **state)
 	assert_int_equal(first.cpu_period_us, 1000000);
 	assert_int_equal(first.memory_max_bytes, 4096);
 	assert_int_equal(first.pids_max, 3);
+	assert_int_equal(first.files_max, 999);
 	assert_int_equal(first.n_io, 1);
 	assert_int_equal(first.io[0].rbps, 500);
 	assert_int_equal(first.io[0].wiops, 20);

@@ -36,6 +36,10 @@ enum wv_setting_type {
 	WV_STRINGS, /* a list of texts, or one: struct wv_strings, in the document's arena */
 	WV_INT,	    /* int64_t, may be negative */
 	WV_PERCENT, /* 25%: permille */
+	/* the same or a share of what the parent has, "25% of parent": user/core/share.h */
+	WV_CPUS_SHARE,
+	WV_BYTES_SHARE,
+	WV_UINT_SHARE,
 };
 
 #define WV_CTYPE_BOOL bool
@@ -193,6 +197,8 @@ int wv_text_parse(enum wv_setting_type type, const char *text, char *ret, size_t
 size_t wv_choices(const char *list, char *buf, size_t size, const char **words, size_t max);
 /* Regular expression (JSON schema) of how a type is written, or NULL. */
 const char *wv_value_pattern(enum wv_setting_type type);
+/* Whether a share of the parent may stand there instead. */
+bool wv_value_takes_share(enum wv_setting_type type);
 /* What a reader of help and tables is told that the type is. */
 const char *wv_value_name(enum wv_setting_type type);
 

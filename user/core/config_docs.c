@@ -16,8 +16,9 @@ static void value_text(enum wv_setting_type type, const char *min, const char *m
 	size_t n, len = 0;
 
 	if (type != WV_CHOICE) {
-		snprintf(buf, size, "%s%s%s%s%s", wv_value_name(type), *min ? ", " : "", min,
-			 *max ? " to " : "", max);
+		snprintf(buf, size, "%s%s%s%s%s%s", wv_value_name(type), *min ? ", " : "", min,
+			 *max ? " to " : "", max,
+			 wv_value_takes_share(type) ? ", or `% of parent`" : "");
 		return;
 	}
 	n = wv_choices(min, list, sizeof(list), words, ARRAY_SIZE(words));
@@ -238,6 +239,7 @@ static const char config_intro[] =
 	"| size | bytes, or with `K`, `M`, `G`, `T` (powers of 1024; `KiB` is the same as `K`, `KB` is refused) |\n"
 	"| bit rate | `500kbit`, `10mbit`, `2.5gbit` (powers of 1000), a second |\n"
 	"| share of a CPU | `50%` of one CPU, `200%`, `2cpu` |\n"
+	"| share of the parent | `25% of parent`: of what the cgroup's parent may use at most |\n"
 	"| true, false | also `yes`, `no`, `on`, `off` |\n"
 	"| cgroup path | below the root of its hierarchy: `/system.slice/cron.service`; `/` is the root |\n"
 	"| device | `/dev/vda`, or `\"8:0\"` (in quotes: some YAML readers take it for a number) |\n"

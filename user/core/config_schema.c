@@ -86,6 +86,10 @@ static struct json_object *value_schema(enum wv_setting_type type, const char *m
 		add_text(o, "type", "integer");
 		add_bounds(o, min, max);
 		return o;
+	case WV_UINT_SHARE:
+		add_types(o, "integer", "string");
+		add_bounds(o, min, max);
+		break;
 	case WV_CHOICE:
 		json_object_object_add(o, "enum", choices(min));
 		return o;
@@ -93,6 +97,7 @@ static struct json_object *value_schema(enum wv_setting_type type, const char *m
 		json_object_object_add(o, "enum", signal_names());
 		return o;
 	case WV_BYTES:
+	case WV_BYTES_SHARE:
 	case WV_POW2:
 		add_types(o, "string", "integer");
 		json_object_object_add(o, "minimum", json_object_new_int64(0));

@@ -7,6 +7,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
+#include "user/core/share.h"
 
 struct unit {
 	const char *name;
@@ -41,6 +42,9 @@ static const struct unit byte_units[] = {
 static const struct unit cpu_units[] = {{"%", 10000}, {"cpu", 1000000}, {"cpus", 1000000}, {0}};
 
 static const struct unit percent_units[] = {{"%", 10}, {0}}; /* permille */
+
+/* millionths */
+static const struct unit share_units[] = {{"% of parent", 10000}, {0}};
 
 /* as in tc(8): powers of 1000, any case */
 static const struct unit bit_units[] = {
@@ -160,6 +164,34 @@ int wv_parse_bool(const char *s, bool *ret)
 	return -EINVAL;
 }
 
+int wv_parse_share(const char *s, uint64_t *ret)
+{
+	uint64_t ppm;
+	int r = scaled(s, share_units, false, &ppm);
+
+	if (r < 0)
+		return r;
+	if (!ppm || ppm > WV_SHARE_WHOLE)
+		return -ERANGE;
+	*ret = WV_SHARE_FLAG | ppm;
+	return 0;
+}
+
+static int parse_cpus_share(const char *s, uint64_t *ret)
+{
+	return wv_parse_share(s, ret) < 0 ? wv_parse_cpus(s, ret) : 0;
+}
+
+static int parse_bytes_share(const char *s, uint64_t *ret)
+{
+	return wv_parse_share(s, ret) < 0 ? wv_parse_bytes(s, ret) : 0;
+}
+
+static int parse_uint_share(const char *s, uint64_t *ret)
+{
+	return wv_parse_share(s, ret) < 0 ? wv_parse_uint(s, ret) : 0;
+}
+
 static int parse_pow2(const char *s, uint64_t *ret)
 {
 	uint64_t v;
@@ -206,6 +238,12 @@ static const struct {
 	[WV_BITRATE] = {"bit rate", "a rate (bit, kbit, mbit, gbit a second)",
 			"^" NUMBER "[kKmMgGtT]?[bB][iI][tT]$", wv_parse_bitrate},
 	[WV_PERCENT] = {"share", "a share in percent", "^" NUMBER "%$", wv_parse_percent},
+	[WV_CPUS_SHARE] = {"share of a CPU", "a share of CPU time (% of one CPU, or cpu)",
+			   "^" NUMBER "(%|cpus?|% of parent)$", parse_cpus_share},
+	[WV_BYTES_SHARE] = {"size", "a size (bytes, or K, M, G, T in powers of 1024)",
+			    "^" NUMBER "([kKMGT]|[KMGT]iB?|B|% of parent)?$", parse_bytes_share},
+	[WV_UINT_SHARE] = {"number", "a whole number", "^([0-9]+|" NUMBER "% of parent)$",
+			   parse_uint_share},
 	[WV_INT] = {"number", "a whole number", NULL, NULL},
 	[WV_STRINGS] = {"list of texts", "a list of texts", NULL, NULL},
 	[WV_STRING] = {"text", "text", NULL, NULL},
@@ -225,6 +263,11 @@ static const struct {
 const char *wv_value_pattern(enum wv_setting_type type)
 {
 	return types[type].pattern;
+}
+
+bool wv_value_takes_share(enum wv_setting_type type)
+{
+	return type == WV_CPUS_SHARE || type == WV_BYTES_SHARE || type == WV_UINT_SHARE;
 }
 
 const char *wv_value_name(enum wv_setting_type type)
@@ -281,14 +324,17 @@ int wv_value_parse(enum wv_setting_type type, const char *min, const char *max, 
 		return -EINVAL;
 	if (bounded && (types[type].parse(min, &low) < 0 || types[type].parse(max, &high) < 0))
 		return -EINVAL;
-	if (types[type].parse(text, &v) == 0 && v >= low && v <= high) {
+	if (types[type].parse(text, &v) == 0 &&
+	    (wv_is_share(v) ? wv_value_takes_share(type) : v >= low && v <= high)) {
 		*ret = v;
 		return 0;
 	}
 	such = such && type != WV_BOOL;
-	snprintf(expected, WV_EXPECTED_SIZE, "expected %s%s%s%s%s%s%s", types[type].expected,
+	snprintf(expected, WV_EXPECTED_SIZE, "expected %s%s%s%s%s%s%s%s", types[type].expected,
 		 bounded ? " from " : "", bounded ? min : "", bounded ? " to " : "",
-		 bounded ? max : "", such ? ", such as " : "", such ? example : "");
+		 bounded ? max : "",
+		 wv_value_takes_share(type) ? ", or above 0% and at most 100% of parent" : "",
+		 such ? ", such as " : "", such ? example : "");
 	return -EINVAL;
 }
 

@@ -78,58 +78,8 @@ static struct wv_hold *hold_of(struct wv_enforcer *e, uint32_t slot, const struc
 		words[i / 64] |= 1ULL << i % 64;
 		h->matched = true;
 	}
+	wv_shares_match(e, slot, row);
 	return h;
-}
-
-static const char *const verdict_names[] = {"none", "apply", "release"};
-
-/* The configuration's budgets come first in the policy's list. */
-const char *wv_enforcer_budget_file(const struct wv_enforcer *e, uint32_t budget)
-{
-	return budget < e->agent->config->n_budgets ? e->agent->config->source
-						    : e->agent->policy->source;
-}
-
-/* The record of a decision: everything that led to it, before anything is done. */
-static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
-{
-	const struct wv_budget *b = &e->agent->policy->budgets[d->budget];
-	struct json_object *o = json_object_new_object();
-	struct wv_row *row = wv_sample_row(&e->agent->sample, d->slot);
-	int r;
-
-	json_object_object_add(o, "budget", json_object_new_string(b->name));
-	json_object_object_add(o, "rule",
-			       json_object_new_string(*b->domain ? b->domain : b->cgroup));
-	json_object_object_add(o, "rule_file",
-			       json_object_new_string(wv_enforcer_budget_file(e, d->budget)));
-	json_object_object_add(o, "rule_line", json_object_new_int64(b->line));
-	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
-	json_object_object_add(o, "cgroup_key", json_object_new_uint64(d->key));
-	json_object_object_add(o, "slot", json_object_new_int64(d->slot));
-	json_object_object_add(o, "verdict", json_object_new_string(verdict_names[d->verdict]));
-	json_object_object_add(o, "dry_run", json_object_new_boolean(d->dry_run));
-	json_object_object_add(o, "sample_mono_ns", json_object_new_uint64(d->mono_ns));
-	json_object_object_add(o, "since_mono_ns", json_object_new_uint64(d->since_ns));
-	json_object_object_add(o, "condition",
-			       json_object_new_string(d->signal < 0 ? "always" : "signal"));
-	if (d->signal >= 0) {
-		bool apply = d->verdict == WV_VERDICT_APPLY;
-
-		json_object_object_add(o, "signal",
-				       json_object_new_string(wv_signals[d->signal].name));
-		json_object_object_add(o, "rate", json_object_new_boolean(d->rate));
-		json_object_object_add(o, "value", json_object_new_double(d->value));
-		json_object_object_add(o, "threshold", json_object_new_double(d->threshold));
-		json_object_object_add(o, "comparison", json_object_new_string(apply ? ">" : "<"));
-		json_object_object_add(
-			o, "for_ns",
-			json_object_new_uint64(apply ? b->when.for_ns : b->when.clear_for_ns));
-	}
-	r = e->agent->record(e->agent, "decision", o);
-	if (r < 0) /* a full disk must not keep a limit from being applied: the journal is what
-		      restores it */
-		(void)wv_log_full(LOG_DEBUG, r, "budget", "record of a decision");
 }
 
 /* Records a decision and notes it for the next agent; the hold is brought up to it by reconcile.c.
@@ -137,7 +87,7 @@ static void record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 static void take_decision(struct wv_enforcer *e, struct wv_decision *d)
 {
 	d->dry_run = e->dry_run || !wv_recover_armed(e->agent);
-	record_decision(e, d);
+	wv_record_decision(e, d);
 	e->holds[d->slot].changed = true;
 	if (!e->dry_run && !e->journal_error)
 		(void)wv_journal_set_force(&e->journal, e->agent->policy->budgets[d->budget].name,
@@ -207,6 +157,7 @@ static int pass(struct wv_enforcer *e)
 	struct wv_agent *agent = e->agent;
 	int r;
 
+	wv_shares_refresh(e);
 	wv_sample_for_each (&agent->sample, slot, row) {
 		if (slot != WV_SLOT_OTHER && !(row->flags & WV_ROW_GONE))
 			evaluate_row(e, slot, row, agent->sample.mono_ns);
@@ -262,6 +213,15 @@ static int mark_pin(void *ctx, uint64_t key, enum wv_hook hook _unused_)
 	return 0;
 }
 
+static void look_at(struct wv_enforcer *e, uint64_t key)
+{
+	int slot = wv_cgroups_slot(e->agent->cgroups, key);
+	struct wv_row *row = slot > 0 ? wv_sample_row(&e->agent->sample, (uint32_t)slot) : NULL;
+
+	if (row)
+		hold_of(e, (uint32_t)slot, row)->changed = true;
+}
+
 /* What a former agent left: intents are resolved by the journal, everything else is looked at once.
  */
 static void adopt(struct wv_enforcer *e)
@@ -272,15 +232,10 @@ static void adopt(struct wv_enforcer *e)
 		return;
 	e->adopted |= e->journal.n_entries || e->journal.n_force;
 	restore_force(e);
-	for (size_t i = 0; i < e->journal.n_entries; i++) {
-		uint64_t key = e->journal.entries[i].key;
-		int slot = wv_cgroups_slot(e->agent->cgroups, key);
-		struct wv_row *row =
-			slot > 0 ? wv_sample_row(&e->agent->sample, (uint32_t)slot) : NULL;
-
-		if (row)
-			hold_of(e, (uint32_t)slot, row)->changed = true;
-	}
+	for (size_t i = 0; i < e->journal.n_entries; i++)
+		look_at(e, e->journal.entries[i].key);
+	for (size_t i = 0; i < e->open_files.n_caps; i++)
+		look_at(e, e->open_files.caps[i].key);
 	e->sweep = true;
 }
 
@@ -303,6 +258,7 @@ static int open_parts(struct wv_enforcer *e)
 				   "journal below %s/" WV_JOURNAL_DIR
 				   ": cgroup files will not be changed",
 				   agent->paths->state);
+	wv_openfiles_start(e);
 	return 0;
 }
 
@@ -385,7 +341,8 @@ static int start(struct wv_agent *agent)
 	const struct wv_config *c = agent->config;
 	int r;
 
-	*e = (struct wv_enforcer){.agent = agent, .journal = {.dir = -1}};
+	*e = (struct wv_enforcer){
+		.agent = agent, .journal = {.dir = -1}, .open_files = {.dir = -1}};
 	e->dry_run = agent->dry_run || !c->enforce_enabled;
 	e->holds = calloc(agent->sample.max_rows, sizeof(*e->holds));
 	if (!e->holds)
@@ -523,6 +480,7 @@ static void slot_gone(struct wv_agent *agent, uint32_t slot)
 	if (!e->dry_run) {
 		if (h->net)
 			(void)wv_netlimit_release(&e->net, h->key);
+		wv_openfiles_forget(&e->open_files, h->key);
 		for (size_t i = 0; !e->journal_error && i < agent->policy->n_budgets; i++)
 			(void)wv_journal_set_force(&e->journal, agent->policy->budgets[i].name,
 						   h->key, false);
@@ -545,6 +503,7 @@ static void stop(struct wv_agent *agent _unused_)
 			(void)wv_journal_save(&e->journal);
 		wv_journal_close(&e->journal);
 	}
+	wv_openfiles_close(&e->open_files);
 	wv_eval_done(&e->eval);
 	free(e->holds);
 	free(e->matches);

@@ -12,7 +12,7 @@
 
 #define WV_CGFILE_PATH 640
 #define WV_CGFILE_VALUE 112
-#define WV_CGFILES_MAX (8 + 4 * WV_WANT_DEVICES)
+#define WV_CGFILES_MAX (12 + 4 * WV_WANT_DEVICES)
 
 enum wv_item {
 	WV_ITEM_CPU_QUOTA,

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What this machine can be held to: rows for `doctor`. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "user/enforce/enforcer.h"
 
@@ -68,6 +71,20 @@ static int probe_pacing(const struct wv_host *h, const struct wv_bpf *bpf,
 				 devices > 0 ? WV_CAP_OK : WV_CAP_FALLBACK, uses, reason);
 }
 
+/* prlimit(2): other users' processes only with CAP_SYS_RESOURCE, also for root. */
+static int probe_open_files(struct wv_capabilities *caps)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+	bool all = syscall(SYS_capget, &head, data) == 0 &&
+		   data[CAP_SYS_RESOURCE / 32].effective & 1U << CAP_SYS_RESOURCE % 32;
+
+	return wv_capability_add(
+		caps, "budget", "limit open files of a process", all ? WV_CAP_OK : WV_CAP_FALLBACK,
+		all ? "prlimit, once a tick" : "prlimit on own processes",
+		all ? "" : "without CAP_SYS_RESOURCE those of other users are refused");
+}
+
 int wv_enforce_probe(const struct wv_host *host, const struct wv_bpf *bpf,
 		     struct wv_capabilities *caps)
 {
@@ -80,6 +97,8 @@ int wv_enforce_probe(const struct wv_host *host, const struct wv_bpf *bpf,
 	};
 	const char *reason = "";
 	int r = probe_files(host, caps);
+
+	r = r ?: probe_open_files(caps);
 
 	if (!host->cgroup2[0])
 		reason = "no cgroup v2 hierarchy is mounted";

@@ -15,7 +15,7 @@
 #include "user/enforce/enforcer.h"
 
 /* Its condition holds, its domain is in one of its modes, and the policy lets budgets be held. */
-static bool is_held(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
+bool wv_enforcer_holds(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
 {
 	const struct wv_policy *p = e->agent->policy;
 	const struct wv_budget *b = &p->budgets[budget];
@@ -32,6 +32,7 @@ static bool is_held(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
 unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_want *ret)
 {
 	const struct wv_policy *c = e->agent->policy;
+	struct wv_budget resolved;
 	unsigned n = 0;
 
 	wv_want_init(ret);
@@ -39,9 +40,11 @@ unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_
 		return 0;
 	n = wv_throttle_want(wv_throttle_of(e->holds[slot].key), ret);
 	for (uint32_t i = 0; i < c->n_budgets; i++) {
-		if (!is_held(e, slot, i))
+		if (!wv_enforcer_holds(e, slot, i))
 			continue;
-		wv_want_merge(ret, &c->budgets[i]);
+		if (e->holds[slot].shares)
+			wv_budget_resolve(&c->budgets[i], &e->holds[slot].parent, &resolved);
+		wv_want_merge(ret, e->holds[slot].shares ? &resolved : &c->budgets[i]);
 		n++;
 	}
 	return n;
@@ -56,24 +59,30 @@ static void add_string(struct json_object *o, const char *name, const char *valu
 		json_object_object_add(o, name, json_object_new_string(value));
 }
 
-static struct json_object *outcome_new(const struct wv_enforcer *e, uint32_t slot)
+struct json_object *wv_outcome_new(const struct wv_enforcer *e, uint32_t slot)
 {
 	const struct wv_policy *c = e->agent->policy;
 	struct json_object *o = json_object_new_object(), *names = json_object_new_array();
+	struct json_object *shares = NULL;
 	struct wv_row *row = wv_sample_row(&e->agent->sample, slot);
 
 	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
 	json_object_object_add(o, "cgroup_key", json_object_new_uint64(e->holds[slot].key));
 	json_object_object_add(o, "slot", json_object_new_int64(slot));
-	for (uint32_t i = 0; i < c->n_budgets; i++)
-		if (is_held(e, slot, i))
-			json_object_array_add(names, json_object_new_string(c->budgets[i].name));
+	for (uint32_t i = 0; i < c->n_budgets; i++) {
+		if (!wv_enforcer_holds(e, slot, i))
+			continue;
+		json_object_array_add(names, json_object_new_string(c->budgets[i].name));
+		wv_shares_tell(e, slot, i, &shares);
+	}
 	json_object_object_add(o, "budgets", names);
+	if (shares)
+		json_object_object_add(o, "shares", shares);
 	json_object_object_add(o, "actions", json_object_new_array());
 	return o;
 }
 
-static void outcome_add(struct json_object *outcome, struct json_object *action)
+void wv_outcome_add(struct json_object *outcome, struct json_object *action)
 {
 	json_object_array_add(json_object_object_get(outcome, "actions"), action);
 }
@@ -119,7 +128,7 @@ static struct json_object *net_action(const struct wv_enforcer *e, const struct 
 	return o;
 }
 
-static void outcome_send(struct wv_enforcer *e, struct json_object *outcome)
+void wv_outcome_send(struct wv_enforcer *e, struct json_object *outcome)
 {
 	if (!json_object_array_length(json_object_object_get(outcome, "actions"))) {
 		json_object_put(outcome);
@@ -131,7 +140,7 @@ static void outcome_send(struct wv_enforcer *e, struct json_object *outcome)
 /* Actions ---------------------------------------------------------------------------------------
  */
 
-static void mark_applied(struct wv_enforcer *e, struct wv_hold *h)
+void wv_hold_applied(struct wv_enforcer *e, struct wv_hold *h)
 {
 	h->held = true;
 	if (!e->first_applied_ns)
@@ -164,28 +173,30 @@ static void hold_net(struct wv_enforcer *e, const struct wv_row *row, struct wv_
 		r = wv_netlimit_release(&e->net, h->key);
 		h->net = r < 0;
 		if (r)
-			outcome_add(outcome,
-				    net_action(e, want,
-					       r < 0 ? WV_OUTCOME_FAILED : WV_OUTCOME_RESTORED,
-					       r < 0 ? strerror(-r) : NULL));
+			wv_outcome_add(outcome,
+				       net_action(e, want,
+						  r < 0 ? WV_OUTCOME_FAILED : WV_OUTCOME_RESTORED,
+						  r < 0 ? strerror(-r) : NULL));
 		return;
 	}
 	if (obstacle) {
-		outcome_add(outcome, net_action(e, want, WV_OUTCOME_NOT_ENFORCED, obstacle));
+		wv_outcome_add(outcome, net_action(e, want, WV_OUTCOME_NOT_ENFORCED, obstacle));
 		return;
 	}
 	r = wv_netlimit_apply(&e->net, h->key, row->path, want, reason, sizeof(reason));
 	result = r < 0 ? WV_OUTCOME_FAILED : r ? WV_OUTCOME_CHANGED : WV_OUTCOME_ALREADY;
-	outcome_add(outcome, net_action(e, want, result, reason));
+	wv_outcome_add(outcome, net_action(e, want, result, reason));
 	h->net = true; /* also after a failure: some of its links may be in force and must go some
 			  day */
 	if (r >= 0)
-		mark_applied(e, h);
+		wv_hold_applied(e, h);
 }
 
 static int plan_files(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row,
 		      const struct wv_want *want)
 {
+	size_t n;
+
 	if (e->room_files - e->n_files < WV_CGFILES_MAX) {
 		size_t room = e->room_files ? e->room_files * 2 : 4 * WV_CGFILES_MAX;
 		struct wv_cgfile *files = reallocarray(e->files, room, sizeof(*files));
@@ -202,9 +213,9 @@ static int plan_files(struct wv_enforcer *e, uint32_t slot, const struct wv_row 
 	}
 	if (row->flags & WV_ROW_CUT)
 		return 0;
-	for (size_t n = wv_cgroupfs_plan(e->agent->host, row->key, row->path, want,
-					 &e->files[e->n_files]);
-	     n; n--)
+	n = wv_cgroupfs_plan(e->agent->host, row->key, row->path, want, &e->files[e->n_files]);
+	n += wv_shares_missing(e, slot, &e->files[e->n_files + n]);
+	for (; n; n--)
 		e->file_slots[e->n_files++] = slot;
 	return 0;
 }
@@ -230,8 +241,8 @@ static void revert_unwanted(struct wv_enforcer *e, struct json_object **outcomes
 			continue;
 		wv_journal_revert(&e->journal, i, &result);
 		if (slot >= 0)
-			outcome_add(outcomes[slot],
-				    file_action(entry.item, entry.path, &result, NULL));
+			wv_outcome_add(outcomes[slot],
+				       file_action(entry.item, entry.path, &result, NULL));
 	}
 }
 
@@ -245,14 +256,15 @@ static void report_files(struct wv_enforcer *e, const struct wv_file_result *res
 		const char *reason = f->reason;
 
 		if (r->outcome == WV_OUTCOME_CHANGED || r->outcome == WV_OUTCOME_ALREADY) {
-			mark_applied(e, h);
+			wv_hold_applied(e, h);
 			if (f->weaker)
 				reason = "v1 soft limit: reclaimed first under pressure, not "
 					 "slowed down";
 		} else if (journal_error && r->outcome == WV_OUTCOME_FAILED) {
 			reason = "the old value could not be made durable, so nothing was changed";
 		}
-		outcome_add(outcomes[e->file_slots[i]], file_action(f->item, f->path, r, reason));
+		wv_outcome_add(outcomes[e->file_slots[i]],
+			       file_action(f->item, f->path, r, reason));
 	}
 }
 
@@ -271,6 +283,9 @@ static int hold_files(struct wv_enforcer *e, struct json_object **outcomes)
 		return 0;
 	}
 	r = wv_journal_apply(&e->journal, e->files, e->n_files, results);
+	for (size_t i = 0; i < e->n_files; i++)
+		/* it may be an ancestor of a share, which was resolved before */
+		e->agent->want_tick |= e->has_shares && results[i].outcome == WV_OUTCOME_CHANGED;
 	report_files(e, results, outcomes, r);
 	revert_unwanted(e, outcomes);
 	if (e->journal.dirty) {
@@ -292,7 +307,7 @@ static void finish_slot(struct wv_enforcer *e, uint32_t slot, struct json_object
 	if (error < 0 && again)
 		json_object_put(outcome);
 	else
-		outcome_send(e, outcome);
+		wv_outcome_send(e, outcome);
 }
 
 int wv_enforcer_reconcile(struct wv_enforcer *e)
@@ -300,14 +315,14 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 	struct wv_sample *s = &e->agent->sample;
 	_cleanup_free_ struct json_object **outcomes = NULL;
 	bool any = e->sweep || e->journal.dirty;
-	int r = 0;
+	int r = 0, s_open;
 
 	if (e->waiting)
 		return 0;
 	for (uint32_t slot = 0; slot < s->used_rows && !any; slot++)
 		any = e->holds[slot].changed;
 	if (!any)
-		return 0;
+		return wv_openfiles_tick(e);
 	e->recount = true;
 	outcomes = calloc(s->max_rows, sizeof(struct json_object *));
 	if (!outcomes)
@@ -320,9 +335,10 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 		if (!h->changed || r < 0)
 			continue;
 		wv_enforcer_want(e, slot, &want);
-		outcomes[slot] = outcome_new(e, slot);
+		outcomes[slot] = wv_outcome_new(e, slot);
 		h->held = false;
 		hold_net(e, row, h, &want, outcomes[slot]);
+		wv_openfiles_plan(e, slot, row, &want);
 		r = plan_files(e, slot, row, &want);
 	}
 	if (r == 0)
@@ -330,8 +346,9 @@ int wv_enforcer_reconcile(struct wv_enforcer *e)
 	for (uint32_t slot = 0; slot < s->max_rows; slot++)
 		if (outcomes[slot])
 			finish_slot(e, slot, outcomes[slot], r);
+	s_open = wv_openfiles_tick(e);
 	e->sweep = false;
-	return r;
+	return r ?: s_open;
 }
 
 /*

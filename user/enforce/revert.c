@@ -10,6 +10,7 @@
 #include "user/enforce/gate.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
+#include "user/enforce/openfiles.h"
 
 static void say(FILE *f, const struct wv_journal_entry *e, const struct wv_file_result *r)
 {
@@ -81,6 +82,8 @@ int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *ho
 	int limits = told(paths, report, "network limit", wv_netlimit_remove_all(paths));
 	int breakers = told(paths, report, "breaker", wv_breaker_remove_all(paths));
 	int gates = told(paths, report, "gate", wv_gates_remove_all(paths));
+	int files =
+		wv_openfiles_revert(io, &wv_processes_system, paths->state, host->boot_id, report);
 
-	return r ?: limits ?: breakers ?: gates;
+	return r ?: limits ?: breakers ?: gates ?: files;
 }

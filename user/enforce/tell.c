@@ -49,8 +49,7 @@ void wv_enforcer_unmatched(const struct wv_enforcer *e)
 				0, "budget",
 				"%s:%u: budget '%s': no cgroup matches '%s' yet; it applies when "
 				"one appears",
-				wv_enforcer_budget_file(e, b), c->budgets[b].line,
-				c->budgets[b].name,
+				wv_budget_file(e, b), c->budgets[b].line, c->budgets[b].name,
 				*c->budgets[b].domain ? c->budgets[b].domain
 						      : c->budgets[b].cgroup);
 	}

@@ -3,18 +3,21 @@
 
 #include <string.h>
 
+#include "user/core/share.h"
+
 void wv_want_init(struct wv_want *w)
 {
 	memset(w, 0, sizeof(*w)); /* padding too: wants are compared as bytes */
 	w->cpu_quota_us = w->cpu_period_us = w->cpu_weight = WV_UNSET;
-	w->memory_high_bytes = w->memory_max_bytes = w->pids_max = WV_UNSET;
+	w->memory_high_bytes = w->memory_max_bytes = w->pids_max = w->files_max = WV_UNSET;
 	for (unsigned i = 0; i < WV_LIMIT_N; i++)
 		w->net[i] = w->burst[i] = WV_UNSET;
 }
 
 static void tighten(uint64_t *have, uint64_t other)
 {
-	if (other < *have) /* WV_UNSET is the largest */
+	/* WV_UNSET is the largest; a share that nobody resolved is no limit */
+	if (other < *have && !wv_is_share(other))
 		*have = other;
 }
 
@@ -24,7 +27,7 @@ static void merge_cpu(struct wv_want *w, const struct wv_budget *b)
 		b->cpu_period_us == WV_UNSET || !b->cpu_period_us ? 100000 : b->cpu_period_us;
 
 	tighten(&w->cpu_weight, b->cpu_weight);
-	if (b->cpu_quota_us == WV_UNSET)
+	if (b->cpu_quota_us == WV_UNSET || wv_is_share(b->cpu_quota_us))
 		return;
 	/* the smaller share of a period, whatever the periods are */
 	if (w->cpu_quota_us != WV_UNSET &&
@@ -76,6 +79,7 @@ void wv_want_merge(struct wv_want *w, const struct wv_budget *b)
 	tighten(&w->memory_high_bytes, b->memory_high_bytes);
 	tighten(&w->memory_max_bytes, b->memory_max_bytes);
 	tighten(&w->pids_max, b->pids_max);
+	tighten(&w->files_max, b->files_max);
 	merge_io(w, b);
 	merge_net(w, WV_LIMIT_EGRESS_BITS, b->egress_bps, b->burst_bytes, 8);
 	merge_net(w, WV_LIMIT_INGRESS_BITS, b->ingress_bps, b->burst_bytes, 8);

@@ -22,7 +22,7 @@ struct wv_want_io {
 /* Absent limits are WV_UNSET. */
 struct wv_want {
 	uint64_t cpu_quota_us, cpu_period_us, cpu_weight;
-	uint64_t memory_high_bytes, memory_max_bytes, pids_max;
+	uint64_t memory_high_bytes, memory_max_bytes, pids_max, files_max;
 	struct wv_want_io io[WV_WANT_DEVICES];
 	unsigned n_io;
 	bool io_overflow;	    /* more devices than fit: the rest is not enforced */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "user/core/fields.h"
+#include "user/core/share.h"
 #include "user/flow/budget.h"
 #include "user/flow/sample.h"
 
@@ -23,6 +24,7 @@ static const struct wv_budget blank = {
 	.io_riops = WV_UNSET,
 	.io_wiops = WV_UNSET,
 	.pids_max = WV_UNSET,
+	.files_max = WV_UNSET,
 	.egress_bps = WV_UNSET,
 	.ingress_bps = WV_UNSET,
 	.egress_pps = WV_UNSET,
@@ -57,7 +59,7 @@ static int check_cpu(const struct wv_yaml *y, const yaml_node_t *node, struct wv
 {
 	const yaml_node_t *quota = wv_fields_node(y, node, "cpu", "quota");
 
-	if (!quota)
+	if (!quota || wv_is_share(b->cpu_quota_us))
 		return 0;
 	b->cpu_quota_us = b->cpu_quota_us * b->cpu_period_us / PPM;
 	if (b->cpu_quota_us < QUOTA_MIN_US)
@@ -70,7 +72,9 @@ static int check_cpu(const struct wv_yaml *y, const yaml_node_t *node, struct wv
 
 static int check_memory(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
 {
-	if (b->memory_high_bytes != WV_UNSET && b->memory_high_bytes > b->memory_max_bytes)
+	/* a size and a share can be compared only when the share is known */
+	if (b->memory_high_bytes != WV_UNSET && b->memory_high_bytes > b->memory_max_bytes &&
+	    wv_is_share(b->memory_high_bytes) == wv_is_share(b->memory_max_bytes))
 		return wv_yaml_error(y, wv_fields_node(y, node, "memory", "high"),
 				     "memory.high: expected at most memory.max, which would "
 				     "otherwise hit first");
@@ -125,9 +129,10 @@ static bool has_limit(const struct wv_budget *b)
 {
 	return b->cpu_quota_us != WV_UNSET || b->cpu_weight != WV_UNSET ||
 	       b->memory_high_bytes != WV_UNSET || b->memory_max_bytes != WV_UNSET || has_io(b) ||
-	       b->pids_max != WV_UNSET || b->egress_bps != WV_UNSET || b->ingress_bps != WV_UNSET ||
-	       b->egress_pps != WV_UNSET || b->ingress_pps != WV_UNSET ||
-	       b->connects_ps != WV_UNSET || b->forks_ps != WV_UNSET || b->execs_ps != WV_UNSET;
+	       b->pids_max != WV_UNSET || b->files_max != WV_UNSET || b->egress_bps != WV_UNSET ||
+	       b->ingress_bps != WV_UNSET || b->egress_pps != WV_UNSET ||
+	       b->ingress_pps != WV_UNSET || b->connects_ps != WV_UNSET ||
+	       b->forks_ps != WV_UNSET || b->execs_ps != WV_UNSET;
 }
 
 /* They become breakers, which know domains only and are always in force. */
@@ -180,7 +185,7 @@ static int check(const struct wv_yaml *y, const yaml_node_t *node, void *item)
 	if (r == 0 && !has_limit(b))
 		return wv_yaml_error(y, node,
 				     "budget '%s' limits nothing; expected one of cpu, "
-				     "memory, io, pids, network with a limit in it",
+				     "memory, io, pids, files, network with a limit in it",
 				     b->name);
 	return r;
 }
