@@ -18,8 +18,8 @@ done <<-'END'
 	user/policy/engine.c|memset(e->modes, 0, e->policy->n_domains * sizeof(*e->modes));
 	user/policy/engine.c|rule->actions.list[k].index > e->modes[rule->domain_index])
 	user/policy/engine.c|e->modes[rule->domain_index] = rule->actions.list[k].index;
-	user/rules/rules.c|uint32_t held = wv_recover_mode(agent->policy, d);
-	user/rules/rules.c|if (held > mode)
+	user/rules/rules.c|uint32_t chain = wv_recover_mode(agent->policy, domain);
+	user/rules/rules.c|return chain > rule ? chain : rule;
 	user/recover/take.c|for (uint32_t m = mode + 1; m < p->n_modes; m++)
 END
 

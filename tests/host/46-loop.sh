@@ -76,5 +76,20 @@ case $order in
 esac
 case $order in *"decision-open"*"mode-safe"*"mode-normal"*) ;; *) fail "modes: $order" ;; esac
 echo "$order"
+
+# it hangs again while the kill switch is on: decided, not acted on; done as soon as the switch is off
+opened() { events | jq -e --slurp --argjson n "$1" '[.[] | select(.type == "decision" and .rule == "silent" and
+	.verdict == "open")] | length >= $n' >/dev/null; }
+touch "$ROOT/run/waveos/kill-switch"
+wait_until 5 has '.type == "kill-switch" and .armed == false' || fail "the kill switch is not seen"
+pid=$(cat "$TMP/pid")
+touch "$TMP/hang"
+wait_until 15 opened 2 || fail "the rule does not decide while the kill switch is on"
+sleep 1
+restarted && fail "restarted in spite of the kill switch"
+mode_is normal || fail "a mode in spite of the kill switch"
+rm "$ROOT/run/waveos/kill-switch"
+wait_until 15 restarted || fail "armed again, an open rule does not act"
+wait_until 20 mode_is normal || fail "armed again, the mode is not normal in the end"
 agent_stop
 "$BIN" policy replay latest --root "$ROOT" | tail -n 2 | head -n 1

@@ -80,6 +80,7 @@ static int start_at(struct wv_recoverer *x, const struct place *at, uint32_t cha
 	} else {
 		json_object_put(cause);
 	}
+	r->well = false;
 	wv_recoverer_feed(x, r, WV_CHAIN_EV_NEED);
 	wv_recoverer_pump(x);
 	return 0;
@@ -114,7 +115,9 @@ void wv_recover_well(struct wv_agent *agent _unused_, uint32_t slot)
 	if (!r)
 		return;
 	r->key = at.key;
-	if (r->run.state != WV_CHAIN_IDLE)
+	if (r->run.state == WV_CHAIN_ACTING)
+		r->well = true;
+	else if (r->run.state != WV_CHAIN_IDLE)
 		wv_recoverer_feed(x, r, WV_CHAIN_EV_WELL);
 	else
 		wv_recoverer_release(x, r);

@@ -60,6 +60,7 @@ struct wv_recovery {
 	void *source;				/* of the event loop, for actor.fd */
 	struct wv_step pending[WV_PENDING_MAX]; /* of rules, behind the one in flight */
 	unsigned n_pending;
+	bool well; /* told while a step was being taken: heeded when it is done */
 };
 
 struct wv_domain_budget {

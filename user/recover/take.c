@@ -153,6 +153,10 @@ static void complete(struct wv_recoverer *x, struct wv_recovery *r,
 	x->state.dirty = true;
 	if (at != WV_NONE)
 		wv_recoverer_feed(x, r, result->error ? WV_CHAIN_EV_FAILED : WV_CHAIN_EV_DONE);
+	if (at != WV_NONE && r->well) {
+		r->well = false;
+		wv_recoverer_feed(x, r, WV_CHAIN_EV_WELL);
+	}
 	if (r->n_pending && !r->flight.id[0]) {
 		struct wv_step next = r->pending[0];
 
@@ -338,6 +342,19 @@ static void note_restart(struct wv_recoverer *x, const struct wv_recovery *r)
 		wv_restarts_note(budget, r->flight.started_mono_ns);
 }
 
+/* Asked again when the step is taken: another cgroup of the domain may have used the last one since
+ * it was chosen. */
+static bool restart_is_left(struct wv_recoverer *x, const struct wv_recovery *r)
+{
+	const struct wv_domain *d = wv_recoverer_domain(x, r->domain);
+	struct wv_restarts *budget = r->domain[0] ? wv_recover_budget(&x->state, r->domain) : NULL;
+
+	if (r->flight.step.act != WV_ACT_RESTART || !d || !budget)
+		return true;
+	return wv_restarts_left(budget, d->max_restarts, d->restart_window_ns,
+				r->flight.started_mono_ns);
+}
+
 static void ask(struct wv_recoverer *x, struct wv_recovery *r)
 {
 	struct wv_act_result result = {0};
@@ -347,6 +364,12 @@ static void ask(struct wv_recoverer *x, struct wv_recovery *r)
 	if (x->dry_run) {
 		(void)record_intent(x, r);
 		snprintf(result.how, sizeof(result.how), "dry run: nothing was done");
+		complete(x, r, &result);
+		return;
+	}
+	if (!r->flight.resumed && !restart_is_left(x, r)) {
+		(void)record_intent(x, r);
+		(void)wv_act_fail(&result, -EDQUOT, "%s", wv_chain_skip_texts[WV_SKIP_BUDGET]);
 		complete(x, r, &result);
 		return;
 	}
@@ -365,6 +388,10 @@ static void ask(struct wv_recoverer *x, struct wv_recovery *r)
 void wv_recoverer_take(struct wv_recoverer *x, struct wv_recovery *r, const struct wv_step *step,
 		       uint32_t at)
 {
+	/* a chain's step does not wait for a rule's own action, nor run beside it: that one is
+	 * broken off */
+	for (unsigned i = 0; at != WV_NONE && r->actor.pid && i <= WV_PENDING_MAX; i++)
+		finish_actor(x, r);
 	r->flight = (struct wv_flight){.step = *step, .at = at, .intent_boot_ns = wv_boot_ns()};
 	snprintf(r->flight.id, sizeof(r->flight.id), "%.63s-%llu", x->agent->run_id,
 		 (unsigned long long)++x->state.actions);

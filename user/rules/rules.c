@@ -33,6 +33,7 @@
 static struct {
 	struct wv_agent *agent;
 	struct wv_engine *engine;  /* NULL: the policy has no rules */
+	bool armed;		   /* at the last tick; what is open then has been acted on */
 	struct wv_domains domains; /* the engine's own: it must not depend on when others ask */
 } rules;
 
@@ -276,6 +277,31 @@ static void save(struct wv_agent *agent)
 		(void)wv_log_warn(r, "rules", "keep open breakers in %s", agent->paths->state);
 }
 
+/* The kill switch was lifted: what open rules would have done meanwhile is done now. */
+static void catch_up(struct wv_agent *agent)
+{
+	for (uint32_t i = 0; i < agent->policy->n_rules; i++)
+		for (uint32_t slot = 1; slot < agent->sample.used_rows; slot++) {
+			const struct wv_row *row = &agent->sample.rows[slot];
+			const struct wv_rule_decision d = {
+				.rule = i,
+				.slot = slot,
+				.key = row->key,
+				.from = WV_RULE_OPEN,
+				.to = WV_RULE_OPEN,
+				.tick = agent->sample.seq,
+				.mono_ns = agent->sample.mono_ns,
+			};
+			struct json_object *cause;
+
+			if (!wv_engine_acting(rules.engine, i, slot))
+				continue;
+			cause = decision_json(&d);
+			act(&d, cause);
+			json_object_put(cause);
+		}
+}
+
 static int decide(struct wv_agent *agent)
 {
 	const struct wv_rule_decision *list;
@@ -284,6 +310,9 @@ static int decide(struct wv_agent *agent)
 
 	if (rules.engine)
 		n = wv_engine_tick(rules.engine, &agent->sample, &rules.domains, &list);
+	if (rules.engine && may_act(agent) && !rules.armed)
+		catch_up(agent);
+	rules.armed = may_act(agent);
 	if (n) {
 		save(agent);
 		r = follow_all(agent, list, n);
@@ -397,6 +426,7 @@ static int start(struct wv_agent *agent)
 	rules.agent = agent;
 	rules.domains.pod = read_pod;
 	rules.domains.ctx = agent;
+	rules.armed = may_act(agent);
 	if (r == 0)
 		r = make_engine(agent, wv_rules_load(agent->io, agent->paths->state));
 	if (r == 0)
