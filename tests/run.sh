@@ -101,6 +101,10 @@ vm() {
 	failed=$((failed + ${f:-1}))
 	skipped=$((skipped + ${s:-0}))
 	[ "${f:-1}" -eq 0 ] || failures+=("vm")
+	# shellcheck disable=SC2053 # a glob on purpose
+	[[ systemd.sh == $only ]] || return 0
+	limit=500
+	script tests/vm/systemd.sh
 }
 
 for level in "$@"; do

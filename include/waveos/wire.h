@@ -62,7 +62,11 @@ struct wv_ctl {
 	X(SK_STORAGE, "socket storage failed")                                                     \
 	X(START_INSERT, "start time insert failed")                                                \
 	X(STRING_READ, "string read failed")                                                       \
-	X(LIMIT_STORAGE, "limit storage missing")
+	X(LIMIT_STORAGE, "limit storage missing")                                                  \
+	X(BREAKER_STATE, "breaker without state: passed")                                          \
+	X(BREAKER_LOCK, "breaker lock not got: counted without")                                   \
+	X(BREAKER_SIGNAL, "task over a breaker could not be killed")                               \
+	X(GATE_PATH, "path of a program not known: gates took the stricter side")
 
 enum wv_place {
 #define X(id, text) WV_PLACE_##id,
@@ -89,6 +93,8 @@ struct wv_place_count {
 	X(HW_ERROR, "hw-error")                                                                    \
 	X(ACCEPT_OVERFLOW, "accept-overflow")                                                      \
 	X(LIMIT_TRIP, "limit-trip")                                                                \
+	X(BREAKER_TRIP, "breaker-trip")                                                            \
+	X(GATE, "gate")                                                                            \
 	X(TEST, "test")
 
 enum wv_event_type {

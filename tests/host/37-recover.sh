@@ -7,7 +7,8 @@
 top=wvtest-recover-$$
 dir=$(cgroup_make "$top")
 at_exit cgroup_remove "$dir"
-mkdir "$dir/a" "$dir/b" "$dir/db"
+mkdir "$dir/a" "$dir/b" "$dir/db" "$dir/e"
+at_exit cgroup_remove "$dir/e"
 at_exit cgroup_remove "$dir/a"
 at_exit cgroup_remove "$dir/b"
 at_exit cgroup_remove "$dir/db"
@@ -20,6 +21,11 @@ domains:
   - {name: db, scope: {cgroup: /$top/db}}
   - {name: web, scope: {cgroup: /$top/a}, after: [db]}
   - {name: batch, scope: {cgroup: /$top/b}}
+  - {name: failing, scope: {cgroup: /$top/e}}
+rules:
+  - {name: fails, domain: failing, if: "delta(err_exits_nonzero) > 0", clear_for: 1s, half_open: 0s, then: [recover hold]}
+budgets:
+  - {name: net, cgroup: /$top/db, network: {egress: 10mbit}}
 modes:
   - name: normal
   - name: degraded
@@ -86,10 +92,15 @@ start
 frozen "$dir/a" || fail "the new agent let go"
 [ "$("$BIN" status --json --root "$ROOT" | jq .held)" = 1 ] || fail "status does not show the hold"
 
-# 5. kill switch: by file at once, then by signal
+# 5. kill switch: by file at once, then by signal; budgets go and come back
+limits() { find "$ROOT/sys/fs/bpf/waveos/limits" -type f | wc -l; }
+limited() { [ "$(limits)" -gt 0 ]; }
+unlimited() { [ "$(limits)" -eq 0 ]; }
+wait_until 5 limited || fail "the budget is not in force"
 touch "$ROOT/run/waveos/kill-switch"
 wait_until 5 thawed "$dir/a" || fail "the kill switch did not release"
 [ "$("$BIN" status --json --root "$ROOT" | jq .armed)" = false ] || fail "status says armed"
+wait_until 5 unlimited || fail "the kill switch did not release the budget"
 ask "/$top/a" hold
 wait_until 5 has '.type == "recovery" and .event == "refused"' || fail "a refusal is not told"
 thawed "$dir/a" || fail "an action in spite of the kill switch"
@@ -97,6 +108,7 @@ kill -USR1 "$AGENT"
 armed() { [ "$("$BIN" status --json --root "$ROOT" | jq .armed)" = true ]; }
 wait_until 5 armed || fail "a signal did not arm again"
 [ ! -e "$ROOT/run/waveos/kill-switch" ] || fail "the file is still there"
+wait_until 5 limited || fail "armed again, the budget did not come back"
 has '.type == "kill-switch" and .armed == false' || fail "the switch is not recorded"
 has '.type == "kill-switch" and .armed == true' || fail "arming is not recorded"
 
@@ -111,13 +123,33 @@ wait_until 5 has '.type == "action-outcome" and .act == "kill" and .outcome == "
 	fail "the agent would kill itself"
 echo "$AGENT" >"$CGROUP2/cgroup.procs"
 
-# 7. detach lets go of everything
+# 7. a rule does all of it by itself: need, action, well again, let go
+load "$dir/e"
+cgroup_run "$dir/e" false || true
+wait_until 10 has '.type == "recovery" and .event == "started" and .domain == "failing" and .cause.rule == "fails"' ||
+	fail "a rule did not start its chain: $(events | tail -5)"
+wait_until 5 frozen "$dir/e" || fail "a rule's chain did not freeze"
+wait_until 10 has '.type == "recovery" and .event == "recovered" and .domain == "failing"' || fail "the end of the rule is not told"
+wait_until 10 thawed "$dir/e" || fail "what a rule's chain held is not let go"
+
+# 8. with kill_switch.release off, what is in force stays, also over a restart of the agent
+agent_stop
+touch "$ROOT/etc/waveos/kill-switch"
+agent_start --set agent.tick=200ms --set kill_switch.release=false
+limited || fail "the budget went although release is off"
+[ "$("$BIN" status --json --root "$ROOT" | jq .armed)" = false ] || fail "the file beside the configuration does not count"
+agent_stop
+rm "$ROOT/etc/waveos/kill-switch"
+start
+
+# 9. detach lets go of everything
 ask --step freeze "/$top/b"
 load "$dir/db"
 ask --step freeze "/$top/db"
 ask --step isolate "/$top/db"
 wait_until 5 frozen "$dir/db" || fail "db is not frozen by a single action"
-wait_until 5 test -n "$(ls "$ROOT/sys/fs/bpf/waveos/isolate")" || fail "no isolation is pinned"
+isolated() { [ "$(find "$ROOT/sys/fs/bpf/waveos/isolate" -type f | wc -l)" -eq 2 ]; }
+wait_until 5 isolated || fail "no isolation is pinned"
 agent_kill
 "$BIN" detach --root "$ROOT" >"$TMP/detach" || fail "detach: $(cat "$TMP/detach")"
 thawed "$dir/db" || fail "detach did not thaw: $(cat "$TMP/detach")"

@@ -48,6 +48,7 @@ wait_until 5 has '.type == "service" and .service == "one" and .event == "starte
 
 # core dies, the services worker dies, the agent dies: services go on, and there is one of each
 status() { "$BIN" status --json --root "$ROOT" | jq "$1"; }
+worker_runs() { [ "$(status .services_pid)" -gt 0 ]; }
 kill -KILL "$(status .core_pid)"
 worker=$(status .services_pid)
 kill -KILL "$worker"
@@ -59,7 +60,7 @@ for round in 1 2 3; do
 	agent_kill
 	alive "$one" && alive "$two" || fail "services died with the agent"
 	start
-	wait_until 5 test "$(status .services_pid)" -gt 0
+	wait_until 5 worker_runs || fail "no services worker"
 	[ "$(count one)" -eq 1 ] && [ "$(count two)" -eq 1 ] || fail "round $round: $(count one) and $(count two) processes"
 	[ "$(pid_of one)" = "$one" ] || fail "round $round: started twice"
 done
@@ -103,7 +104,7 @@ policy ""
 agent_stop
 alive "$one" || fail "an orderly end stopped a service"
 start
-wait_until 5 test "$(status .services_pid)" -gt 0
+wait_until 5 worker_runs || fail "no services worker"
 "$BIN" detach --root "$ROOT" >"$TMP/detach" || fail "detach"
 wait "$AGENT" || true
 AGENT=

@@ -63,6 +63,8 @@ events | jq -es 'any(.[]; .type == "alert" and .route == "team")' >/dev/null || 
 # cause before effect
 events | jq -es '(map(select(.type == "decision" and .verdict == "open" and .rule == "busy"))[0].seq) <
 	(map(select(.type == "mode" and .to == "degraded"))[0].seq)' >/dev/null || fail "the mode changed before the decision"
+wait_until 5 eval '[ "$("$BIN" status --json --root "$ROOT" | jq -c "[.rules, .rules_open, .modes.work]")" = "[1,1,\"degraded\"]" ]' ||
+	fail "status: $("$BIN" status --root "$ROOT")"
 echo "tripped: mode $(mode), budget in force"
 
 # ---- core dies while the breaker is open: nothing is released and the new one goes on
@@ -71,9 +73,13 @@ kill -KILL "$core"
 held || fail "the budget went with the core"
 other_core() { [ "$("$BIN" status --json --root "$ROOT" | jq .core_pid)" != "$core" ]; }
 wait_until 10 other_core || fail "no new core"
+# nothing of the mode is let go on the way: the limit never goes, and the file never says normal
+[ "$(events | jq -s '[.[] | select(.type == "mode")] | length')" = 1 ] || fail "the mode changed with the restart of core"
 adopted() { events | jq -es 'any(.[]; .type == "rules-adopted")' >/dev/null; }
 wait_until 10 adopted || fail "the new core did not take the open breaker over"
 mode_is degraded || fail "the mode is $(mode) after a restart of core"
+events | jq -es 'any(.[]; .type == "outcome" and any(.actions[]; .outcome == "restored"))' >/dev/null &&
+	fail "the budget was let go with the restart of core"
 held || fail "the budget is gone after a restart of core"
 busy_stop
 wait_until 20 mode_is normal || fail "the mode is still $(mode)"

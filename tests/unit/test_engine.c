@@ -176,6 +176,15 @@ static void engine_share_of_the_machine_withholds(void **state)
 	end();
 }
 
+static int find(void *ctx, uint64_t key)
+{
+	(void)ctx;
+	for (uint32_t i = 1; i < sample.used_rows; i++)
+		if (sample.rows[i].key == key)
+			return (int)i;
+	return -1;
+}
+
 static void engine_action_budget_is_n_in_t(void **state)
 {
 	uint32_t a;
@@ -194,6 +203,19 @@ static void engine_action_budget_is_n_in_t(void **state)
 	}
 	assert_int_equal(trips, 2);
 	assert_int_equal(withheld, 8);
+	/* a restarted agent has no budget to spend either */
+	{
+		struct json_object *o = wv_rules_states_json(engine, policy, "boot");
+		struct wv_engine *other;
+		uint64_t times[4];
+
+		assert_int_equal(wv_engine_new(&other, policy, ROWS, 3 * SECOND), 0);
+		wv_rules_states_put(other, policy, o, "boot", find, NULL);
+		assert_int_equal(wv_engine_acted(other, 0, times, 4), 2);
+		assert_true(times[0] < times[1]);
+		json_object_put(o);
+		wv_engine_free(other);
+	}
 	set(a, 200); /* it stays so: when the oldest is 60 s ago it may act again */
 	for (int i = 0; i < 60; i++)
 		for (size_t k = tick(); k-- > 0;)
@@ -240,15 +262,6 @@ static void engine_slot_of_another_cgroup_starts_anew(void **state)
 	assert_int_equal(tick(), 0);
 	assert_int_equal(wv_engine_mode(engine, 0), 0);
 	end();
-}
-
-static int find(void *ctx, uint64_t key)
-{
-	(void)ctx;
-	for (uint32_t i = 1; i < sample.used_rows; i++)
-		if (sample.rows[i].key == key)
-			return (int)i;
-	return -1;
 }
 
 /* What a new engine goes on with from the store decides as the old one would have. */

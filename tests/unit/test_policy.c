@@ -87,6 +87,35 @@ static void policy_with_every_list_is_read_and_linked(void **state)
 	wv_policy_free(p);
 }
 
+static void policy_rates_of_a_budget_become_breakers(void **state)
+{
+	struct wv_policy *p = load(
+		DOMAINS "breakers:\n  - {name: b, domain: db, kind: connects, limit: 3}\n"
+			"budgets:\n  - {name: x, domain: web, rates: {forks: 100, execs: 50}}\n");
+
+	(void)state;
+	assert_int_equal(p->n_breakers, 3);
+	assert_string_equal(p->breakers[1].name, "x/forks");
+	assert_int_equal(p->breakers[1].kind, WV_BREAKER_FORKS);
+	assert_int_equal(p->breakers[1].limit, 100);
+	assert_int_equal(p->breakers[1].domain_index, 0);
+	assert_int_equal(p->breakers[2].kind, WV_BREAKER_EXECS);
+	/* bursts and pauses average to the rate */
+	for (size_t i = 1; i < 3; i++) {
+		const struct wv_breaker *b = &p->breakers[i];
+
+		assert_int_equal((b->burst + b->probes) * 1000000000 /
+					 (b->open_ns + b->half_open_ns),
+				 b->limit);
+	}
+	wv_policy_free(p);
+	refuse(DOMAINS "budgets:\n  - {name: x, cgroup: /a, rates: {forks: 1}}\n",
+	       "expected `domain` instead of `cgroup`");
+	refuse(DOMAINS "budgets:\n  - {name: x, domain: web, rates: {forks: 1}}\n"
+		       "modes:\n  - {name: n}\n  - {name: m, budgets: x}\n",
+	       "cannot depend on a mode");
+}
+
 static void policy_without_modes_has_three(void **state)
 {
 	struct wv_policy *p = load(HEAD);
@@ -209,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(policy_with_every_list_is_read_and_linked),
+		cmocka_unit_test(policy_rates_of_a_budget_become_breakers),
 		cmocka_unit_test(policy_without_modes_has_three),
 		cmocka_unit_test(policy_errors_name_place_and_remedy),
 		cmocka_unit_test(scope_most_specific_wins),

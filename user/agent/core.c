@@ -16,9 +16,12 @@
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/core/module.h"
+#include "user/core/version.h"
+#include "user/enforce/breaker.h"
 #include "user/enforce/enforce.h"
 #include "user/evidence/record.h"
 #include "user/policy/policy.h"
+#include "user/rules/rules.h"
 #include "user/recover/recover.h"
 
 /* Two ticks are never closer than this, however many removals press. */
@@ -61,8 +64,13 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 static void record_policy(struct core *c, bool restarted)
 {
 	const struct wv_policy *p = c->agent.policy;
+	struct wv_snapshot *head = c->ctx->snapshot->head;
 	struct json_object *o = json_object_new_object();
+	struct wv_version version;
 
+	/* `policy apply` waits for this: it is the word of the worker that decides */
+	if (wv_version_get(c->ctx->config, p, &version) == 0)
+		snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
 	json_object_object_add(o, "name", json_object_new_string(p->name));
 	json_object_object_add(o, "sha256", json_object_new_string(p->digest));
 	json_object_object_add(o, "file", json_object_new_string(p->source));
@@ -88,6 +96,7 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 	if (durable) {
 		c->self.decisions++;
 		(void)wv_record_explain(c->records, json_object_get(fields));
+		durable = !agent->batch;
 	}
 	if (strcmp(type, "action") == 0) {
 		c->self.actions++;
@@ -97,6 +106,13 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 		c->self.action_failures++;
 	}
 	return wv_record(c->records, type, fields, durable);
+}
+
+static int on_sync(struct wv_agent *agent)
+{
+	struct core *c = (struct core *)((char *)agent - offsetof(struct core, agent));
+
+	return c->records ? wv_records_sync(c->records) : -ENOENT;
 }
 
 static int on_event(void *ctx, void *bytes, size_t size)
@@ -190,6 +206,9 @@ static void publish(struct core *c)
 	head->tick_interval_ns = c->ctx->config->agent_tick;
 	head->n_budgets = (uint32_t)c->agent.policy->n_budgets;
 	head->n_budgets_in_force = (uint32_t)wv_enforce_in_force();
+	head->n_rules = (uint32_t)c->agent.policy->n_rules;
+	head->n_rules_open = wv_rules_open();
+	head->n_breakers_in_force = (uint32_t)wv_breakers_in_force();
 	head->n_held = (uint32_t)wv_recover_holding();
 	atomic_store(&head->log_errno,
 		     (uint32_t)(c->records ? -wv_records_error(c->records) : ENOENT));
@@ -413,6 +432,7 @@ static int open_all(struct core *c)
 		.disarmed = &ctx->snapshot->head->disarmed,
 		.service_events = ctx->service_events,
 		.record = on_record,
+		.sync = on_sync,
 	};
 	c->self =
 		ctx->snapshot->head->self; /* consumed counts go on over a restart of this worker */

@@ -30,7 +30,6 @@ static void open_watchdog(struct wv_guard *g)
 	const char *device = g->config->watchdog_device, *reason;
 	int r;
 
-	g->watchdog.fd = -1;
 	if (!device[0])
 		return;
 	r = wv_watchdog_open(&g->watchdog, &wv_io_system, device, g->config->watchdog_timeout,
@@ -46,26 +45,32 @@ static void open_watchdog(struct wv_guard *g)
 }
 
 void wv_guard_open(struct wv_guard *g, const struct wv_paths *paths, const struct wv_config *config,
-		   const struct wv_host *host, struct wv_snapshot *head)
+		   struct wv_snapshot *head)
+{
+	*g = (struct wv_guard){
+		.paths = paths, .config = config, .head = head, .watchdog = {.fd = -1}};
+	atomic_store(&head->disarmed, wv_switch_is_on(paths, NULL, 0));
+	atomic_store(&head->disarmed_mono_ns, mono_ns());
+}
+
+void wv_guard_explain(struct wv_guard *g, const struct wv_host *host, const char *run_id)
 {
 	const struct wv_boot_places places = {
-		.state = paths->state,
+		.state = g->paths->state,
 		.pstore = "/sys/fs/pstore",
 		.watchdog_class = "/sys/class/watchdog",
 		.boot_id = host->boot_id,
+		.own_run = run_id,
 	};
 	uint64_t usec = 0;
 
-	*g = (struct wv_guard){.paths = paths, .config = config, .head = head};
 	wv_boot_gather(&wv_io_system, &places, &g->boot);
 	open_watchdog(g);
 	g->reason = wv_boot_classify(&g->boot);
-	wv_marker_remove(&wv_io_system, paths->state);
+	wv_marker_remove(&wv_io_system, g->paths->state);
 	wv_log_info("supervisor", "why it starts: %s", wv_boot_reason_names[g->reason]);
 	if (sd_watchdog_enabled(0, &usec) > 0)
 		g->notify_ns = usec * 1000;
-	atomic_store(&head->disarmed, wv_switch_is_on(paths, NULL, 0));
-	atomic_store(&head->disarmed_mono_ns, mono_ns());
 }
 
 void wv_guard_record(const struct wv_guard *g, struct wv_agent *agent)

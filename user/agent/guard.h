@@ -33,9 +33,11 @@ struct wv_guard {
 	sd_event_source *timer, *inotify[2], *signal;
 };
 
-/* Reads why the agent starts, removes the marker, opens the watchdog. Before any worker runs. */
+/* Looks at the kill switch. Before anything acts; the rest can wait until the first limits hold. */
 void wv_guard_open(struct wv_guard *g, const struct wv_paths *paths, const struct wv_config *config,
-		   const struct wv_host *host, struct wv_snapshot *head);
+		   struct wv_snapshot *head);
+/* Reads why the agent starts, removes the marker, opens the watchdog. Before any worker runs. */
+void wv_guard_explain(struct wv_guard *g, const struct wv_host *host, const char *run_id);
 /* Starts kicking and watching the switch; SIGUSR1 has to be blocked. 0 or -errno. */
 int wv_guard_start(struct wv_guard *g, sd_event *loop, void (*thrown)(void *ctx), void *ctx);
 /* In core, once a run: records `boot` and, where there is one, `watchdog`. */

@@ -8,6 +8,8 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
+#include "user/enforce/breaker.h"
+#include "user/enforce/gate.h"
 #include "user/flow/budget.h"
 #include "user/policy/policy.h"
 
@@ -77,4 +79,42 @@ int wv_policy_accepted(struct wv_policy **ret, const struct wv_config *config,
 		return (p = wv_policy_new()) ? with_budgets(p, config, ret, ret_error) : -ENOMEM;
 	r = wv_policy_load_memory(&p, wv_policy_path(config, paths), text, len, ret_error);
 	return r < 0 ? r : with_budgets(p, config, ret, ret_error);
+}
+
+bool wv_policy_refused(const struct wv_host *host, const struct wv_bpf *bpf,
+		       const struct wv_policy *p, char *why, size_t size)
+{
+	char reason[200] = "";
+
+	for (size_t i = 0; i < p->n_breakers; i++) {
+		const struct wv_breaker *b = &p->breakers[i];
+
+		if (b->fail == WV_FAIL_OPEN || !p->features[WV_FEATURE_BREAKERS] ||
+		    wv_breaker_check(host, bpf, b, reason, sizeof(reason)) == 0)
+			continue;
+		snprintf(why, size,
+			 "line %u: breaker '%s' must not fail open and cannot be enforced: %s",
+			 b->line, b->name, reason);
+		return true;
+	}
+	return wv_gates_refuse(host, bpf, p, why, size) < 0;
+}
+
+int wv_policy_read_accepted(struct wv_policy **ret, const struct wv_config *config,
+			    const struct wv_paths *paths, const struct wv_host *host,
+			    const struct wv_bpf *bpf, struct wv_config_error *ret_error)
+{
+	struct wv_policy *p;
+	int r = wv_policy_read(&p, config, paths, ret_error);
+
+	if (r < 0)
+		return r;
+	if (wv_policy_refused(host, bpf, p, ret_error->text, sizeof(ret_error->text)))
+		r = -EOPNOTSUPP;
+	r = r ?: wv_policy_accept(p, paths);
+	if (r < 0)
+		wv_policy_free(p);
+	else
+		*ret = p;
+	return r;
 }

@@ -7,7 +7,9 @@
 #ifndef WV_AGENT_POLICY_SOURCE_H
 #define WV_AGENT_POLICY_SOURCE_H
 
+#include "user/core/bpf.h"
 #include "user/core/config.h"
+#include "user/core/host.h"
 #include "user/core/paths.h"
 #include "user/flow/policy.h"
 
@@ -22,6 +24,17 @@ const char *wv_policy_path(const struct wv_config *config, const struct wv_paths
  */
 int wv_policy_read(struct wv_policy **ret, const struct wv_config *config,
 		   const struct wv_paths *paths, struct wv_config_error *ret_error);
+/*
+ * Whether a policy must not be put in force on this machine: something that says `fail: closed`
+ * cannot be enforced, or an entry cannot be understood. *why is filled then.
+ */
+bool wv_policy_refused(const struct wv_host *host, const struct wv_bpf *bpf,
+		       const struct wv_policy *p, char *why, size_t size);
+/* For a reload: reads, asks whether it is refused, and accepts. 0, or -errno with *ret_error
+ * filled. */
+int wv_policy_read_accepted(struct wv_policy **ret, const struct wv_config *config,
+			    const struct wv_paths *paths, const struct wv_host *host,
+			    const struct wv_bpf *bpf, struct wv_config_error *ret_error);
 /* Keeps the text of an accepted policy for the workers. 0 or -errno. */
 int wv_policy_accept(const struct wv_policy *p, const struct wv_paths *paths);
 /* The accepted policy, as wv_policy_read() would give it. */

@@ -2,33 +2,29 @@
 #include "user/agent/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
-#include <time.h>
 
 #include "user/agent/core.h"
 #include "user/agent/guard.h"
 #include "user/agent/policy_source.h"
+#include "user/agent/prepare.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
-#include "user/core/io.h"
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/core/module.h"
 #include "user/core/version.h"
-#include "user/enforce/enforce.h"
+#include "user/enforce/gate.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
-#include "user/recover/recover.h"
 #include "user/recover/services.h"
 
 /* A worker that lived this long has earned an immediate restart. */
@@ -80,49 +76,7 @@ static uint64_t mono_ns(void)
 	return wv_io_system.mono_ns(wv_io_system.ctx);
 }
 
-int wv_agent_lock(const struct wv_paths *paths, int *ret_fd, int *ret_pid)
-{
-	char path[WV_PATH_SIZE + 16], text[16] = "";
-	_cleanup_close_ int fd = -1;
-	int len;
-
-	snprintf(path, sizeof(path), "%s/lock", paths->runtime);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return -errno;
-		*ret_pid = 0;
-		if (pread(fd, text, sizeof(text) - 1, 0) > 0)
-			(void)sscanf(text, "%d", ret_pid);
-		return -EBUSY;
-	}
-	len = snprintf(text, sizeof(text), "%d\n", getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len)
-		return -errno;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
-static int make_run_id(char *buf, size_t size)
-{
-	unsigned char noise[3];
-	time_t now = time(NULL);
-	struct tm tm;
-	size_t len;
-	int r = wv_io_system.random(wv_io_system.ctx, noise, sizeof(noise));
-
-	if (r < 0)
-		return r;
-	gmtime_r(&now, &tm);
-	len = strftime(buf, size, "%Y%m%dT%H%M%SZ", &tm);
-	snprintf(buf + len, size - len, "-%02x%02x%02x", noise[0], noise[1], noise[2]);
-	return 0;
-}
-
-/* Workers ---------------------------------------------------------------------------------------
- */
+/* Workers ------------------------------------------------------------------------------------- */
 
 static int worker_spawn(struct worker *w);
 static int start_services(struct supervisor *sup);
@@ -145,38 +99,15 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 	};
 }
 
-/* Where the snapshot has a worker's process id and its restarts. */
-static _Atomic uint32_t *pid_of(struct worker *w)
+/* Where the snapshot has a worker's process id, or its restarts. */
+static _Atomic uint32_t *published(struct worker *w, bool restarts)
 {
-	struct wv_snapshot *head = w->sup->snapshot.head;
+	struct wv_snapshot *h = w->sup->snapshot.head;
+	_Atomic uint32_t *all[][2] = {{&h->core_pid, &h->core_restarts},
+				      {&h->web_pid, &h->web_restarts},
+				      {&h->services_pid, &h->services_restarts}};
 
-	return w == &w->sup->workers[CORE]  ? &head->core_pid
-	       : w == &w->sup->workers[WEB] ? &head->web_pid
-					    : &head->services_pid;
-}
-
-static _Atomic uint32_t *restarts_of(struct worker *w)
-{
-	struct wv_snapshot *head = w->sup->snapshot.head;
-
-	return w == &w->sup->workers[CORE]  ? &head->core_restarts
-	       : w == &w->sup->workers[WEB] ? &head->web_restarts
-					    : &head->services_restarts;
-}
-
-static int run_services(struct supervisor *sup, int control)
-{
-	const struct wv_services_context ctx = {
-		.paths = sup->paths,
-		.config = sup->config,
-		.host = &sup->host,
-		.policy = sup->policy,
-		.head = sup->snapshot.head,
-		.control = control,
-		.events = sup->service_events[1],
-	};
-
-	return wv_services_run(&ctx);
+	return all[w - w->sup->workers][restarts];
 }
 
 static int worker_main(struct worker *w, int control)
@@ -199,8 +130,9 @@ static int worker_main(struct worker *w, int control)
 	wv_log_identity(w->name, NULL);
 	if (w == &sup->workers[CORE])
 		return wv_core_run(&ctx);
+	ctx.service_events = sup->service_events[1];
 	if (w == &sup->workers[SERVICES])
-		return run_services(sup, control);
+		return wv_services_run(&ctx);
 	return wv_web_run(sup->config, &sup->snapshot, sup->listen_fd, control);
 }
 
@@ -259,7 +191,7 @@ static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *user
 	(void)wv_log_full(LOG_WARNING, 0, "supervisor", "%s ended (%s %d), restart in %llu ms",
 			  w->name, si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
 			  (unsigned long long)(wait / 1000000));
-	atomic_fetch_add(restarts_of(w), 1);
+	atomic_fetch_add(published(w, true), 1);
 	if (!wait) {
 		r = worker_spawn(w);
 		if (r == 0)
@@ -315,15 +247,14 @@ static int worker_spawn(struct worker *w)
 	w->pid = pid;
 	w->control = pair[0];
 	w->started_ns = mono_ns();
-	atomic_store(pid_of(w), (uint32_t)pid);
+	atomic_store(published(w, false), (uint32_t)pid);
 	r = sd_event_add_child(sup->loop, &w->child, pid, WEXITED, on_child, w);
 	if (r >= 0)
 		r = sd_event_add_io(sup->loop, &w->io, w->control, EPOLLIN, on_worker_message, w);
 	return r < 0 ? r : 0;
 }
 
-/* Stopping --------------------------------------------------------------------------------------
- */
+/* Stopping ------------------------------------------------------------------------------------ */
 
 static int on_stop_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
 {
@@ -390,11 +321,9 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	struct wv_config_error error = {.text = ""};
 	char message = WV_CONTROL_POLICY;
 	struct wv_policy *next;
-	struct wv_version version;
-	int r = wv_policy_read(&next, sup->config, sup->paths, &error);
+	int r = wv_policy_read_accepted(&next, sup->config, sup->paths, &sup->host, sup->bpf,
+					&error);
 
-	if (r == 0)
-		r = wv_policy_accept(next, sup->paths);
 	if (r < 0) {
 		atomic_fetch_add(&sup->snapshot.head->policies_refused, 1);
 		return wv_log_full(LOG_ERR, 0, "supervisor",
@@ -403,18 +332,13 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	}
 	wv_policy_free(sup->policy);
 	sup->policy = next;
-	if (wv_version_get(sup->config, sup->policy, &version) == 0)
-		snprintf(sup->snapshot.head->policy_version,
-			 sizeof(sup->snapshot.head->policy_version), "%s", version.policy);
-	if (sup->workers[CORE].pid &&
-	    send(sup->workers[CORE].control, &message, 1, MSG_NOSIGNAL) < 0)
-		(void)wv_log_warn(-errno, "supervisor", "tell core of the new policy");
-	if (sup->workers[SERVICES].pid)
-		(void)send(sup->workers[SERVICES].control, &message, 1, MSG_NOSIGNAL);
-	else
+	/* a worker that just died starts with the new policy anyway */
+	for (int i = 0; i < N_WORKERS; i++)
+		if (sup->workers[i].pid && i != WEB)
+			(void)send(sup->workers[i].control, &message, 1, MSG_NOSIGNAL);
+	if (!sup->workers[SERVICES].pid)
 		r = start_services(sup);
-	return r < 0 ? wv_log_errno(0, "supervisor", "start the services worker: %s", strerror(-r))
-		     : 0;
+	return r < 0 ? wv_log_errno(0, "supervisor", "services: %s", strerror(-r)) : 0;
 }
 
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
@@ -428,7 +352,8 @@ static void finish(struct supervisor *sup)
 	struct wv_snapshot *head = sup->snapshot.head;
 	bool remove_all = sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH ||
 			  (sup->config->agent_on_exit == WV_ON_EXIT_AUTO && head &&
-			   head->n_budgets_in_force == 0 && head->n_held == 0);
+			   head->n_budgets_in_force == 0 && head->n_breakers_in_force == 0 &&
+			   head->n_held == 0 && !wv_gates_in_force(sup->paths));
 	int r;
 
 	if (head) {
@@ -438,18 +363,12 @@ static void finish(struct supervisor *sup)
 		atomic_store(&head->supervisor_pid, 0);
 	}
 	if (!remove_all) {
-		wv_log_info("supervisor",
-			    "budgets stay in force; `waveos-bpf detach` removes them");
+		wv_log_info("supervisor", "budgets, breakers and gates stay in force; `waveos-bpf "
+					  "detach` removes them");
 		return;
 	}
-	if (!sup->options->dry_run) {
-		r = wv_enforce_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
-		if (r < 0)
-			(void)wv_log_errno(r, "supervisor", "revert budgets");
-		r = wv_recover_revert_all(sup->paths, &sup->host, &wv_io_system, NULL);
-		if (r < 0)
-			(void)wv_log_errno(r, "supervisor", "revert recovery");
-	}
+	if (!sup->options->dry_run)
+		wv_agent_let_go(sup->paths, &sup->host);
 	wv_bpf_close(sup->bpf);
 	sup->bpf = NULL;
 	r = wv_bpf_unpin_all(sup->paths);
@@ -457,82 +376,7 @@ static void finish(struct supervisor *sup)
 		(void)wv_log_errno(r, "supervisor", "remove pins below %s", sup->paths->pins);
 }
 
-/* Starting --------------------------------------------------------------------------------------
- */
-
-static int prepare_folders(const struct wv_paths *paths)
-{
-	int r = wv_io_mkdirs(&wv_io_system, paths->runtime, 0755);
-
-	if (r < 0) {
-		(void)wv_log_errno(r, "attach",
-				   "make %s; run as root, or choose another place with --root DIR",
-				   paths->runtime);
-		return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
-	}
-	r = wv_io_mkdirs(&wv_io_system, paths->state, 0750);
-	if (r < 0) /* observing and enforcing go on; core says again that nothing is recorded */
-		(void)wv_log_warn(r, "attach", "make %s: records will be missing", paths->state);
-	return WV_EXIT_OK;
-}
-
-static int take_lock(struct supervisor *sup)
-{
-	int pid = 0, r = wv_agent_lock(sup->paths, &sup->lock_fd, &pid);
-
-	if (r == -EBUSY) {
-		(void)wv_log_errno(
-			0, "attach",
-			"another agent (pid %d) holds %s/lock; stop it with `waveos-bpf detach`, "
-			"or use --root DIR for a second one",
-			pid, sup->paths->runtime);
-		return WV_EXIT_DENIED;
-	}
-	if (r < 0) {
-		(void)wv_log_errno(r, "attach", "lock %s/lock", sup->paths->runtime);
-		return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
-	}
-	return WV_EXIT_OK;
-}
-
-static int open_snapshot(struct supervisor *sup)
-{
-	_cleanup_close_ int dir = open(sup->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct wv_snapshot *head;
-	bool adopted;
-	int r;
-
-	if (dir < 0)
-		return -errno;
-	r = wv_snapshot_create(&sup->snapshot, dir, (uint32_t)sup->config->collect_max_cgroups,
-			       sup->host.boot_id, &adopted);
-	if (r < 0)
-		return r;
-	head = sup->snapshot.head;
-	snprintf(head->run_id, sizeof(head->run_id), "%s", sup->run_id);
-	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s",
-		 sup->config->metrics_listen);
-	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
-	atomic_store(&head->core_restarts, 0);
-	atomic_store(&head->web_restarts, 0);
-	atomic_store(&head->services_restarts, 0);
-	head->first_limit_ns = 0;
-	return 0;
-}
-
-/* Once the executable is read, which goes on beside the start; records need it from the first. */
-static void name_version(struct supervisor *sup)
-{
-	struct wv_snapshot *head = sup->snapshot.head;
-	struct wv_version version;
-	int r = wv_version_get(sup->config, sup->policy, &version);
-
-	if (r < 0)
-		(void)wv_log_warn(r, "attach", "bundle_id of the running executable");
-	snprintf(head->version, sizeof(head->version), "%s", version.waveos);
-	snprintf(head->policy_version, sizeof(head->policy_version), "%s", version.policy);
-	snprintf(head->bundle_id, sizeof(head->bundle_id), "%s", version.bundle_id);
-}
+/* Starting ------------------------------------------------------------------------------------ */
 
 /* Budgets without a condition need not wait until all observers are loaded. */
 static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
@@ -542,7 +386,8 @@ static void spawn_first_limits(void *userdata, struct wv_bpf *bpf)
 
 	if (!sup->policy->n_budgets || sup->options->dry_run)
 		return;
-	name_version(sup); /* one thread is left: fork takes no other along */
+	wv_agent_name_version(sup->snapshot.head, sup->config,
+			      sup->policy); /* one thread is left: fork takes no other along */
 	sup->first_limits = fork();
 	if (sup->first_limits != 0) /* on failure core applies them a little later */
 		return;
@@ -570,27 +415,29 @@ static int open_bpf(struct supervisor *sup)
 	int r;
 
 	for (size_t i = 0; i < wv_modules_count && n < WV_MAX_MODULES; i++)
-		if (wv_modules[i]->object)
-			objects[n++] = wv_modules[i]->object;
+		for (const struct wv_object *o = wv_modules[i]->object; o; o = o->also)
+			if (n < ARRAY_SIZE(objects))
+				objects[n++] = o;
 	wv_version_begin();
 	r = wv_bpf_open(&sup->bpf, sup->paths, &sup->host, sup->config, objects, n, &steps);
 	/* core opens the same journal and run: one at a time */
 	if (sup->first_limits > 0)
 		(void)waitpid(sup->first_limits, NULL, 0);
-	name_version(sup);
+	wv_agent_name_version(sup->snapshot.head, sup->config, sup->policy);
 	return r;
 }
 
 /* Everything that may fail, before the first worker starts. Returns an exit code. */
 static int start(struct supervisor *sup, uint64_t begin)
 {
-	int r = prepare_folders(sup->paths);
+	char refused[320];
+	int r = wv_agent_folders(sup->paths);
 
 	if (r == WV_EXIT_OK)
-		r = take_lock(sup);
+		r = wv_agent_take_lock(sup->paths, &sup->lock_fd);
 	if (r != WV_EXIT_OK)
 		return r;
-	r = make_run_id(sup->run_id, sizeof(sup->run_id));
+	r = wv_make_run_id(sup->run_id, sizeof(sup->run_id));
 	if (r < 0)
 		return wv_log_errno(WV_EXIT_INTERNAL, "attach", "no random numbers");
 	wv_log_identity("supervisor", sup->run_id);
@@ -599,16 +446,9 @@ static int start(struct supervisor *sup, uint64_t begin)
 		(void)wv_log_errno(r, "attach", "keep the policy in %s", sup->paths->runtime);
 		return WV_EXIT_INTERNAL;
 	}
-	if (sup->config->metrics_listen[0]) {
-		r = wv_web_listen(sup->config->metrics_listen, &sup->listen_fd);
-		if (r < 0) {
-			(void)wv_log_errno(r, "attach",
-					   "listen on metrics.listen=%s; choose another with --set "
-					   "metrics.listen=ADDRESS:PORT, or '' for none",
-					   sup->config->metrics_listen);
-			return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
-		}
-	}
+	r = wv_agent_listen(sup->config, &sup->listen_fd);
+	if (r != WV_EXIT_OK)
+		return r;
 	wv_host_probe_cgroups(&sup->host);
 	if (!sup->host.bpf_syscall) {
 		(void)wv_log_errno(
@@ -617,7 +457,8 @@ static int start(struct supervisor *sup, uint64_t begin)
 			"CAP_PERFMON and CAP_NET_ADMIN (below 5.8: CAP_SYS_ADMIN)");
 		return WV_EXIT_DENIED;
 	}
-	r = open_snapshot(sup);
+	r = wv_agent_open_snapshot(&sup->snapshot, sup->paths, sup->config, &sup->host,
+				   sup->run_id);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "snapshot in %s", sup->paths->runtime);
 		return WV_EXIT_INTERNAL;
@@ -625,12 +466,18 @@ static int start(struct supervisor *sup, uint64_t begin)
 	sup->snapshot.head->started_mono_ns = begin;
 	sup->snapshot.head->started_wall_ns =
 		wv_io_system.wall_ns(wv_io_system.ctx) - (mono_ns() - begin);
-	wv_guard_open(&sup->guard, sup->paths, sup->config, &sup->host, sup->snapshot.head);
+	wv_guard_open(&sup->guard, sup->paths, sup->config, sup->snapshot.head);
 	r = open_bpf(sup);
 	if (r < 0) {
 		(void)wv_log_errno(r, "attach", "load BPF programs");
 		return r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
 	}
+	if (!sup->options->dry_run &&
+	    wv_policy_refused(&sup->host, sup->bpf, sup->policy, refused, sizeof(refused))) {
+		(void)wv_log_full(LOG_ERR, 0, "attach", "%s: %s", sup->policy->source, refused);
+		return WV_EXIT_UNSUPPORTED;
+	}
+	wv_guard_explain(&sup->guard, &sup->host, sup->run_id);
 	/* figures about events are those of the maps, and these are new */
 	if (!wv_bpf_adopted(sup->bpf)) {
 		memset(&sup->snapshot.head->self, 0, sizeof(sup->snapshot.head->self));
@@ -719,7 +566,6 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 			    [WEB] = {.name = "web", .control = -1},
 			    [SERVICES] = {.name = "services", .control = -1}},
 		.service_events = {-1, -1},
-		.guard = {.watchdog = {.fd = -1}},
 	};
 	uint64_t begin = mono_ns();
 	int r;

@@ -34,7 +34,7 @@ struct wv_policy_run {
 	const struct wv_policy *policy;
 	struct wv_engine *engine; /* NULL: the policy has no rules */
 	struct wv_domains domains;
-	struct json_object *states; /* to be put with the next sample; NULL: none */
+	struct json_object *states; /* to be put with the next sample: a list */
 	char boot_id[40];
 	uint64_t tick; /* of the sample at work */
 	const struct wv_pod_record *pods;
@@ -45,6 +45,8 @@ struct wv_policy_run {
 int wv_policy_run_init(struct wv_policy_run *r, const struct wv_policy *policy, uint32_t max_rows,
 		       uint64_t max_gap_ns);
 void wv_policy_run_done(struct wv_policy_run *r);
+/* What was open before the next sample (wv_rules_states_json()); does not take the reference. */
+void wv_policy_run_put(struct wv_policy_run *r, struct json_object *states);
 size_t wv_policy_run_tick(struct wv_policy_run *r, const struct wv_sample *s,
 			  const struct wv_rule_decision **ret);
 
@@ -75,11 +77,11 @@ struct wv_recorded {
 	int dir; /* of the run */
 	char path[2 * WV_PATH_SIZE], boot_id[40];
 	uint64_t tick_interval_ns;
-	uint32_t max_rows; /* slots that the agent had */
+	uint32_t max_rows;	       /* slots that the agent had */
 	struct wv_kept_list decisions; /* of rules, as they were made live */
 	struct wv_pod_record *pods;
 	size_t n_pods;
-	struct json_object *adopted; /* breakers that were open when the run began; NULL: none */
+	struct json_object *adopted; /* list of records of breakers that were taken over */
 };
 /* run: an id, a folder, or `latest`. Says what is wrong; returns an exit code. */
 int wv_recorded_open(struct wv_recorded *r, const char *verb, const struct wv_paths *paths,

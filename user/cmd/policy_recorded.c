@@ -102,8 +102,8 @@ static int take_line(struct wv_recorded *r, const char *line)
 		e = add_decision(r, o);
 	else if (strcmp(type, "pod") == 0)
 		e = add_pod(r, o);
-	else if (strcmp(type, "rules-adopted") == 0 && !r->adopted)
-		r->adopted = json_object_get(o);
+	else if (strcmp(type, "rules-adopted") == 0)
+		json_object_array_add(r->adopted, json_object_get(o));
 	json_object_put(o);
 	return e;
 }
@@ -153,7 +153,7 @@ int wv_recorded_open(struct wv_recorded *r, const char *verb, const struct wv_pa
 {
 	int e;
 
-	*r = (struct wv_recorded){.dir = -1};
+	*r = (struct wv_recorded){.dir = -1, .adopted = json_object_new_array()};
 	e = wv_find_run(paths, run, r->path, sizeof(r->path));
 	if (e == 0) {
 		r->dir = open(r->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -230,7 +230,9 @@ static int begin(struct replay *p, const struct wv_policy *policy)
 		return e;
 	}
 	p->running = true;
-	p->run.states = states;
+	if (states)
+		wv_policy_run_put(&p->run, states);
+	json_object_put(states);
 	p->run.pods = p->recorded->pods;
 	p->run.n_pods = p->recorded->n_pods;
 	snprintf(p->run.boot_id, sizeof(p->run.boot_id), "%s", p->recorded->boot_id);
@@ -272,8 +274,12 @@ static int take_tick(struct replay *p, const struct wv_sample *s)
 	if (!p->ret->ticks++) {
 		p->ret->start_ns = s->mono_ns;
 		/* what a restarted core took over later is known from the replay itself */
-		if (p->recorded->adopted && number_of(p->recorded->adopted, "mono_ns") < s->mono_ns)
-			p->run.states = json_object_get(p->recorded->adopted);
+		for (size_t i = 0; i < json_object_array_length(p->recorded->adopted); i++) {
+			struct json_object *o = json_object_array_get_idx(p->recorded->adopted, i);
+
+			if (number_of(o, "mono_ns") < s->mono_ns)
+				wv_policy_run_put(&p->run, o);
+		}
 	}
 	p->ret->end_ns = s->mono_ns;
 	n = wv_policy_run_tick(&p->run, s, &list);

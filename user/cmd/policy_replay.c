@@ -53,8 +53,11 @@ static bool next_difference(const struct wv_kept_list *a, const struct wv_kept_l
 			(*j)++;
 			continue;
 		}
-		*ret = c < 0 ? (struct difference){.only_a = &a->list[(*i)++]}
-			     : (struct difference){.only_b = &b->list[(*j)++]};
+		*ret = (struct difference){NULL, NULL};
+		if (c < 0)
+			ret->only_a = &a->list[(*i)++];
+		else
+			ret->only_b = &b->list[(*j)++];
 		return true;
 	}
 	return false;

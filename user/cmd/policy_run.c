@@ -58,6 +58,13 @@ static int slot_in_sample(void *ctx, uint64_t key)
 	return -ENOENT;
 }
 
+void wv_policy_run_put(struct wv_policy_run *r, struct json_object *states)
+{
+	if (!r->states)
+		r->states = json_object_new_array();
+	json_object_array_add(r->states, json_object_get(states));
+}
+
 size_t wv_policy_run_tick(struct wv_policy_run *r, const struct wv_sample *s,
 			  const struct wv_rule_decision **ret)
 {
@@ -67,8 +74,9 @@ size_t wv_policy_run_tick(struct wv_policy_run *r, const struct wv_sample *s,
 	r->domains.ctx = r;
 	if (!r->engine)
 		return 0;
-	if (r->states)
-		(void)wv_rules_states_put(r->engine, r->policy, r->states, r->boot_id,
+	for (size_t i = 0; r->states && i < json_object_array_length(r->states); i++)
+		(void)wv_rules_states_put(r->engine, r->policy,
+					  json_object_array_get_idx(r->states, i), r->boot_id,
 					  slot_in_sample, (void *)(uintptr_t)s);
 	json_object_put(r->states);
 	r->states = NULL;

@@ -2,6 +2,7 @@
 /* policy test: every fixture of a policy must come out exactly as it says. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +11,13 @@
 #include "user/cmd/policy_cmd.h"
 #include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
+#include "user/evidence/samples.h"
 #include "user/policy/fixture.h"
 
 /* Samples further apart than this many ticks are not continuous, as in the agent. */
 #define GAP_TICKS 3
+/* Slots that a recorded fixture may use. */
+#define RECORDED_ROWS 4096
 
 struct test {
 	bool json;
@@ -23,6 +27,7 @@ struct test {
 
 struct outcome {
 	struct wv_kept_list decisions;
+	uint64_t first_tick, start_ns, tick_ns;
 	char wrong[8][320]; /* the first things that are wrong */
 	size_t n_wrong;
 };
@@ -40,9 +45,16 @@ static void wrong(struct outcome *o, const char *format, ...)
 	o->n_wrong++;
 }
 
-static bool is_expected(const struct wv_expectation *e, const struct wv_kept *k, uint64_t start_ns)
+/* Counted in ticks: recorded samples come a little late. */
+static uint64_t time_of(const struct outcome *o, uint64_t tick)
 {
-	return k->at_ns - start_ns == e->at_ns && k->to == e->to &&
+	return (tick - o->first_tick) * o->tick_ns;
+}
+
+static bool is_expected(const struct outcome *o, const struct wv_expectation *e,
+			const struct wv_kept *k)
+{
+	return time_of(o, k->tick) == e->at_ns && k->to == e->to &&
 	       e->withheld == (k->withheld != 0) && strcmp(k->rule, e->rule) == 0 &&
 	       strcmp(k->cgroup, e->cgroup) == 0;
 }
@@ -50,7 +62,6 @@ static bool is_expected(const struct wv_expectation *e, const struct wv_kept *k,
 /* Each expectation has its decision and each decision its expectation. */
 static void compare(struct outcome *o, const struct wv_fixture *f)
 {
-	uint64_t start = wv_fixture_start_ns(f);
 	size_t n;
 	const struct wv_expectation *e = wv_fixture_expected(f, &n);
 	_cleanup_free_ bool *used = calloc(o->decisions.n + 1, sizeof(bool));
@@ -59,7 +70,7 @@ static void compare(struct outcome *o, const struct wv_fixture *f)
 		size_t k = 0;
 
 		while (k < o->decisions.n &&
-		       (used[k] || !is_expected(&e[i], &o->decisions.list[k], start)))
+		       (used[k] || !is_expected(o, &e[i], &o->decisions.list[k])))
 			k++;
 		if (k < o->decisions.n)
 			used[k] = true;
@@ -74,7 +85,7 @@ static void compare(struct outcome *o, const struct wv_fixture *f)
 		if (!used[k])
 			wrong(o, "not expected: %s on %s to %s%s at %.1f s", d->rule, d->cgroup,
 			      wv_rule_state_names[d->to], d->withheld ? ", withheld," : "",
-			      (double)(d->at_ns - start) / 1e9);
+			      (double)time_of(o, d->tick) / 1e9);
 	}
 }
 
@@ -86,7 +97,7 @@ static void compare_modes(struct outcome *o, const struct wv_fixture *f,
 	const struct wv_policy *p = run->policy;
 
 	for (size_t i = 0; i < n; i++) {
-		if (s->mono_ns - wv_fixture_start_ns(f) != e[i].at_ns)
+		if (time_of(o, s->seq) != e[i].at_ns)
 			continue;
 		for (uint32_t d = 0; d <= p->n_domains; d++) {
 			const char *mode;
@@ -108,29 +119,71 @@ static void compare_modes(struct outcome *o, const struct wv_fixture *f,
 	}
 }
 
-static int run_fixture(const struct wv_policy *p, struct wv_fixture *f, struct outcome *o)
+static int take_sample(struct outcome *o, struct wv_policy_run *run, const struct wv_fixture *f,
+		       const struct wv_sample *s)
 {
 	const struct wv_rule_decision *list = NULL;
+	size_t n;
+	int r = 0;
+
+	if (!o->first_tick) {
+		o->first_tick = s->seq;
+		o->start_ns = s->mono_ns;
+	}
+	n = wv_policy_run_tick(run, s, &list);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = wv_kept_add(&o->decisions, run->policy, s, &list[i]);
+	compare_modes(o, f, run, s);
+	return r;
+}
+
+/* path: of the fixture, which the folder is beside. */
+static int take_recorded(struct outcome *o, struct wv_policy_run *run, const struct wv_fixture *f,
+			 const char *path)
+{
+	_cleanup_close_ int dir = -1;
+	struct wv_samples_reader *reader;
+	const struct wv_sample *s = NULL;
+	char folder[3 * WV_PATH_SIZE];
+	const char *text, *slash = strrchr(path, '/');
+	int r, type = 0;
+
+	snprintf(folder, sizeof(folder), "%.*s%s", slash ? (int)(slash - path + 1) : 0, path,
+		 wv_fixture_recorded(f));
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	r = wv_samples_read_open(&reader, dir, RECORDED_ROWS);
+	if (r < 0)
+		return r;
+	while (r == 0 && (type = wv_samples_read(reader, &s, &text)) > 0)
+		if (type == 'T')
+			r = take_sample(o, run, f, s);
+	wv_samples_read_close(reader);
+	return r ?: type;
+}
+
+static int run_fixture(const struct wv_policy *p, struct wv_fixture *f, const char *path,
+		       struct outcome *o)
+{
 	struct wv_policy_run run;
 	const struct wv_sample *s;
-	int r = wv_policy_run_init(&run, p, WV_FIXTURE_CGROUPS + 2,
-				   GAP_TICKS * wv_fixture_tick_ns(f));
+	int r = wv_policy_run_init(&run, p, RECORDED_ROWS, GAP_TICKS * wv_fixture_tick_ns(f));
 
 	if (r < 0)
 		return r;
-	while (r == 0 && (s = wv_fixture_next(f))) {
-		size_t n = wv_policy_run_tick(&run, s, &list);
-
-		for (size_t i = 0; r == 0 && i < n; i++)
-			r = wv_kept_add(&o->decisions, p, s, &list[i]);
-		compare_modes(o, f, &run, s);
-	}
+	o->tick_ns = wv_fixture_tick_ns(f);
+	if (*wv_fixture_recorded(f))
+		r = take_recorded(o, &run, f, path);
+	else
+		while (r == 0 && (s = wv_fixture_next(f)))
+			r = take_sample(o, &run, f, s);
 	compare(o, f);
 	wv_policy_run_done(&run);
 	return r;
 }
 
-static void report(struct test *t, const char *path, const struct outcome *o, uint64_t start_ns)
+static void report(struct test *t, const char *path, const struct outcome *o)
 {
 	if (o->n_wrong)
 		t->failed++;
@@ -153,7 +206,7 @@ static void report(struct test *t, const char *path, const struct outcome *o, ui
 	if (o->n_wrong > ARRAY_SIZE(o->wrong))
 		printf("      and %zu more\n", o->n_wrong - ARRAY_SIZE(o->wrong));
 	for (size_t i = 0; o->n_wrong && i < o->decisions.n; i++)
-		wv_kept_print(stdout, &o->decisions.list[i], start_ns, "      decided: ");
+		wv_kept_print(stdout, &o->decisions.list[i], o->start_ns, "      decided: ");
 }
 
 static int test_file(struct test *t, const struct wv_policy *p, const char *path)
@@ -164,9 +217,11 @@ static int test_file(struct test *t, const struct wv_policy *p, const char *path
 	int r = wv_fixture_load(&f, path, &error);
 
 	if (r == 0) {
-		r = run_fixture(p, f, &o);
+		r = run_fixture(p, f, path, &o);
 		if (r == 0)
-			report(t, path, &o, wv_fixture_start_ns(f));
+			report(t, path, &o);
+		else
+			(void)wv_config_fail(&error, "%.250s: %s", path, strerror(-r));
 		wv_fixture_free(f);
 	}
 	wv_kept_done(&o.decisions);

@@ -13,6 +13,7 @@
 #define META_MAX_BYTES (1U << 20)
 
 struct status {
+	const struct wv_paths *paths;
 	struct wv_view view;
 	int lock_pid;
 	bool running;
@@ -161,6 +162,43 @@ static void print_budgets(const struct wv_snapshot *h)
 	printf("\n");
 }
 
+/* The mode of each domain, as applications read it. o: NULL prints, else an object to add to. */
+static void show_modes(const struct wv_paths *paths, struct json_object *o)
+{
+	char path[2 * WV_PATH_SIZE], line[256], mode[80];
+	_cleanup_closedir_ DIR *d = NULL;
+	struct dirent *e;
+
+	snprintf(path, sizeof(path), "%s/domains", paths->runtime);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		_cleanup_fclose_ FILE *f = NULL;
+		char *end = strstr(e->d_name, ".env");
+		int fd = end && !end[4] ? openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC) : -1;
+
+		f = fd < 0 ? NULL : fdopen(fd, "r");
+		mode[0] = '\0';
+		while (f && fgets(line, sizeof(line), f))
+			(void)sscanf(line, "WAVEOS_MODE=%79s", mode);
+		if (!mode[0])
+			continue;
+		*end = '\0';
+		if (o)
+			wv_json_str(o, e->d_name, mode);
+		else
+			printf("%-10s domain %s is %s\n", "", e->d_name, mode);
+	}
+}
+
+static void print_rules(const struct status *s)
+{
+	const struct wv_snapshot *h = &s->view.head;
+
+	if (h->n_rules)
+		printf("%-10s %u, open on %u cgroup(s)\n", "rules", h->n_rules, h->n_rules_open);
+	show_modes(s->paths, NULL);
+}
+
 static void print_recovery(const struct wv_snapshot *h, uint64_t now)
 {
 	char ago[WV_WORD];
@@ -201,6 +239,7 @@ static void print_text(const struct status *s)
 	       age > 3 * h->tick_interval_ns ? "  ** the core worker is late **" : "");
 	printf("%-10s %u observed, room for %u\n", "cgroups", observed(&s->view), h->max_rows - 1);
 	print_budgets(h);
+	print_rules(s);
 	print_recovery(h, now);
 	print_events(&h->self);
 	print_losses(&h->self);
@@ -293,6 +332,8 @@ static void print_json(const struct status *s)
 	json_object_object_add(o, "schema_version", json_object_new_int(1));
 	json_object_object_add(o, "running", json_object_new_boolean(s->running));
 	if (s->running && s->read_error == 0) {
+		struct json_object *modes = json_object_new_object();
+
 		wv_json_str(o, "waveos_version", h->version);
 		wv_json_str(o, "policy_version", h->policy_version);
 		wv_json_str(o, "bundle_id", h->bundle_id);
@@ -310,6 +351,10 @@ static void print_json(const struct status *s)
 		wv_json_u64(o, "max_cgroups", h->max_rows - 1);
 		wv_json_u64(o, "budgets", h->n_budgets);
 		wv_json_u64(o, "budgets_in_force", h->n_budgets_in_force);
+		wv_json_u64(o, "rules", h->n_rules);
+		wv_json_u64(o, "rules_open", h->n_rules_open);
+		json_object_object_add(o, "modes", modes);
+		show_modes(s->paths, modes);
 		wv_json_u64(o, "first_limit_ns", h->first_limit_ns);
 		wv_json_u64(o, "decisions", h->self.decisions);
 		wv_json_u64(o, "actions", h->self.actions);
@@ -369,7 +414,7 @@ static int explain(const struct status *s, const struct wv_paths *paths)
 
 int wv_cmd_status(struct wv_cli *cli, int argc, char **argv)
 {
-	struct status s = {0};
+	struct status s = {.paths = &cli->paths};
 	int r = wv_cli_parse(cli, argc, argv, "status [--json]",
 			     "  waveos-bpf status\n  waveos-bpf status --json | jq .losses\n", NULL,
 			     no_option, NULL);

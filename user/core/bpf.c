@@ -108,6 +108,34 @@ static int adopt(struct wv_bpf *bpf)
 	return r;
 }
 
+static bool same_layout(const struct wv_things *old, const struct wv_kept_map *k)
+{
+	int fd = wv_things_find(old, k->name);
+	struct bpf_map_info info;
+	__u32 len = sizeof(info);
+
+	return fd < 0 || (bpf_obj_get_info_by_fd(fd, &info, &len) == 0 &&
+			  info.key_size == k->key_bytes && info.value_size == k->value_bytes);
+}
+
+/* Takes over what an object keeps, whatever the layout of the tables: it does not depend on slots.
+ */
+static void take_kept_maps(struct wv_bpf *bpf, const struct wv_object *object,
+			   struct wv_things *old)
+{
+	bool same = true;
+
+	for (const struct wv_kept_map *k = object->kept; k && k->name; k++)
+		same &= same_layout(old, k);
+	for (const struct wv_kept_map *k = object->kept; same && k && k->name; k++)
+		for (size_t i = 0; i < old->n; i++)
+			if (strcmp(old->list[i].name, k->name) == 0)
+				(void)wv_things_add(&bpf->maps, k->name, TAKE_FD(old->list[i].fd));
+	if (!same)
+		wv_log_info("bpf", "pinned maps of %s have another layout: its state starts anew",
+			    object->name);
+}
+
 /* Only these are kept over an upgrade; a map with private state of one object starts anew with it.
  */
 static void reuse_pinned_maps(struct wv_bpf *bpf, const struct wv_object *const *objects,
@@ -116,14 +144,18 @@ static void reuse_pinned_maps(struct wv_bpf *bpf, const struct wv_object *const 
 	static const char *const shared[] = {"wv_ctl", "wv_slots", "wv_free_slots"};
 	struct wv_things old = {0};
 
-	if (wv_pins_open_all(&bpf->paths, "maps", &old) < 0 || !old.n ||
-	    !maps_compatible(bpf, objects, n_objects, &old)) {
+	/* held until the new set is live: replacing a link's pin would end it */
+	(void)wv_pins_open_all(&bpf->paths, "links", &bpf->old_links);
+	if (wv_pins_open_all(&bpf->paths, "maps", &old) == 0)
+		for (size_t i = 0; i < n_objects; i++)
+			take_kept_maps(bpf, objects[i], &old);
+	if (!old.n || !maps_compatible(bpf, objects, n_objects, &old)) {
 		if (old.n)
 			wv_log_info("bpf", "pinned maps have another layout: counters start anew");
 		wv_things_close(&old);
 		for (const char *const *dir = (const char *const[]){"links", "progs", "maps", NULL};
 		     *dir; dir++)
-			(void)wv_pins_sweep(&bpf->paths, *dir, NULL);
+			(void)wv_pins_sweep(&bpf->paths, *dir, &bpf->maps);
 		return;
 	}
 	for (size_t i = 0; i < old.n; i++) {
@@ -269,6 +301,7 @@ int wv_bpf_open(struct wv_bpf **ret, const struct wv_paths *paths, const struct 
 	r = wv_tables_init(bpf, objects, n_objects);
 	if (r == 0)
 		r = go_live(bpf, host);
+	wv_things_close(&bpf->old_links);
 	wv_btf_release();
 	if (r < 0) {
 		wv_bpf_close(bpf);

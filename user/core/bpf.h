@@ -26,6 +26,12 @@ struct wv_table_desc {
 	bool per_cpu;
 };
 
+/* A map whose content goes over to the programs of a newer build, if key and value are as large. */
+struct wv_kept_map {
+	const char *name;
+	uint32_t key_bytes, value_bytes;
+};
+
 /* One BPF object: the kernel half of a subsystem. */
 struct wv_object {
 	const char *name;
@@ -38,6 +44,8 @@ struct wv_object {
 	const void *(*elf_btf)(size_t *ret_size);
 	const void *(*elf_raw)(size_t *ret_size);
 	const struct wv_table_desc *tables; /* MAY; ends with map == NULL */
+	/* MAY; ends with name == NULL. All of an object's, or none, if one has another layout. */
+	const struct wv_kept_map *kept;
 	/* MAY: before load: sizes of own maps, own constants, programs that this kernel does not
 	 * take. */
 	int (*configure)(struct bpf_object *obj, const struct wv_host *host,
@@ -45,9 +53,10 @@ struct wv_object {
 	/*
 	 * MAY: after load: attaches what libbpf cannot attach by section name; every link goes
 	 * through wv_bpf_keep_link(). Programs with tp_btf, raw_tp and iter sections are attached
-	 * before this call.
+	 * before this call, unless configure() said bpf_program__set_autoattach(p, false).
 	 */
 	int (*attach)(struct wv_bpf *bpf, struct bpf_object *obj, const struct wv_host *host);
+	const struct wv_object *also; /* MAY: another object of the same module */
 };
 
 /* What the opener does on the way; both MUST be there. */
@@ -100,6 +109,8 @@ int wv_bpf_set_const(struct bpf_object *obj, const char *name, const void *value
  * missing.
  */
 bool wv_bpf_has_tracepoint(const char *name, unsigned *ret_args);
+/* For wv_object.configure: whether kernel BTF has a function of this name. */
+bool wv_bpf_has_function(const char *name);
 /* For wv_object.configure: leaves a program out, with the reason for `doctor`. */
 void wv_bpf_skip_program(struct bpf_object *obj, const char *prog);
 

@@ -98,6 +98,11 @@ int wv_btf_id(const char *name, int kind)
 	return kernel.btf ? btf__find_by_name_kind(kernel.btf, name, (__u32)kind) : -ENOENT;
 }
 
+bool wv_bpf_has_function(const char *name)
+{
+	return wv_btf_id(name, BTF_KIND_FUNC) >= 0;
+}
+
 int wv_btf_enum_value(const char *type, const char *name)
 {
 	int id = wv_btf_id(type, BTF_KIND_ENUM);

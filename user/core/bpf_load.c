@@ -236,7 +236,7 @@ static int keep_and_attach(struct wv_bpf *bpf, struct bpf_object *obj, const str
 		r = keep_program(bpf, p);
 		if (r < 0)
 			return r;
-		if (!attaches_by_section(p))
+		if (!attaches_by_section(p) || !bpf_program__autoattach(p))
 			continue;
 		link = bpf_program__attach(p);
 		r = link ? wv_bpf_keep_link(bpf, link, bpf_program__name(p)) : -errno;

@@ -47,6 +47,7 @@ struct wv_bpf {
 	uint64_t generation;
 	uint32_t ncpu, max_slots, max_chunks, n_chunks;
 	struct wv_things maps, progs, links;
+	struct wv_things old_links; /* of the former set, until the new one is live */
 	struct wv_things templates; /* inner maps of tables, only while an object is loaded */
 	struct wv_object_state objects[WV_MAX_OBJECTS];
 	size_t n_objects;

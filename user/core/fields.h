@@ -14,7 +14,8 @@ struct wv_field {
 extern const struct wv_field wv_fields[];
 extern const size_t wv_fields_count;
 
-/* Whether a row is a key of this list. `policy_budgets` has the rows of `budgets` but for its own. */
+/* Whether a row is a key of this list. `policy_budgets` has the rows of `budgets` but for its own.
+ */
 bool wv_field_is_of(const struct wv_field *f, const char *list);
 
 #define WV_LIST_ITEMS_MAX 1024

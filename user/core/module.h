@@ -56,6 +56,10 @@ struct wv_agent {
 	/* Writes one record to events.jsonl: type and a JSON object whose reference is taken. See
 	 * docs. */
 	int (*record)(struct wv_agent *agent, const char *type, struct json_object *fields);
+	/* Many decisions at once: while set, `decision` records are not made durable one by one;
+	 * whoever sets it calls sync before it acts on any of them. */
+	bool batch;
+	int (*sync)(struct wv_agent *agent);
 };
 
 struct wv_module {

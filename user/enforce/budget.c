@@ -290,27 +290,6 @@ static void apply_unconditional(struct wv_enforcer *e, uint64_t now_ns)
 	}
 }
 
-/* A pattern that is misspelt would otherwise go unnoticed; one that is early is normal. */
-static void report_unmatched(const struct wv_enforcer *e)
-{
-	const struct wv_policy *c = e->agent->policy;
-
-	for (uint32_t b = 0; b < c->n_budgets; b++) {
-		bool any = false;
-
-		for (uint32_t slot = 1; slot < e->agent->sample.used_rows && !any; slot++)
-			any = wv_enforcer_matches(e, slot, b);
-		if (!any)
-			(void)wv_log_warn(
-				0, "budget",
-				"%s:%u: budget '%s': no cgroup matches '%s' yet; it applies when "
-				"one appears",
-				wv_budget_file(e, b), c->budgets[b].line, c->budgets[b].name,
-				*c->budgets[b].domain ? c->budgets[b].domain
-						      : c->budgets[b].cgroup);
-	}
-}
-
 /* Room for the policy's budgets, none of them in force. */
 static int take_budgets(struct wv_enforcer *e)
 {
@@ -383,7 +362,7 @@ static int start(struct wv_agent *agent)
 			if (wv_throttle_of(row->key) != WV_UNSET)
 				hold_of(e, slot, row)->changed = true;
 	apply_unconditional(e, agent->io->mono_ns(agent->io->ctx));
-	report_unmatched(e);
+	wv_enforcer_unmatched(e);
 	r = wv_enforcer_reconcile(e);
 	if (r < 0)
 		(void)wv_log_warn(r, "budget", "apply");
@@ -475,7 +454,7 @@ static void on_event(struct wv_agent *agent, const struct wv_event *event)
 	int slot;
 
 	if (event->type == WV_EV_LIMIT_TRIP) {
-		wv_record_trip(agent, event);
+		wv_enforcer_trip(agent, event);
 		return;
 	}
 	if (!agent->policy->n_budgets)

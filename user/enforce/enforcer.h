@@ -67,11 +67,12 @@ uint64_t wv_throttle_of(uint64_t key);
 uint64_t wv_throttle_changes(void);
 bool wv_throttle_any(void);
 void wv_throttle_forget(uint64_t key);
-/* records.c: the file that a budget stands in; records of decisions and of refusals in the kernel.
- */
+/* tell.c: the kernel refused; and budgets whose pattern matches nothing. */
+void wv_enforcer_trip(struct wv_agent *agent, const struct wv_event *event);
+void wv_enforcer_unmatched(const struct wv_enforcer *e);
+/* records.c: the file that a budget stands in; records of decisions. */
 const char *wv_budget_file(const struct wv_enforcer *e, uint32_t budget);
 void wv_record_decision(struct wv_enforcer *e, const struct wv_decision *d);
-void wv_record_trip(struct wv_agent *agent, const struct wv_event *event);
 /* Outcome records (reconcile.c): what was done to the cgroup in a slot. Sent unless it is empty. */
 struct json_object;
 struct json_object *wv_outcome_new(const struct wv_enforcer *e, uint32_t slot);

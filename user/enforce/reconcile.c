@@ -14,9 +14,15 @@
 #include "user/enforce/enforce.h"
 #include "user/enforce/enforcer.h"
 
+/* Its condition holds, its domain is in one of its modes, and the policy lets budgets be held. */
 bool wv_enforcer_holds(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
 {
-	const struct wv_budget *b = &e->agent->policy->budgets[budget];
+	const struct wv_policy *p = e->agent->policy;
+	const struct wv_budget *b = &p->budgets[budget];
+
+	/* the configuration's budgets come first; features are the policy's */
+	if (budget >= e->agent->config->n_budgets && !p->features[WV_FEATURE_BUDGETS])
+		return false;
 
 	return wv_enforcer_matches(e, slot, budget) &&
 	       wv_eval_in_force(&e->eval, budget, slot, e->holds[slot].key) &&

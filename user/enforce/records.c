@@ -61,30 +61,3 @@ void wv_record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 		      restores it */
 		(void)wv_log_full(LOG_DEBUG, r, "budget", "record of a decision");
 }
-
-void wv_record_trip(struct wv_agent *agent, const struct wv_event *event)
-{
-	static const struct {
-		const char *text, *unit;
-	} limits[WV_LIMIT_N] = {
-#define X(id, text, unit) [WV_LIMIT_##id] = {text, unit},
-		WV_LIMITS(X)
-#undef X
-	};
-	const struct wv_event_limit *ev = (const void *)event;
-	int slot = wv_cgroups_slot(agent->cgroups, event->key);
-	struct wv_row *row = slot > 0 ? wv_sample_row(&agent->sample, (uint32_t)slot) : NULL;
-	struct json_object *o;
-
-	if (event->size < sizeof(*ev) || ev->limit >= WV_LIMIT_N)
-		return;
-	o = json_object_new_object();
-	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
-	json_object_object_add(o, "cgroup_key", json_object_new_uint64(event->key));
-	json_object_object_add(o, "event_mono_ns", json_object_new_uint64(event->mono_ns));
-	json_object_object_add(o, "limit", json_object_new_string(limits[ev->limit].text));
-	json_object_object_add(o, "unit", json_object_new_string(limits[ev->limit].unit));
-	json_object_object_add(o, "rate", json_object_new_uint64(ev->per_second));
-	json_object_object_add(o, "refused", json_object_new_uint64(ev->refused));
-	(void)agent->record(agent, "limit-trip", o);
-}

@@ -5,7 +5,9 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/enforce/breaker.h"
 #include "user/enforce/enforce.h"
+#include "user/enforce/gate.h"
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
 #include "user/enforce/openfiles.h"
@@ -63,18 +65,25 @@ static int revert_files(const struct wv_paths *paths, const struct wv_host *host
 	return r ?: s;
 }
 
+/* Says what came of removing links of one kind; a failure is returned, whatever else went well. */
+static int told(const struct wv_paths *paths, FILE *report, const char *what, int n)
+{
+	if (report && n > 0)
+		fprintf(report, "removed %d %s link(s)\n", n, what);
+	if (report && n < 0)
+		fprintf(report, "%s links below %s remain: %s\n", what, paths->pins, strerror(-n));
+	return n < 0 ? n : 0;
+}
+
 int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *host,
 			  const struct wv_io *io, FILE *report)
 {
 	int r = revert_files(paths, host, io, report);
-	int s = wv_openfiles_revert(io, &wv_processes_system, paths->state, host->boot_id, report);
-	int links = wv_netlimit_remove_all(paths);
+	int limits = told(paths, report, "network limit", wv_netlimit_remove_all(paths));
+	int breakers = told(paths, report, "breaker", wv_breaker_remove_all(paths));
+	int gates = told(paths, report, "gate", wv_gates_remove_all(paths));
+	int files =
+		wv_openfiles_revert(io, &wv_processes_system, paths->state, host->boot_id, report);
 
-	if (links > 0 && report)
-		fprintf(report, "removed %d network limit link(s)\n", links);
-	if (links < 0 && report)
-		fprintf(report, "network limits below %s remain: %s\n", paths->pins,
-			strerror(-links));
-	r = r ?: s;
-	return r ?: links < 0 ? links : 0;
+	return r ?: limits ?: breakers ?: gates ?: files;
 }

@@ -144,6 +144,15 @@ int wv_records_error(const struct wv_records *r)
 	return r->last_error;
 }
 
+int wv_records_sync(struct wv_records *r)
+{
+	int e = wv_lines_sync(&r->log);
+
+	if (e < 0)
+		note_failure(r, e);
+	return e;
+}
+
 int wv_record_explain(struct wv_records *r, struct json_object *decision)
 {
 	r->meta.decisions++;

@@ -33,14 +33,17 @@ int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struc
  * action. A failed write is counted and returned; the agent goes on.
  */
 int wv_record(struct wv_records *r, const char *type, struct json_object *fields, bool durable);
+/* Everything recorded so far is durable when it returns 0. */
+int wv_records_sync(struct wv_records *r);
 /* Adds a decision to explainability.json (written at the next rotation). Takes the reference. */
 int wv_record_explain(struct wv_records *r, struct json_object *decision);
 /* Offers the sample of this tick: a CSV row per live cgroup every record.interval; rotates when
  * due. */
 int wv_records_tick(struct wv_records *r, const struct wv_sample *s);
 /*
- * Another policy is in force from the next tick on (also called for the first one): its text is kept in
- * the run's folder as policy-<12 digits>.yaml, and samples.wvs says so. restarted: evaluators start anew.
+ * Another policy is in force from the next tick on (also called for the first one): its text is
+ * kept in the run's folder as policy-<12 digits>.yaml, and samples.wvs says so. restarted:
+ * evaluators start anew.
  */
 int wv_records_policy(struct wv_records *r, const struct wv_policy *policy, bool restarted);
 /* Completes all artifacts atomically (fsync, rename) and, unless final, starts the next segment. */

@@ -60,7 +60,7 @@ size_t wv_varint_get(const unsigned char *buf, size_t len, uint64_t *ret)
 /* Small differences of either sign become small numbers. */
 static uint64_t zigzag(uint64_t difference)
 {
-	return difference << 1 ^ (uint64_t)((int64_t)difference >> 63);
+	return difference << 1 ^ -(difference >> 63);
 }
 
 static uint64_t unzigzag(uint64_t v)

@@ -44,7 +44,7 @@ void wv_samples_state_done(struct wv_samples_state *s);
 void wv_samples_fields(const struct wv_sample *s, uint32_t slot, uint64_t ret[WV_SAMPLES_FIELDS]);
 /* The frame that leads from *last to s; *last becomes s. */
 void wv_samples_encode(struct wv_samples_state *last, const struct wv_sample *s,
-		       struct wv_frame *ret);
+		       struct wv_frame *f);
 
 /* Names of the file's signals and histograms, as this build numbers them. */
 struct wv_samples_map {

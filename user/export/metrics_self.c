@@ -157,6 +157,9 @@ static void loop(struct self *s, const struct wv_snapshot *h, uint64_t now_mono_
 static void enforcement(struct self *s, const struct wv_snapshot *h)
 {
 	single(s, "waveos_budgets", "gauge", "Budgets configured", h->n_budgets, WV_ONE);
+	single(s, "waveos_rules", "gauge", "Rules of the policy", h->n_rules, WV_ONE);
+	single(s, "waveos_rules_open", "gauge", "Pairs of rule and cgroup that are open now",
+	       h->n_rules_open, WV_ONE);
 	single(s, "waveos_budgets_in_force", "gauge", "Budgets in force now", h->n_budgets_in_force,
 	       WV_ONE);
 	single(s, "waveos_decisions_total", "counter", "Decisions taken", h->self.decisions,

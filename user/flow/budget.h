@@ -42,7 +42,8 @@ struct wv_budget {
 	uint64_t connects_ps;		  /* connects a second */
 	uint64_t burst_bytes; /* tokens of the byte buckets; defaults: docs/enforcement.md */
 	uint64_t burst_packets, burst_connects;
-	unsigned line; /* in the configuration file */
+	uint64_t forks_ps, execs_ps; /* of a policy's domain; become breakers when it is read */
+	unsigned line;		     /* in the configuration file */
 };
 
 #endif

@@ -70,7 +70,9 @@ struct wv_snapshot {
 	uint64_t tick, mono_ns, wall_ns, tick_interval_ns;
 	uint32_t used_rows, n_facets;
 	uint32_t n_budgets, n_budgets_in_force;
-	uint32_t n_held, pad; /* cgroups that recovery froze, isolated or throttles */
+	uint32_t n_rules, n_rules_open; /* pairs of rule and cgroup that are open */
+	uint32_t n_breakers_in_force;
+	uint32_t n_held; /* cgroups that recovery froze, isolated or throttles */
 	struct wv_self self;
 	/* then rows[max_rows], base[max_rows], facets[WV_FACET_ROWS] */
 };

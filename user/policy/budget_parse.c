@@ -33,6 +33,8 @@ static const struct wv_budget blank = {
 	.burst_bytes = WV_UNSET,
 	.burst_packets = WV_UNSET,
 	.burst_connects = WV_UNSET,
+	.forks_ps = WV_UNSET,
+	.execs_ps = WV_UNSET,
 };
 
 static int check_when(const struct wv_yaml *y, const yaml_node_t *node, struct wv_condition *when)
@@ -129,7 +131,23 @@ static bool has_limit(const struct wv_budget *b)
 	       b->memory_high_bytes != WV_UNSET || b->memory_max_bytes != WV_UNSET || has_io(b) ||
 	       b->pids_max != WV_UNSET || b->files_max != WV_UNSET || b->egress_bps != WV_UNSET ||
 	       b->ingress_bps != WV_UNSET || b->egress_pps != WV_UNSET ||
-	       b->ingress_pps != WV_UNSET || b->connects_ps != WV_UNSET;
+	       b->ingress_pps != WV_UNSET || b->connects_ps != WV_UNSET ||
+	       b->forks_ps != WV_UNSET || b->execs_ps != WV_UNSET;
+}
+
+/* They become breakers, which know domains only and are always in force. */
+static int check_rates(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
+{
+	if (b->forks_ps == WV_UNSET && b->execs_ps == WV_UNSET)
+		return 0;
+	if (!*b->domain)
+		return wv_yaml_error(y, wv_fields_node(y, node, "rates", NULL),
+				     "rates: expected `domain` instead of `cgroup` beside them");
+	if (b->when.signal >= 0)
+		return wv_yaml_error(y, wv_fields_node(y, node, "rates", NULL),
+				     "rates: always in force; expected a budget of their own, "
+				     "without `when`");
+	return 0;
 }
 
 static int check_target(const struct wv_yaml *y, const yaml_node_t *node, const struct wv_budget *b)
@@ -163,6 +181,7 @@ static int check(const struct wv_yaml *y, const yaml_node_t *node, void *item)
 	r = r ?: check_io(y, node, b);
 	r = r ?: check_memory(y, node, b);
 	r = r ?: check_cpu(y, node, b);
+	r = r ?: check_rates(y, node, b);
 	if (r == 0 && !has_limit(b))
 		return wv_yaml_error(y, node,
 				     "budget '%s' limits nothing; expected one of cpu, "

@@ -7,8 +7,6 @@
 
 #include "user/policy/program.h"
 
-/* A larger action budget is as good as none. */
-#define BUDGET_MAX 1000
 #define STATES_MAX 65536
 
 #define X(id, text) text,
@@ -90,7 +88,7 @@ static int allocate(struct wv_engine *e)
 	    !e->saved)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->n_rules; i++) {
-		if (p->rules[i].act_max > BUDGET_MAX)
+		if (p->rules[i].act_max > WV_ENGINE_BUDGET_MAX)
 			continue;
 		e->budgets[i].times = calloc(p->rules[i].act_max, sizeof(uint64_t));
 		if (!e->budgets[i].times)
@@ -310,6 +308,21 @@ bool wv_engine_acting(const struct wv_engine *e, uint32_t rule, uint32_t slot)
 	return row_of(e->acting, e, rule)[slot / 64] & 1ULL << slot % 64;
 }
 
+uint32_t wv_engine_open(const struct wv_engine *e)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < e->policy->n_rules; i++)
+		for (uint32_t b = 0; b < e->n_blocks; b++)
+			for (uint64_t left = wv_rule_states_busy(&e->states, i, b); left;
+			     left &= left - 1) {
+				uint32_t lane = b * 64 + (unsigned)__builtin_ctzll(left);
+
+				n += wv_rule_states_get(&e->states, i, lane).state == WV_RULE_OPEN;
+			}
+	return n;
+}
+
 /* Decisions -------------------------------------------------------------------------------------
  */
 
@@ -505,4 +518,25 @@ int wv_engine_put(struct wv_engine *e, const struct wv_engine_state *state)
 		e->saved[e->n_saved++] = *state;
 	set_modes(e);
 	return 0;
+}
+
+size_t wv_engine_acted(const struct wv_engine *e, uint32_t rule, uint64_t *ret, size_t max)
+{
+	const struct budget *b = &e->budgets[rule];
+	uint64_t size = e->policy->rules[rule].act_max;
+	size_t n = 0;
+
+	for (uint64_t i = 0; b->times && i < size; i++) {
+		uint64_t t = b->times[(b->next + i) % size];
+
+		if (t && n < max)
+			ret[n++] = t;
+	}
+	return n;
+}
+
+void wv_engine_put_acted(struct wv_engine *e, uint32_t rule, uint64_t mono_ns)
+{
+	if (rule < e->policy->n_rules)
+		spend(e, rule, mono_ns);
 }

@@ -35,6 +35,8 @@ size_t wv_engine_tick(struct wv_engine *e, const struct wv_sample *s, struct wv_
 uint32_t wv_engine_mode(const struct wv_engine *e, uint32_t domain);
 /* Whether the rule is open on this slot and may act. */
 bool wv_engine_acting(const struct wv_engine *e, uint32_t rule, uint32_t slot);
+/* Pairs of rule and cgroup that are open now, acting or withheld. */
+uint32_t wv_engine_open(const struct wv_engine *e);
 /* The comparisons that led to a decision of the last tick. Fills at most max, returns how many. */
 unsigned wv_engine_explain(const struct wv_engine *e, const struct wv_rule_decision *d,
 			   struct wv_term *ret, unsigned max);
@@ -50,5 +52,12 @@ struct wv_engine_state {
 const struct wv_engine_state *wv_engine_states(const struct wv_engine *e, size_t *ret_n);
 /* Takes one over, before the first tick. -EINVAL if there is no such rule or slot. */
 int wv_engine_put(struct wv_engine *e, const struct wv_engine_state *state);
+/* Times at which a rule acted that its action budget still knows, oldest first. Fills at most max.
+ */
+size_t wv_engine_acted(const struct wv_engine *e, uint32_t rule, uint64_t *ret, size_t max);
+/* Takes one over, oldest first, before the first tick. */
+void wv_engine_put_acted(struct wv_engine *e, uint32_t rule, uint64_t mono_ns);
+/* A larger action budget is as good as none. */
+#define WV_ENGINE_BUDGET_MAX 1000
 
 #endif

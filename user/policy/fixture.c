@@ -24,7 +24,7 @@ struct setting {
 };
 
 struct wv_fixture {
-	char name[256];
+	char name[256], recorded[128];
 	uint64_t tick_ns, steps[STEPS_MAX]; /* lengths */
 	unsigned n_steps;
 	struct setting *settings; /* by step */
@@ -355,9 +355,26 @@ static int parse_list(struct wv_fixture *f, const struct wv_yaml *y, const yaml_
 	return r;
 }
 
+/* Steps, or a folder with recorded samples. */
+static int parse_source(struct wv_fixture *f, const struct wv_yaml *y, const yaml_node_t *root)
+{
+	const yaml_node_t *recorded = wv_yaml_get(y, root, "recorded");
+	int r;
+
+	if (!recorded)
+		return parse_steps(f, y, wv_yaml_get(y, root, "steps"));
+	if (wv_yaml_get(y, root, "steps"))
+		return wv_yaml_error(y, recorded, "recorded: expected either this or steps");
+	r = parse_word(y, root, "recorded", f->recorded, sizeof(f->recorded));
+	if (r == 0 && (f->recorded[0] == '/' || strstr(f->recorded, "..")))
+		return wv_yaml_error(y, recorded, "recorded: expected a folder beside the fixture");
+	return r;
+}
+
 static int parse_document(struct wv_fixture *f, const struct wv_yaml *y, const yaml_node_t *root)
 {
-	static const char *const keys[] = {"description", "tick", "steps", "expect", "modes", NULL};
+	static const char *const keys[] = {"description", "tick",  "steps", "recorded",
+					   "expect",	  "modes", NULL};
 	int r = wv_yaml_check_keys(y, root, "the fixture", keys);
 
 	f->tick_ns = 1000000000;
@@ -368,7 +385,7 @@ static int parse_document(struct wv_fixture *f, const struct wv_yaml *y, const y
 				     "tick: expected more than 0s");
 	if (r == 0 && !add_cgroup(f, "/"))
 		return -ENOMEM;
-	r = r ?: parse_steps(f, y, wv_yaml_get(y, root, "steps"));
+	r = r ?: parse_source(f, y, root);
 	r = r ?: parse_list(f, y, wv_yaml_get(y, root, "expect"), "expect", parse_expected);
 	return r ?: parse_list(f, y, wv_yaml_get(y, root, "modes"), "modes", parse_mode);
 }
@@ -447,9 +464,9 @@ uint64_t wv_fixture_tick_ns(const struct wv_fixture *f)
 	return f->tick_ns;
 }
 
-uint64_t wv_fixture_start_ns(const struct wv_fixture *f _unused_)
+const char *wv_fixture_recorded(const struct wv_fixture *f)
 {
-	return START_NS;
+	return f->recorded;
 }
 
 /* A step begins: its figures replace what they did before. */

@@ -16,7 +16,7 @@
 #define WV_FIXTURE_CGROUPS 64
 
 struct wv_expectation {
-	uint64_t at_ns; /* since the start of the fixture */
+	uint64_t at_ns; /* since the first sample, counted in ticks */
 	char rule[WV_POLICY_NAME], cgroup[WV_ROW_PATH_MAX];
 	uint8_t to;    /* enum wv_rule_state_id */
 	bool withheld; /* it trips, but may not act */
@@ -36,12 +36,12 @@ int wv_fixture_load_memory(struct wv_fixture **ret, const char *name, const char
 			   struct wv_config_error *ret_error);
 void wv_fixture_free(struct wv_fixture *f);
 
+/* Folder beside the fixture with recorded samples (samples.wvs), instead of steps; "": none. */
+const char *wv_fixture_recorded(const struct wv_fixture *f);
 /* What must happen, in the order of the file. */
 const struct wv_expectation *wv_fixture_expected(const struct wv_fixture *f, size_t *ret_n);
 const struct wv_mode_expectation *wv_fixture_modes(const struct wv_fixture *f, size_t *ret_n);
 uint64_t wv_fixture_tick_ns(const struct wv_fixture *f);
-/* Monotonic time of the first sample; expectations count from here. */
-uint64_t wv_fixture_start_ns(const struct wv_fixture *f);
 /* The next sample, valid until the next call; NULL at the end. */
 const struct wv_sample *wv_fixture_next(struct wv_fixture *f);
 

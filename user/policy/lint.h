@@ -11,7 +11,7 @@
 
 /* line: in the policy file. text: valid during the call. */
 typedef void (*wv_lint_fn)(void *ctx, unsigned line, const char *text);
-/* Calls say for each finding, in the order of the kinds above. */
-void wv_policy_lint(const struct wv_policy *p, wv_lint_fn say, void *ctx);
+/* Calls fn for each finding, in the order of the kinds above. */
+void wv_policy_lint(const struct wv_policy *p, wv_lint_fn fn, void *ctx);
 
 #endif

@@ -289,6 +289,64 @@ static int link_budgets(struct wv_policy *p, const struct wv_yaml *y, const yaml
 	return r;
 }
 
+/*
+ * A rate as a breaker. Closed it admits the rate; over it, a tenth of a second's worth at once and
+ * then nothing for as long as that would have taken, so the average over any longer time is the
+ * rate again.
+ */
+static void rate_breaker(const struct wv_budget *b, int kind, const char *suffix,
+			 uint64_t per_second, struct wv_breaker *ret)
+{
+	uint64_t burst = per_second / 10 ?: 1, probes = per_second / 100 ?: 1;
+
+	*ret = (struct wv_breaker){
+		.domain_index = b->domain_index,
+		.kind = kind,
+		.action = WV_BREAKER_DENY,
+		.limit = per_second,
+		.per_ns = 1000000000,
+		.burst = burst,
+		.open_ns = burst * 1000000000 / per_second,
+		.half_open_ns = probes * 1000000000 / per_second ?: 1,
+		.probes = probes,
+		.line = b->line,
+	};
+	snprintf(ret->name, sizeof(ret->name), "%.*s/%s",
+		 (int)(sizeof(ret->name) - strlen(suffix) - 2), b->name, suffix);
+	snprintf(ret->domain, sizeof(ret->domain), "%s", b->domain);
+}
+
+/* Fork and exec rates of budgets, after the breakers of the file. */
+static int add_rate_breakers(struct wv_policy *p, const struct wv_yaml *y, const yaml_node_t *root)
+{
+	struct wv_breaker *all = calloc(p->n_breakers + 2 * p->n_budgets + 1, sizeof(*all));
+	size_t n = p->n_breakers;
+
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		all[i] = p->breakers[i];
+	for (size_t i = 0; i < p->n_budgets; i++) {
+		const struct wv_budget *b = &p->budgets[i];
+
+		if ((b->forks_ps != WV_UNSET || b->execs_ps != WV_UNSET) && b->modes) {
+			free(all);
+			return wv_yaml_error(y, item_node(y, root, "budgets", i),
+					     "budget '%s': rates are always in force, they cannot "
+					     "depend on a mode",
+					     b->name);
+		}
+		if (b->forks_ps != WV_UNSET)
+			rate_breaker(b, WV_BREAKER_FORKS, "forks", b->forks_ps, &all[n++]);
+		if (b->execs_ps != WV_UNSET)
+			rate_breaker(b, WV_BREAKER_EXECS, "execs", b->execs_ps, &all[n++]);
+	}
+	free(p->breakers);
+	p->breakers = all;
+	p->n_breakers = n;
+	return 0;
+}
+
 #define LINK_LIST(p, y, root, list, member)                                                        \
 	({                                                                                         \
 		int r_ = 0;                                                                        \
@@ -313,6 +371,7 @@ int wv_policy_link(struct wv_policy *p, const struct wv_yaml *y, const yaml_node
 	r = r ?: LINK_LIST(p, y, root, "gates", gates);
 	r = r ?: LINK_LIST(p, y, root, "priority", priorities);
 	r = r ?: link_budgets(p, y, root);
+	r = r ?: add_rate_breakers(p, y, root);
 	r = r ?: link_rules(p, y, root);
 	return r ?: link_chains(p, y, root);
 }

@@ -47,7 +47,7 @@ struct wv_vm {
 	const struct wv_program_set *set;
 	struct wv_columns columns;
 	unsigned n_blocks, n_words; /* words of a bit an operation */
-	struct wv_vm_step *steps;	    /* [n_ops] */
+	struct wv_vm_step *steps;   /* [n_ops] */
 	struct wv_window *windows;
 	unsigned n_windows;
 	uint64_t *scope;   /* [n_blocks][n_programs] */

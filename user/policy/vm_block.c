@@ -109,7 +109,8 @@ COMPARE(lanes_eq_k, double k, a[i] == k)
 COMPARE(lanes_ne_k, double k, a[i] != k)
 
 /* Numbers to a number: 0 if this is no such operation. */
-WV_INLINE void run_number(const struct wv_vm *vm, const struct places *p, const struct wv_vm_step *s)
+WV_INLINE void run_number(const struct wv_vm *vm, const struct places *p,
+			  const struct wv_vm_step *s)
 {
 	const double *a = num_of(p, s->a), *b = num_of(p, s->b);
 	double *d = num_of(p, s->dst);
@@ -253,7 +254,8 @@ WV_INLINE void lanes_cusum(const double *restrict x, double k, double seconds, d
 }
 
 /* DIFF, EWMA, CUSUM: their values stay in the state. A lane's first sample only begins it. */
-WV_INLINE void run_memory(const struct wv_vm *vm, const struct places *p, const struct wv_vm_step *s)
+WV_INLINE void run_memory(const struct wv_vm *vm, const struct places *p,
+			  const struct wv_vm_step *s)
 {
 	const double *x = num_of(p, s->a);
 	double *out = num_of(p, s->dst);

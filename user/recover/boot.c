@@ -133,20 +133,21 @@ static int last_line(const char *path, char *buf, size_t size)
 	*end = '\0';
 	start = strrchr(buf, '\n');
 	if (start)
-		memmove(buf, start + 1, strlen(start));
+		memmove(buf, start + 1, strlen(start + 1) + 1);
 	return 0;
 }
 
 /* Names of runs begin with their time: the greatest is the latest. */
-static bool latest_run(const char *runs, char *ret, size_t size)
+static bool latest_run(const char *runs, const char *own, char *ret, size_t size)
 {
 	_cleanup_closedir_ DIR *d = opendir(runs);
 	struct dirent *e;
 
 	ret[0] = '\0';
 	while (d && (e = readdir(d)))
-		if (e->d_name[0] != '.' && strlen(e->d_name) < size && strcmp(e->d_name, ret) > 0)
-			snprintf(ret, size, "%s", e->d_name);
+		if (e->d_name[0] != '.' && (!own || strcmp(e->d_name, own) != 0) &&
+		    strlen(e->d_name) < size && strcmp(e->d_name, ret) > 0)
+			snprintf(ret, size, "%.*s", (int)size - 1, e->d_name);
 	return ret[0];
 }
 
@@ -157,7 +158,7 @@ static void gather_last_run(const struct wv_boot_places *places, struct wv_boot_
 	struct json_object *o, *v;
 
 	snprintf(path, sizeof(path), "%.500s/runs", places->state);
-	if (!line || !latest_run(path, e->last_run_id, sizeof(e->last_run_id)))
+	if (!line || !latest_run(path, places->own_run, e->last_run_id, sizeof(e->last_run_id)))
 		return;
 	e->last_run = WV_LAST_RUN_OPEN;
 	snprintf(path, sizeof(path), "%.500s/runs/%s/events.jsonl", places->state, e->last_run_id);

@@ -60,6 +60,7 @@ struct wv_boot_places {
 	const char *pstore;	    /* /sys/fs/pstore */
 	const char *watchdog_class; /* /sys/class/watchdog */
 	const char *boot_id;
+	const char *own_run; /* may be there already; NULL: it is not */
 };
 /* Reads all of it; what cannot be read is no evidence. Remembers the pstore files that it saw. */
 void wv_boot_gather(const struct wv_io *io, const struct wv_boot_places *places,

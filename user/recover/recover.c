@@ -50,7 +50,9 @@ void wv_recoverer_tell(struct wv_recoverer *x, const struct wv_recovery *r, cons
 	json_object_object_add(o, "dry_run", json_object_new_boolean(x->dry_run));
 	if (more) {
 		json_object_object_foreach(more, key, value)
+		{
 			json_object_object_add(o, key, json_object_get(value));
+		}
 		json_object_put(more);
 	}
 	(void)x->agent->record(x->agent, "recovery", o);
@@ -335,7 +337,7 @@ static int start(struct wv_agent *agent)
 				   "%s/" WV_RECOVER_DIR "/" WV_RECOVER_FILE
 				   ": recovery is not resumed after a crash",
 				   agent->paths->state);
-	wv_recoverer_hold_again(x);
+	wv_recoverer_throttles(x);
 	return 0;
 }
 
@@ -395,7 +397,6 @@ static int decide(struct wv_agent *agent _unused_)
 
 static int policy_changed(struct wv_agent *agent _unused_)
 {
-	wv_recoverer_hold_again(&wv_recoverer);
 	match_chains(&wv_recoverer);
 	wv_recoverer_pump(&wv_recoverer);
 	return 0;

@@ -31,6 +31,8 @@ void wv_recover_well(struct wv_agent *agent, uint32_t slot);
 int wv_recover_act(struct wv_agent *agent, uint32_t slot, const struct wv_step *step,
 		   struct json_object *cause);
 
+/* The most severe mode that a chain holds the domain in; 0: none. */
+uint32_t wv_recover_mode(const struct wv_policy *policy, uint32_t domain);
 /* Cgroups that are frozen, isolated or throttled now (core worker only). */
 size_t wv_recover_holding(void);
 /* Lets go of everything that a former agent holds; needs none. report: may be NULL. */

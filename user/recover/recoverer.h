@@ -44,8 +44,8 @@ void wv_recoverer_resume(struct wv_recoverer *x, struct wv_recovery *r);
 void wv_recoverer_check(struct wv_recoverer *x, struct wv_recovery *r, uint64_t now_ns);
 /* Thaws, reconnects, lifts the throttle. */
 void wv_recoverer_release(struct wv_recoverer *x, struct wv_recovery *r);
-/* Throttles and modes are kept by others, who forget them over a restart and a reload. */
-void wv_recoverer_hold_again(struct wv_recoverer *x);
+/* Tells enforcement what is throttled, before it starts. */
+void wv_recoverer_throttles(struct wv_recoverer *x);
 
 /* recover_probe.c: rows for `doctor` */
 int wv_recoverer_probe(const struct wv_host *host, const struct wv_bpf *bpf,

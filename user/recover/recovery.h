@@ -51,7 +51,7 @@ struct wv_recovery {
 	struct wv_flight flight;
 	uint32_t holds; /* enum wv_hold_kind */
 	uint64_t throttle_ppm;
-	char mode[WV_POLICY_NAME], mode_before[WV_POLICY_NAME]; /* of the domain */
+	char mode[WV_POLICY_NAME]; /* that the domain is held in */
 	struct json_object *cause;
 	/* not in the file: */
 	uint32_t chain_index; /* in the policy; WV_NONE: it is not there any more */

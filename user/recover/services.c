@@ -39,7 +39,7 @@ struct service {
 };
 
 struct worker {
-	const struct wv_services_context *ctx;
+	const struct wv_worker_context *ctx;
 	const struct wv_policy *policy;
 	struct wv_policy *reloaded;
 	sd_event *loop;
@@ -61,7 +61,7 @@ static void tell(struct worker *w, const struct service *s, struct wv_service_ev
 	snprintf(event.name, sizeof(event.name), "%s", s->name);
 	event.restarts = s->restarts;
 	event.lost = w->lost;
-	if (send(w->ctx->events, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	if (send(w->ctx->service_events, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		w->lost++;
 	else
 		w->lost = 0;
@@ -83,7 +83,8 @@ static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *use
 
 static bool may_restart(const struct worker *w)
 {
-	return !atomic_load(&w->ctx->head->disarmed) && w->policy->features[WV_FEATURE_RESTART];
+	return !atomic_load(&w->ctx->snapshot->head->disarmed) &&
+	       w->policy->features[WV_FEATURE_RESTART];
 }
 
 static int on_pause_over(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
@@ -402,7 +403,7 @@ static int on_control(sd_event_source *source _unused_, int fd, uint32_t revents
 	return 0;
 }
 
-int wv_services_run(const struct wv_services_context *ctx)
+int wv_services_run(const struct wv_worker_context *ctx)
 {
 	_cleanup_free_ struct worker *w = calloc(1, sizeof(*w));
 	int r;

@@ -19,25 +19,16 @@
 #include "user/core/host.h"
 #include "user/core/io.h"
 #include "user/flow/policy.h"
-#include "user/flow/snapshot.h"
 
-struct wv_config;
 struct wv_paths;
+struct wv_worker_context; /* user/agent/core.h */
 
 #define WV_SERVICES_FILE "services.json" /* in <runtime> */
 #define WV_SERVICES_MAX 256
 
-struct wv_services_context {
-	const struct wv_paths *paths;
-	const struct wv_config *config;
-	const struct wv_host *host;
-	const struct wv_policy *policy;
-	const struct wv_snapshot *head; /* kill switch */
-	int control;			/* to the supervisor */
-	int events;			/* to core, struct wv_service_event each */
-};
-/* The worker; returns its exit status. */
-int wv_services_run(const struct wv_services_context *ctx);
+/* The worker; service_events of its context goes to core, a struct wv_service_event each. Returns
+ * its exit status. */
+int wv_services_run(const struct wv_worker_context *ctx);
 /* Stops what the file knows, in the reverse of the order of start; needs no agent. Their number. */
 int wv_services_stop_all(const struct wv_paths *paths, const struct wv_host *host, FILE *report);
 

@@ -107,9 +107,15 @@ static int write_file(const struct wv_io *io, int dir, const char *text)
 int wv_services_save(const struct wv_service_list *l, const struct wv_io *io, int dir,
 		     const char *boot_id)
 {
-	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct json_object *o, *list;
 	int r;
 
+	if (!l->n) { /* the next agent needs no worker to find out */
+		r = io->unlink(io->ctx, dir, WV_SERVICES_FILE);
+		return r == -ENOENT ? 0 : r;
+	}
+	o = json_object_new_object();
+	list = json_object_new_array();
 	json_object_object_add(o, "schema_version", json_object_new_int(SCHEMA_VERSION));
 	json_object_object_add(o, "boot_id", json_object_new_string(boot_id));
 	for (size_t i = 0; i < l->n; i++) {

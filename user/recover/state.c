@@ -154,7 +154,6 @@ static struct json_object *print_recovery(const struct wv_recovery *r)
 	put_u64(o, "holds", r->holds);
 	put_u64(o, "throttle_ppm", r->throttle_ppm);
 	put_str(o, "mode", r->mode);
-	put_str(o, "mode_before", r->mode_before);
 	if (r->flight.id[0])
 		json_object_object_add(o, "flight", print_flight(&r->flight));
 	if (r->cause)
@@ -292,7 +291,6 @@ static int parse_recovery(struct wv_recover_state *s, struct json_object *o)
 	r->holds = (uint32_t)get_u64(o, "holds");
 	r->throttle_ppm = get_u64(o, "throttle_ppm");
 	snprintf(r->mode, sizeof(r->mode), "%s", get_str(o, "mode"));
-	snprintf(r->mode_before, sizeof(r->mode_before), "%s", get_str(o, "mode_before"));
 	if (json_object_object_get_ex(o, "flight", &v) && !parse_flight(v, &r->flight))
 		return -EBADMSG;
 	if (json_object_object_get_ex(o, "cause", &v))

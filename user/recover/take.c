@@ -8,13 +8,13 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
-#include "user/domain/domain.h"
 #include "user/enforce/cgroupfs.h"
 #include "user/enforce/enforce.h"
 #include "user/flow/budget.h"
 #include "user/policy/policy.h"
 #include "user/recover/boot.h"
 #include "user/recover/isolate.h"
+#include "user/recover/recover.h"
 #include "user/recover/recoverer.h"
 
 /* How long an action may take, and its process on top of that. */
@@ -210,57 +210,36 @@ static int throttle(const struct wv_recoverer *x, const struct wv_recovery *r, u
 	return e < 0 ? wv_act_fail(ret, e, "throttle: %s", strerror(-e)) : 0;
 }
 
-/* Index of a name, or WV_NONE. */
-static uint32_t domain_index(const struct wv_policy *p, const char *name)
-{
-	for (uint32_t i = 0; i < p->n_domains; i++)
-		if (strcmp(p->domains[i].name, name) == 0)
-			return i;
-	return WV_NONE;
-}
-
-static uint32_t mode_index(const struct wv_policy *p, const char *name)
-{
-	for (uint32_t i = 0; i < p->n_modes; i++)
-		if (strcmp(p->modes[i].name, name) == 0)
-			return i;
-	return WV_NONE;
-}
-
-static void set_mode(const struct wv_recoverer *x, uint32_t domain, uint32_t mode)
-{
-	wv_domain_set_mode(domain, mode);
-	wv_enforce_mode_changed(domain);
-	x->agent->want_tick = true;
-}
-
+/* The mode is held here; whoever switches modes takes the most severe of all that are asked for. */
 static int switch_mode(const struct wv_recoverer *x, struct wv_recovery *r, uint32_t mode,
 		       struct wv_act_result *ret)
 {
 	const struct wv_policy *p = x->agent->policy;
-	uint32_t domain = domain_index(p, r->domain), before;
 
-	if (domain == WV_NONE || mode >= p->n_modes)
+	if (!wv_recoverer_domain(x, r->domain) || mode >= p->n_modes)
 		return wv_act_fail(ret, -EINVAL,
 				   "it belongs to no domain, or there is no such mode");
-	before = wv_domain_mode(domain);
-	if (!(r->holds & WV_HOLD_MODE) && before < p->n_modes)
-		snprintf(r->mode_before, sizeof(r->mode_before), "%s", p->modes[before].name);
 	snprintf(r->mode, sizeof(r->mode), "%s", p->modes[mode].name);
-	set_mode(x, domain, mode);
-	snprintf(ret->how, sizeof(ret->how), "domain is in mode %.64s", r->mode);
+	x->agent->want_tick = true;
+	snprintf(ret->how, sizeof(ret->how), "domain is asked into mode %.60s", r->mode);
 	return 0;
 }
 
-/* The mode from before, unless someone has set another one since. */
-static void leave_mode(const struct wv_recoverer *x, const struct wv_recovery *r)
+uint32_t wv_recover_mode(const struct wv_policy *p, uint32_t domain)
 {
-	const struct wv_policy *p = x->agent->policy;
-	uint32_t domain = domain_index(p, r->domain), before = mode_index(p, r->mode_before);
+	const struct wv_recover_state *s = &wv_recoverer.state;
+	uint32_t mode = 0;
 
-	if (domain != WV_NONE && before != WV_NONE &&
-	    wv_domain_mode(domain) == mode_index(p, r->mode))
-		set_mode(x, domain, before);
+	for (size_t i = 0; i < s->n; i++) {
+		const struct wv_recovery *r = s->list[i];
+
+		if (!(r->holds & WV_HOLD_MODE) || strcmp(r->domain, p->domains[domain].name) != 0)
+			continue;
+		for (uint32_t m = mode + 1; m < p->n_modes; m++)
+			if (strcmp(p->modes[m].name, r->mode) == 0)
+				mode = m;
+	}
+	return mode;
 }
 
 /* What needs no process of its own. */
@@ -399,18 +378,13 @@ void wv_recoverer_resume(struct wv_recoverer *x, struct wv_recovery *r)
 	ask(x, r);
 }
 
-void wv_recoverer_hold_again(struct wv_recoverer *x)
+void wv_recoverer_throttles(struct wv_recoverer *x)
 {
-	const struct wv_policy *p = x->agent->policy;
-
 	for (size_t i = 0; i < x->state.n; i++) {
 		const struct wv_recovery *r = x->state.list[i];
-		uint32_t domain = domain_index(p, r->domain), mode = mode_index(p, r->mode);
 
 		if (r->holds & WV_HOLD_THROTTLED)
 			(void)wv_enforce_throttle(r->key, r->throttle_ppm);
-		if (r->holds & WV_HOLD_MODE && domain != WV_NONE && mode != WV_NONE)
-			set_mode(x, domain, mode);
 	}
 }
 
@@ -455,8 +429,8 @@ void wv_recoverer_release(struct wv_recoverer *x, struct wv_recovery *r)
 		json_object_object_add(o, "throttle_lifted", json_object_new_boolean(true));
 	}
 	if (r->holds & WV_HOLD_MODE) {
-		leave_mode(x, r);
-		json_object_object_add(o, "mode", json_object_new_string(r->mode_before));
+		x->agent->want_tick = true;
+		json_object_object_add(o, "mode", json_object_new_string(r->mode));
 	}
 	if (r->holds) {
 		x->state.dirty = true;

@@ -20,12 +20,15 @@
 #include "user/recover/recover.h"
 #include "user/recover/switch.h"
 #include "user/rules/modes.h"
+#include "user/rules/rules.h"
 #include "user/rules/store.h"
 
 /* Samples further apart than this many ticks break a continuous observation. */
 #define GAP_TICKS 3
 /* Comparisons of a condition that a record shows. */
 #define TERMS_MAX 12
+/* Breakers in one record of what was taken over: some 20 KB. */
+#define ADOPTED_A_RECORD 100
 
 static struct {
 	struct wv_agent *agent;
@@ -111,7 +114,9 @@ static struct json_object *decision_json(const struct wv_rule_decision *d)
 	if (d->withheld)
 		json_object_object_add(o, "withheld",
 				       json_object_new_string(wv_withheld_names[d->withheld]));
-	json_object_object_add(o, "dry_run", json_object_new_boolean(rules.agent->dry_run));
+	json_object_object_add(
+		o, "dry_run",
+		json_object_new_boolean(rules.agent->dry_run || !wv_recover_armed(rules.agent)));
 	json_object_object_add(o, "tick", json_object_new_uint64(d->tick));
 	json_object_object_add(o, "sample_mono_ns", json_object_new_uint64(d->mono_ns));
 	json_object_object_add(o, "since_mono_ns", json_object_new_uint64(d->since_ns));
@@ -183,20 +188,38 @@ static bool is_acted_on(uint32_t slot)
 	return false;
 }
 
-static void follow(const struct wv_rule_decision *d)
+static void follow(const struct wv_rule_decision *d, struct json_object *cause)
 {
-	struct json_object *cause = decision_json(d);
-	int r = rules.agent->record(rules.agent, "decision", json_object_get(cause));
-
-	if (r < 0)
-		(void)wv_log_full(LOG_DEBUG, r, "rules", "record of a decision");
 	if (d->to == WV_RULE_OPEN && d->withheld)
 		alert(d, wv_withheld_names[d->withheld]);
 	else if (d->to == WV_RULE_OPEN)
 		act(d, cause);
 	else if (!is_acted_on(d->slot))
 		wv_recover_well(rules.agent, d->slot);
-	json_object_put(cause);
+}
+
+/* All decisions of a tick are on disk, by one sync, before the first is acted on. */
+static int follow_all(struct wv_agent *agent, const struct wv_rule_decision *list, size_t n)
+{
+	_cleanup_free_ struct json_object **causes = calloc(n, sizeof(struct json_object *));
+	int r = 0;
+
+	if (!causes)
+		return -ENOMEM;
+	agent->batch = true;
+	for (size_t i = 0; i < n; i++) {
+		causes[i] = decision_json(&list[i]);
+		r = agent->record(agent, "decision", json_object_get(causes[i]));
+	}
+	agent->batch = false;
+	r = r ?: agent->sync(agent);
+	if (r < 0) /* a full disk must not keep a machine from being held */
+		(void)wv_log_full(LOG_DEBUG, r, "rules", "record of a decision");
+	for (size_t i = 0; i < n; i++) {
+		follow(&list[i], causes[i]);
+		json_object_put(causes[i]);
+	}
+	return 0;
 }
 
 static void switch_mode(struct wv_agent *agent, uint32_t domain, uint32_t mode)
@@ -218,6 +241,15 @@ static void switch_mode(struct wv_agent *agent, uint32_t domain, uint32_t mode)
 				  p->domains[domain].name);
 }
 
+/* The most severe that an acting rule or a chain asks for. */
+static uint32_t wanted_mode(const struct wv_agent *agent, uint32_t domain)
+{
+	uint32_t rule = rules.engine ? wv_engine_mode(rules.engine, domain) : 0;
+	uint32_t chain = wv_recover_mode(agent->policy, domain);
+
+	return chain > rule ? chain : rule;
+}
+
 /* Modes follow from what acts, so they need no memory of their own; while the agent may not act
  * they stay as they are. */
 static void follow_modes(struct wv_agent *agent)
@@ -225,7 +257,7 @@ static void follow_modes(struct wv_agent *agent)
 	if (!may_act(agent) || !agent->policy->features[WV_FEATURE_MODES])
 		return;
 	for (uint32_t d = 0; d < agent->policy->n_domains; d++) {
-		uint32_t mode = wv_engine_mode(rules.engine, d);
+		uint32_t mode = wanted_mode(agent, d);
 
 		if (mode != wv_domain_mode(d))
 			switch_mode(agent, d, mode);
@@ -247,21 +279,49 @@ static void save(struct wv_agent *agent)
 static int decide(struct wv_agent *agent)
 {
 	const struct wv_rule_decision *list;
-	size_t n;
+	size_t n = 0;
+	int r = 0;
 
-	if (!rules.engine)
-		return 0;
-	n = wv_engine_tick(rules.engine, &agent->sample, &rules.domains, &list);
-	if (n)
+	if (rules.engine)
+		n = wv_engine_tick(rules.engine, &agent->sample, &rules.domains, &list);
+	if (n) {
 		save(agent);
-	for (size_t i = 0; i < n; i++)
-		follow(&list[i]);
+		r = follow_all(agent, list, n);
+	}
 	follow_modes(agent);
-	return 0;
+	return r;
+}
+
+uint32_t wv_rules_open(void)
+{
+	return rules.engine ? wv_engine_open(rules.engine) : 0;
 }
 
 /* Start and reload ------------------------------------------------------------------------------
  */
+
+/* In parts: a record has a largest size. */
+static void record_adopted(struct wv_agent *agent, struct json_object *states)
+{
+	struct json_object *list = json_object_object_get(states, "states"), *part, *o;
+	size_t n = json_object_array_length(list), i = 0;
+
+	do {
+		o = json_object_new_object();
+		part = json_object_new_array();
+		json_object_object_add(o, "boot",
+				       json_object_get(json_object_object_get(states, "boot")));
+		if (i == 0)
+			json_object_object_add(
+				o, "budgets",
+				json_object_get(json_object_object_get(states, "budgets")));
+		for (; i < n && json_object_array_length(part) < ADOPTED_A_RECORD; i++)
+			json_object_array_add(part,
+					      json_object_get(json_object_array_get_idx(list, i)));
+		json_object_object_add(o, "states", part);
+		(void)agent->record(agent, "rules-adopted", o);
+	} while (i < n);
+}
 
 /* What an agent before this one left open goes on; it is recorded, as a replay starts from it, too.
  */
@@ -274,7 +334,7 @@ static void take_over(struct wv_agent *agent, struct json_object *states)
 	n = wv_rules_states_put(rules.engine, agent->policy, states, agent->host->boot_id,
 				find_slot, agent);
 	if (n)
-		(void)agent->record(agent, "rules-adopted", json_object_get(states));
+		record_adopted(agent, states);
 	json_object_put(states);
 }
 
@@ -300,14 +360,21 @@ static int make_engine(struct wv_agent *agent, struct json_object *states)
 	return 0;
 }
 
-static void write_modes(struct wv_agent *agent)
+/*
+ * At the start and after a reload: domains are in the modes that open breakers want before budgets
+ * are looked at, so nothing that a mode holds is let go in between.
+ */
+static void take_modes(struct wv_agent *agent)
 {
 	if (agent->dry_run)
 		return;
 	wv_modes_tidy(agent->io, agent->paths->runtime, agent->policy);
-	for (uint32_t d = 0; d < agent->policy->n_domains; d++)
+	for (uint32_t d = 0; d < agent->policy->n_domains; d++) {
+		if (may_act(agent) && agent->policy->features[WV_FEATURE_MODES])
+			wv_domain_set_mode(d, wanted_mode(agent, d));
 		(void)wv_modes_write(agent->io, agent->paths->runtime, agent->policy, d,
 				     wv_domain_mode(d));
+	}
 }
 
 static int policy_changed(struct wv_agent *agent)
@@ -319,7 +386,7 @@ static int policy_changed(struct wv_agent *agent)
 	if (rules.engine)
 		states = wv_rules_load(agent->io, agent->paths->state);
 	r = make_engine(agent, states);
-	write_modes(agent);
+	take_modes(agent);
 	return r;
 }
 
@@ -333,7 +400,7 @@ static int start(struct wv_agent *agent)
 	if (r == 0)
 		r = make_engine(agent, wv_rules_load(agent->io, agent->paths->state));
 	if (r == 0)
-		write_modes(agent);
+		take_modes(agent);
 	return r;
 }
 

@@ -26,6 +26,29 @@ static struct json_object *state_json(const struct wv_engine_state *s, const str
 	return o;
 }
 
+/* Rules that acted and whose action budget counts it. */
+static struct json_object *budgets_json(const struct wv_engine *e, const struct wv_policy *p)
+{
+	struct json_object *list = json_object_new_array();
+	uint64_t times[WV_ENGINE_BUDGET_MAX];
+
+	for (uint32_t i = 0; i < p->n_rules; i++) {
+		size_t n = wv_engine_acted(e, i, times, WV_ENGINE_BUDGET_MAX);
+		struct json_object *o, *acted;
+
+		if (!n)
+			continue;
+		o = json_object_new_object();
+		acted = json_object_new_array();
+		for (size_t k = 0; k < n; k++)
+			json_object_array_add(acted, json_object_new_uint64(times[k]));
+		json_object_object_add(o, "rule", json_object_new_string(p->rules[i].name));
+		json_object_object_add(o, "acted_mono_ns", acted);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 struct json_object *wv_rules_states_json(const struct wv_engine *e, const struct wv_policy *p,
 					 const char *boot_id)
 {
@@ -37,6 +60,7 @@ struct json_object *wv_rules_states_json(const struct wv_engine *e, const struct
 		json_object_array_add(list, state_json(&s[i], p));
 	json_object_object_add(o, "boot", json_object_new_string(boot_id));
 	json_object_object_add(o, "states", list);
+	json_object_object_add(o, "budgets", budgets_json(e, p));
 	return o;
 }
 
@@ -95,6 +119,27 @@ static bool put_state(struct wv_engine *e, const struct wv_policy *p, struct jso
 	return wv_engine_put(e, &s) == 0;
 }
 
+static void put_budgets(struct wv_engine *e, const struct wv_policy *p, struct json_object *o)
+{
+	struct json_object *list, *times;
+
+	if (!json_object_object_get_ex(o, "budgets", &list) ||
+	    !json_object_is_type(list, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *b = json_object_array_get_idx(list, i);
+		uint32_t rule = rule_by_name(p, text(b, "rule"));
+
+		if (!json_object_object_get_ex(b, "acted_mono_ns", &times) ||
+		    !json_object_is_type(times, json_type_array))
+			continue;
+		for (size_t k = 0; k < json_object_array_length(times); k++)
+			wv_engine_put_acted(
+				e, rule,
+				json_object_get_uint64(json_object_array_get_idx(times, k)));
+	}
+}
+
 size_t wv_rules_states_put(struct wv_engine *e, const struct wv_policy *p, struct json_object *o,
 			   const char *boot_id, int (*find)(void *ctx, uint64_t key), void *ctx)
 {
@@ -106,6 +151,7 @@ size_t wv_rules_states_put(struct wv_engine *e, const struct wv_policy *p, struc
 	    !json_object_object_get_ex(o, "states", &list) ||
 	    !json_object_is_type(list, json_type_array))
 		return 0;
+	put_budgets(e, p, o);
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 		taken += put_state(e, p, json_object_array_get_idx(list, i), find, ctx);
 	return taken;
