@@ -60,6 +60,8 @@ goals() {
 		| map memory at 1,000 cgroups, 16 CPUs, by calculation | ≤ 16 MB | $(f maps16_large) MiB ($(f maps_large) MiB here) | $(verdict 16 maps16_large) |
 		| start to first enforced limit | ≤ 100 ms | $(spread first_limit ' ms'), worst $(f first_limit_max) | $(verdict 100 first_limit_max) |
 		| gap in the limit over SIGKILL and restart | 0 | $(f gap_windows_over) windows over the limit | $(verdict 0 gap_windows_over gap_back gap_stalled) |
+		| what a rate limit lets pass, egress and ingress, 1 Mbit/s to 10 Gbit/s, over 10 s | within 2 % | $(f rates_error_max) % off at worst$(rates_not_offered) | $(verdict 2 rates_error_max) |
+		| its burst after idling | within 1 packet | $(f rates_train_max) packets off at worst | $(verdict 1 rates_train_max) |
 		| crash of a service to its answer (own supervisor), p99 of 200 | ≤ 50 ms | $(f restart_p99_us) us, median $(f restart_median_us), worst $(f restart_worst_us) | $(verdict 50000 restart_p99_us) |
 		| breaker: verdict added to a connect; to an exec | ≤ 150 ns | $(spread breaker_connect ' ns'); $(spread breaker_exec ' ns') | $(verdict 150 breaker_connect breaker_exec) |
 		| gate: verdict added to a connect (2 entries; 102); to an exec (by inode; by path) | ≤ 150 ns | $(spread gate_connect ' ns'), $(spread gate_connect_100); $(spread gate_exec_inode), $(spread gate_exec_path) | $(verdict 150 gate_connect gate_connect_100 gate_exec_inode gate_exec_path) |
@@ -192,6 +194,39 @@ limit_text() {
 	MD
 }
 
+# rates_not_offered: which rates the machine could not offer, for the goal's figure
+rates_not_offered() {
+	local name way
+	[ -n "${R[rates_error_max]:-}" ] || return 0
+	for name in 1mbit 10mbit 100mbit 1gbit 10gbit; do
+		for way in egress ingress; do
+			[ -n "${R[rate_${way}_${name}_enough]:-}" ] || printf '; %s %s could not be offered here' "$name" "$way"
+		done
+	done
+}
+rates_text() {
+	local name way payload depth train key
+	cat <<-MD
+		UDP over the loopback device of a network namespace of its own, ${RATE_SECONDS:-10} s at each rate, sender (egress) or receiver
+		(ingress) in a cgroup with this limit alone. Expected: rate × time + burst, time from the first send to the last.
+		Passed: by the kernel's own counter of the limit. Received: by the receiver; what its socket lost is beside it. Bytes
+		are those of IP packets. Unused: what the load as it was offered could not have used of the expected, by an exact bucket in
+		the sender (its pauses are longer than the burst lasts). Less than 1.1 times the rate, or more than 1 % unused, is not
+		counted as offered. Train: after idling, four times its burst back to back passes the burst and what flows in while it
+		goes by; the furthest off of $(f rates_trains_n) that were not held up, in packets. (Its first and last packet met the limit at
+		some moment of their sends: off is the distance from what these moments allow.)
+
+		| rate | | packet, bytes | burst | offered, of the rate | expected, bytes | passed | received | lost, packets | unused | train: burst | off, packets |
+		| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+	MD
+	while read -r name way payload depth train; do
+		key=rate_${way}_$name
+		printf '| %s | %s | %s | %s | %s × | %s | %s %% | %s %% | %s | %s %% | %s | %s |\n' "$name" "$way" $((payload + 28)) "$depth" \
+			"$(f "${key}_offered")" "$(f "${key}_nominal")" "$(f "${key}_error")" "$(f "${key}_got_error")" \
+			"$(f "${key}_lost")" "$(f "${key}_unused")" "$train" "$(f "${key}_train")"
+	done < <(cat "$RESULTS/rates.table" 2>/dev/null)
+}
+
 scrape_text() {
 	cat <<-MD
 		\`curl\` over loopback at $(f cgroups_large) cgroups, 30 times: $(spread scrape_ms ' ms'), p95 $(f scrape_p95_ms) ms, $(f scrape_series) series, $(f scrape_bytes) MB. node_exporter
@@ -290,6 +325,10 @@ document() {
 		## Limits: start and restart
 
 		$(limit_text)
+
+		## Rates
+
+		$(rates_text)
 
 		## Scrape
 
