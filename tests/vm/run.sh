@@ -2,7 +2,8 @@
 # Runs tests/vm/cases in virtual machines, one boot a kernel, and adds up the results.
 #   run.sh [--kernels "5.10 6.1 6.12 newest"] [--cases GLOB] [--verbose] [--add FILE]... [-- BOOT_OPTIONS]
 # BIN=path of the agent (build/waveos-bpf). --cases matches names without .sh. --add puts a program with its
-# libraries into the guest's PATH. Exit: 0 no case failed, 1 some did, 2 usage, 77 nothing could run.
+# libraries into the guest's PATH. RETRY=1: cases that failed run once more in a boot of their own.
+# Exit: 0 no case failed, 1 some did, 2 usage, 77 nothing could run.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,7 +23,7 @@ PASSED=0 FAILED=0 SKIPPED=0
 # A quiet two-core machine needs 3 to 5; the rest is for a busy one.
 BOOT_SECONDS=120
 
-usage() { sed -n '3,5s/^#  *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+usage() { sed -n '3,6s/^#  *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
 # The agent opens this library itself, in its web worker: ldd does not know.
 add_dlopened() {
@@ -75,28 +76,52 @@ total_limit() {
 	printf '%s\n' "$sum"
 }
 
-# count LOG: adds a guest's lines to the totals. A case without a line counts as failed: the guest died in it.
+# count LOG: counts a guest's lines. A case without a line counts as failed: the guest died in it.
 count() {
-	local guest_log=$1 file name line ok=0 bad=0 skipped=0
+	local guest_log=$1 file name line
+	ok=0 bad=0 skipped=0 failed=()
 	for file in "$PAYLOAD"/cases/*.sh; do
 		name=$(basename "$file" .sh)
 		line=$(grep -m 1 "^case $name " "$guest_log" || :)
 		case $line in
 		"case $name ok"*) ok=$((ok + 1)) ;;
 		"case $name skip"*) skipped=$((skipped + 1)) ;;
-		"case $name fail"*) bad=$((bad + 1)) ;;
+		"case $name fail"*) failed+=("$name") ;;
 		*)
-			bad=$((bad + 1))
+			failed+=("$name")
 			echo "case $name fail the guest ended before its result"
 			;;
 		esac
 	done
-	PASSED=$((PASSED + ok)) FAILED=$((FAILED + bad)) SKIPPED=$((SKIPPED + skipped))
-	SUMMARY="$ok ok, $bad failed, $skipped skipped"
+	bad=${#failed[@]}
+}
+
+boot_guest() {
+	local label=$1 status=0
+	"$HERE/boot.sh" "$label" "$PAYLOAD" --timeout "$(total_limit)" "${BOOT_OPTIONS[@]}" |
+		tee "$WORK/guest.log" || status=$?
+	count "$WORK/guest.log"
+	[[ $status == 0 ]] || echo "guest: boot.sh exit $status"
+}
+
+# What failed alone in a second boot, so that a guest that died or was starved costs only its own case.
+second_try() {
+	local label=$1 first_ok=$ok first_skipped=$skipped tried=("${failed[@]}") name
+	echo "== kernel $label again: ${tried[*]}"
+	mv "$PAYLOAD/cases" "$WORK/all"
+	mkdir "$PAYLOAD/cases"
+	for name in "${tried[@]}"; do cp "$WORK/all/$name.sh" "$PAYLOAD/cases/"; done
+	boot_guest "$label"
+	rm -rf "$PAYLOAD/cases"
+	mv "$WORK/all" "$PAYLOAD/cases"
+	for name in "${tried[@]}"; do
+		[[ " ${failed[*]} " == *" $name "* ]] || echo "second try: $label/$name"
+	done
+	ok=$((ok + first_ok)) skipped=$((skipped + first_skipped))
 }
 
 run_kernel() {
-	local label=$1 status=0 begin=$SECONDS release
+	local label=$1 begin=$SECONDS release ok bad skipped failed
 	if [[ ! -f $VM_CACHE/kernels/$label/package ]]; then
 		SKIPPED=$((SKIPPED + 1))
 		echo "kernel $label: skipped: $(cat "$VM_CACHE/kernels/$label.skipped" 2>/dev/null || echo 'not in the cache')"
@@ -105,11 +130,10 @@ run_kernel() {
 	release=$(<"$VM_CACHE/kernels/$label/release")
 	echo "== kernel $label ($release)"
 	printf 'KERNEL_LABEL=%s\nVERBOSE=%s\n' "$label" "$VERBOSE" >"$PAYLOAD/env"
-	"$HERE/boot.sh" "$label" "$PAYLOAD" --timeout "$(total_limit)" "${BOOT_OPTIONS[@]}" |
-		tee "$WORK/guest.log" || status=$?
-	count "$WORK/guest.log"
-	[[ $status == 0 ]] || echo "guest: boot.sh exit $status"
-	echo "kernel $label: $SUMMARY, $((SECONDS - begin)) s"
+	boot_guest "$label"
+	[[ ${RETRY:-0} == 0 || $bad == 0 ]] || second_try "$label"
+	PASSED=$((PASSED + ok)) FAILED=$((FAILED + bad)) SKIPPED=$((SKIPPED + skipped))
+	echo "kernel $label: $ok ok, $bad failed, $skipped skipped, $((SECONDS - begin)) s"
 }
 
 parse_options() {
