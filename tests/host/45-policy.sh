@@ -52,6 +52,8 @@ busy_stop() { xargs -r kill -KILL <"$dir/cgroup.procs"; }
 
 mode_is normal || fail "the mode is '$(mode)' at the start"
 held && fail "the mode's budget is in force in the normal mode"
+events | jq -es 'any(.[]; .type == "decision" and .budget == "slow" and .held_back == "mode")' >/dev/null ||
+	fail "the decision does not say that the budget waits for its mode"
 busy_start
 wait_until 20 mode_is degraded || fail "the rule did not trip"
 grep -q '^WAVEOS_FLAG_NO_EXTRAS=1$' "$env_file" || fail "no flag in $env_file"

@@ -100,7 +100,10 @@ int wv_enforce_probe(const struct wv_host *host, const struct wv_bpf *bpf,
 
 /* Budgets in force on a slot, merged. Returns their number. */
 unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_want *ret);
-/* Whether it is in force there, and its domain in one of its modes. */
+/* What a budget waits for when its condition holds: "feature" (the policy lets none be held),
+ * "mode" (its domain is in none of its modes); NULL: nothing. A static string. */
+const char *wv_enforcer_held_back(const struct wv_enforcer *e, uint32_t budget);
+/* Whether its condition holds there and nothing holds it back. */
 bool wv_enforcer_holds(const struct wv_enforcer *e, uint32_t slot, uint32_t budget);
 static inline bool wv_enforcer_matches(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
 {

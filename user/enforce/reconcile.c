@@ -14,19 +14,24 @@
 #include "user/enforce/enforce.h"
 #include "user/enforce/enforcer.h"
 
-/* Its condition holds, its domain is in one of its modes, and the policy lets budgets be held. */
-bool wv_enforcer_holds(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
+const char *wv_enforcer_held_back(const struct wv_enforcer *e, uint32_t budget)
 {
 	const struct wv_policy *p = e->agent->policy;
 	const struct wv_budget *b = &p->budgets[budget];
 
 	/* the configuration's budgets come first; features are the policy's */
 	if (budget >= e->agent->config->n_budgets && !p->features[WV_FEATURE_BUDGETS])
-		return false;
+		return "feature";
+	if (b->modes && !(b->modes & 1ULL << wv_domain_mode(b->domain_index)))
+		return "mode";
+	return NULL;
+}
 
+bool wv_enforcer_holds(const struct wv_enforcer *e, uint32_t slot, uint32_t budget)
+{
 	return wv_enforcer_matches(e, slot, budget) &&
 	       wv_eval_in_force(&e->eval, budget, slot, e->holds[slot].key) &&
-	       (!b->modes || (b->modes & 1ULL << wv_domain_mode(b->domain_index)));
+	       !wv_enforcer_held_back(e, budget);
 }
 
 unsigned wv_enforcer_want(const struct wv_enforcer *e, uint32_t slot, struct wv_want *ret)

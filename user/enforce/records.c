@@ -23,6 +23,7 @@ void wv_record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 	const struct wv_budget *b = &e->agent->policy->budgets[d->budget];
 	struct json_object *o = json_object_new_object(), *shares = NULL;
 	struct wv_row *row = wv_sample_row(&e->agent->sample, d->slot);
+	const char *held_back = wv_enforcer_held_back(e, d->budget);
 	int r;
 
 	json_object_object_add(o, "budget", json_object_new_string(b->name));
@@ -36,6 +37,8 @@ void wv_record_decision(struct wv_enforcer *e, const struct wv_decision *d)
 	json_object_object_add(o, "slot", json_object_new_int64(d->slot));
 	json_object_object_add(o, "verdict", json_object_new_string(verdict_names[d->verdict]));
 	json_object_object_add(o, "dry_run", json_object_new_boolean(d->dry_run));
+	if (d->verdict == WV_VERDICT_APPLY && held_back)
+		json_object_object_add(o, "held_back", json_object_new_string(held_back));
 	json_object_object_add(o, "sample_mono_ns", json_object_new_uint64(d->mono_ns));
 	json_object_object_add(o, "since_mono_ns", json_object_new_uint64(d->since_ns));
 	json_object_object_add(o, "condition",
