@@ -224,7 +224,7 @@ rates_text() {
 		printf '| %s | %s | %s | %s | %s × | %s | %s %% | %s %% | %s | %s %% | %s | %s |\n' "$name" "$way" $((payload + 28)) "$depth" \
 			"$(f "${key}_offered")" "$(f "${key}_nominal")" "$(f "${key}_error")" "$(f "${key}_got_error")" \
 			"$(f "${key}_lost")" "$(f "${key}_unused")" "$train" "$(f "${key}_train")"
-	done < <(cat "$RESULTS/rates.table" 2>/dev/null)
+	done < <([ ! -e "$RESULTS/rates.table" ] || cat "$RESULTS/rates.table")
 }
 
 scrape_text() {

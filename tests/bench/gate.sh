@@ -50,23 +50,37 @@ inside() (
 	exec "$@"
 )
 COST=$PWD/$O/bench/gate_cost
-# net PROGRAM LOAD...: nanoseconds a run while the load runs in the domain
-net() {
-	local program=$1 meter
+# measured PROGRAM... -- LOAD...: a line `program runs nanoseconds` each, of the runs while the load runs
+measured() {
+	local programs=() meter
+	while [ "$1" != -- ]; do
+		programs+=("$1")
+		shift
+	done
 	shift
-	"$O/bench/hook_cost" -q "$O/bench/empty.bpf.o" 60 "$ROOT/sys/fs/bpf/waveos/progs/$program" >"$TMP/cost" 2>"$TMP/meter" &
+	"$O/bench/hook_cost" -q "$O/bench/empty.bpf.o" 60 "${programs[@]}" >"$TMP/cost" 2>"$TMP/meter" &
 	meter=$!
 	until grep -qs measuring "$TMP/meter"; do read -rt 0.1 <> <(:) || true; done
-	inside "$@" >/dev/null
+	"$@" >/dev/null 2>&1
 	kill "$meter"
 	wait "$meter"
-	awk '{ ns[$1] = $2 ? $3 / $2 : 0; n[$1] = $2 } END { for (p in ns) if (p != "empty") printf "%s: %d runs, %.0f ns, net of an empty program %.0f ns\n", p, n[p], ns[p], ns[p] - ns["empty"] }' "$TMP/cost"
+	awk '$2 { printf "%s %d %.0f\n", $1, $2, $3 / $2 }' "$TMP/cost"
+}
+# net PROGRAM LOAD...: nanoseconds a run while the load runs in the domain. The empty program's are of warm runs: while the
+# load runs alone, the few switches that it sits on are cold and would hide most of a verdict.
+net() {
+	local program=$1
+	shift
+	measured "$ROOT/sys/fs/bpf/waveos/progs/$program" -- inside "$@" | awk -v floor="$EMPTY" '$1 != "empty" {
+		printf "%s: %d runs, %.0f ns, net of an empty program %.0f ns\n", $1, $2, $3, $3 - floor }'
 }
 EXEC=gate_exec
 grep -qs bpf /sys/kernel/security/lsm && EXEC=gate_lsm_exec
 for ENTRIES in 0 100; do
 	policy $ENTRIES
 	start
+	EMPTY=$(measured "$ROOT/sys/fs/bpf/waveos/progs/gate_connect4" -- \
+		taskset 1 perf bench sched pipe -l 200000 | awk '$1 == "empty" { print $3 }')
 	echo "== connect gate with $((ENTRIES + 2)) entries"
 	net gate_connect4 "$COST" connect 3
 	for _ in 1 2 3; do echo "connect: outside $("$COST" connect 1 | cut -d' ' -f2) ns, inside $(inside "$COST" connect 1 | cut -d' ' -f2) ns"; done

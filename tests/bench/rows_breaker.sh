@@ -24,7 +24,18 @@ breaker_cost() {
 	"$TOOLS/hook_cost" -q "$TOOLS/empty.bpf.o" "${SECONDS_EACH:-3}" "$PINS/progs/$2" 2>/dev/null >"$WORK/cost"
 	kill "$load" 2>/dev/null || true
 	wait "$load" 2>/dev/null || true
-	per_switch breaker_ breaker_ <"$WORK/cost"
+	awk -v floor="$EMPTY" '$1 != "empty" && $2 { print $3 / $2 - floor }' "$WORK/cost"
+}
+# Nanoseconds of a warm run of an empty program. While a load runs alone, the few switches that the empty program sits on
+# are cold, and would hide most of a verdict.
+empty_cost() {
+	local load
+	taskset 1 perf bench sched pipe -l 100000000 >/dev/null 2>&1 &
+	load=$!
+	"$TOOLS/hook_cost" -q "$TOOLS/empty.bpf.o" 2 "$PINS/progs/breaker_connect4" 2>/dev/null |
+		awk '$1 == "empty" { print $3 / $2 }'
+	kill "$load"
+	wait "$load" 2>/dev/null || true
 }
 # which program gives the verdict on an exec or a fork here
 start_program() {
@@ -43,6 +54,7 @@ row_breaker() {
 	breaker_policy 'kind: connects, limit: 100000000, open: 1s' 'kind: execs, limit: 100000000, open: 1s' \
 		'kind: forks, limit: 100000000, open: 1s'
 	agent_start
+	EMPTY=$(empty_cost)
 	for ((i = 0; i < ${ROUNDS:-5}; i++)); do
 		wait_quiet
 		breaker_cost connect breaker_connect4 1000000 >>"$WORK/breaker.connect"
