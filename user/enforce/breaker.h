@@ -15,7 +15,5 @@ int wv_breaker_check(const struct wv_host *host, const struct wv_bpf *bpf,
 		     const struct wv_breaker *breaker, char *reason, size_t size);
 /* Breakers that are placed now (core worker only). */
 size_t wv_breakers_in_force(void);
-/* Removes all pinned links of breakers; works without anything loaded. Their number or -errno. */
-int wv_breaker_remove_all(const struct wv_paths *paths);
 
 #endif

@@ -15,6 +15,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/enforce/breaker_set.h"
+#include "user/enforce/pinned.h"
 
 static const struct {
 	const char *name, *prog;
@@ -205,20 +206,6 @@ static void pin_path(char *buf, size_t size, const struct wv_paths *paths, uint6
 		 links[link].name, suffix);
 }
 
-/* The cgroup's folder; its inode must be the key, or the path names a later cgroup by now. */
-static int open_cgroup(const struct wv_breaker_set *s, uint64_t key, const char *path)
-{
-	_cleanup_close_ int fd = -1;
-	char full[1024];
-	struct stat st;
-
-	snprintf(full, sizeof(full), "%s%s", s->host->cgroup2, path);
-	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	return st.st_ino == key ? TAKE_FD(fd) : -ENOENT;
-}
-
 static uint32_t prog_id(int fd)
 {
 	struct bpf_prog_info info = {0};
@@ -293,7 +280,7 @@ static int sync_links(const struct wv_breaker_set *s, uint64_t key, const char *
 			continue;
 		}
 		if (cgroup < 0)
-			cgroup = open_cgroup(s, key, path);
+			cgroup = wv_cgroup_open(s->host, key, path);
 		r = cgroup < 0 ? cgroup : attach(s, cgroup, key, i);
 		if (r < 0) {
 			snprintf(reason, size, "attach %s: %s", links[i].name, strerror(-r));
@@ -302,28 +289,6 @@ static int sync_links(const struct wv_breaker_set *s, uint64_t key, const char *
 		changed |= r;
 	}
 	return changed;
-}
-
-int wv_breaker_remove_all(const struct wv_paths *paths)
-{
-	_cleanup_closedir_ DIR *d = NULL;
-	char path[WV_PATH_SIZE + 16];
-	struct dirent *e;
-	int n = 0, r = 0;
-
-	snprintf(path, sizeof(path), "%s/" WV_BREAKER_PINS, paths->pins);
-	d = opendir(path);
-	if (!d)
-		return errno == ENOENT ? 0 : -errno;
-	while ((e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		if (unlinkat(dirfd(d), e->d_name, 0) < 0)
-			r = -errno;
-		else
-			n++;
-	}
-	return r < 0 ? r : n;
 }
 
 /* Places --------------------------------------------------------------------------------------- */

@@ -11,8 +11,6 @@
 #include "user/enforce/breaker.h"
 #include "waveos/breaker.h"
 
-#define WV_BREAKER_PINS "breakers"
-
 enum wv_breaker_link {
 	WV_BREAKER_LINK_CONNECT4,
 	WV_BREAKER_LINK_CONNECT6,

@@ -38,8 +38,6 @@ int wv_priority_check(const struct wv_host *host, const struct wv_bpf *bpf,
 int wv_gates_refuse(const struct wv_host *host, const struct wv_bpf *bpf, const struct wv_policy *p,
 		    char *why, size_t size);
 
-/* Removes all pinned links; works without anything loaded. Returns their number or -errno. */
-int wv_gates_remove_all(const struct wv_paths *paths);
 /* Whether any is pinned. */
 bool wv_gates_in_force(const struct wv_paths *paths);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/enforce/gate_hooks.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,6 +12,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/host.h"
 #include "user/enforce/gate.h"
+#include "user/enforce/pinned.h"
 
 #define EXEC_TRACEPOINT "sched_process_exec"
 
@@ -53,24 +55,6 @@ static void pin_path(char *buf, size_t size, const struct wv_paths *paths, uint6
 	else
 		snprintf(buf, size, "%s/" WV_GATE_PINS "/all-%s%s", paths->pins, hook->name,
 			 suffix);
-}
-
-/* The folder of a cgroup; its inode must be the key, or the path names a later cgroup by now. */
-static int open_cgroup(const struct wv_host *host, uint64_t key, const char *path)
-{
-	_cleanup_close_ int fd = -1;
-	char full[1024];
-	struct stat st;
-
-	if (key & WV_KEY_V1)
-		return -EOPNOTSUPP;
-	snprintf(full, sizeof(full), "%s%s", host->cgroup2, path);
-	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_ino != key)
-		return -ENOENT;
-	return TAKE_FD(fd);
 }
 
 static int prog_info(int prog, struct bpf_prog_info *ret)
@@ -171,7 +155,8 @@ int wv_gate_hooks_attach(const struct wv_gate_hooks *h, uint32_t kind, uint64_t 
 	int r, changed = 0;
 
 	if (wv_gate_at_cgroup(kind)) {
-		cgroup = open_cgroup(h->host, key, path);
+		assert(path);
+		cgroup = key & WV_KEY_V1 ? -EOPNOTSUPP : wv_cgroup_open(h->host, key, path);
 		if (cgroup < 0) {
 			snprintf(reason, size, "%s",
 				 cgroup == -EOPNOTSUPP ? "the cgroup is of a v1 hierarchy"
@@ -247,18 +232,10 @@ static const struct hook *parse_pin(const char *name, uint64_t *ret_key)
 	return NULL;
 }
 
-static DIR *open_pins(const struct wv_paths *paths)
-{
-	char path[WV_PATH_SIZE + 16];
-
-	snprintf(path, sizeof(path), "%s/" WV_GATE_PINS, paths->pins);
-	return opendir(path);
-}
-
 int wv_gate_hooks_each(const struct wv_paths *paths,
 		       void (*fn)(void *ctx, uint64_t key, uint32_t kind), void *ctx)
 {
-	_cleanup_closedir_ DIR *d = open_pins(paths);
+	_cleanup_closedir_ DIR *d = wv_pinned_open(paths, WV_GATE_PINS);
 	const struct hook *hook;
 	struct dirent *e;
 	uint64_t key;
@@ -273,28 +250,9 @@ int wv_gate_hooks_each(const struct wv_paths *paths,
 	return 0;
 }
 
-int wv_gates_remove_all(const struct wv_paths *paths)
-{
-	_cleanup_closedir_ DIR *d = open_pins(paths);
-	struct dirent *e;
-	int n = 0, r = 0;
-
-	if (!d)
-		return errno == ENOENT ? 0 : -errno;
-	while ((e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		if (unlinkat(dirfd(d), e->d_name, 0) < 0)
-			r = -errno;
-		else
-			n++;
-	}
-	return r < 0 ? r : n;
-}
-
 bool wv_gates_in_force(const struct wv_paths *paths)
 {
-	_cleanup_closedir_ DIR *d = open_pins(paths);
+	_cleanup_closedir_ DIR *d = wv_pinned_open(paths, WV_GATE_PINS);
 	struct dirent *e;
 
 	while (d && (e = readdir(d)))

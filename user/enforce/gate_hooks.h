@@ -14,7 +14,6 @@
 #include "user/core/bpf.h"
 #include "waveos/gate.h"
 
-#define WV_GATE_PINS "gates"
 /* The one program that may be missing without its kind being lost: correction does its part. */
 #define WV_GATE_SETSCHEDULER "gate_lsm_setscheduler"
 /* Bits of kinds */

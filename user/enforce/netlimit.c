@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "user/core/cleanup.h"
+#include "user/enforce/pinned.h"
 
 /*
  * Default depth of a bucket, in time at its rate. Policing has to bridge the pause of a sender that
@@ -103,23 +104,6 @@ static void pin_path(char *buf, size_t size, const struct wv_paths *paths, uint6
 {
 	snprintf(buf, size, "%s/" WV_LIMIT_PINS "/%016" PRIx64 "-%s%s", paths->pins, key,
 		 hooks[hook].name, suffix);
-}
-
-/* The budgeted cgroup's folder; its inode must be the key, or the path names a later cgroup by now.
- */
-static int open_cgroup(const struct wv_netlimit *n, uint64_t key, const char *path)
-{
-	_cleanup_close_ int fd = -1;
-	char full[1024];
-	struct stat st;
-
-	snprintf(full, sizeof(full), "%s%s", n->host->cgroup2, path);
-	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_ino != key)
-		return -ENOENT;
-	return TAKE_FD(fd);
 }
 
 /* Whether the pinned link is alive and runs the program of the set in use. */
@@ -221,7 +205,7 @@ static bool wants_hook(const struct wv_want *w, enum wv_hook hook)
 int wv_netlimit_apply(struct wv_netlimit *n, uint64_t key, const char *path,
 		      const struct wv_want *want, char *reason, size_t size)
 {
-	_cleanup_close_ int cgroup = open_cgroup(n, key, path);
+	_cleanup_close_ int cgroup = wv_cgroup_open(n->host, key, path);
 	bool changed;
 	int r;
 
@@ -288,18 +272,10 @@ static bool parse_pin(const char *name, uint64_t *ret_key, enum wv_hook *ret_hoo
 	return false;
 }
 
-static DIR *open_pins(const struct wv_paths *paths)
-{
-	char path[WV_PATH_SIZE + 16];
-
-	snprintf(path, sizeof(path), "%s/" WV_LIMIT_PINS, paths->pins);
-	return opendir(path);
-}
-
 int wv_netlimit_each(const struct wv_paths *paths,
 		     int (*fn)(void *ctx, uint64_t key, enum wv_hook hook), void *ctx)
 {
-	_cleanup_closedir_ DIR *d = open_pins(paths);
+	_cleanup_closedir_ DIR *d = wv_pinned_open(paths, WV_LIMIT_PINS);
 	struct dirent *e;
 
 	if (!d)
@@ -316,23 +292,4 @@ int wv_netlimit_each(const struct wv_paths *paths,
 			return r;
 	}
 	return 0;
-}
-
-int wv_netlimit_remove_all(const struct wv_paths *paths)
-{
-	_cleanup_closedir_ DIR *d = open_pins(paths);
-	struct dirent *e;
-	int n = 0, r = 0;
-
-	if (!d)
-		return errno == ENOENT ? 0 : -errno;
-	while ((e = readdir(d))) {
-		if (e->d_name[0] == '.')
-			continue;
-		if (unlinkat(dirfd(d), e->d_name, 0) < 0)
-			r = -errno;
-		else
-			n++;
-	}
-	return r < 0 ? r : n;
 }

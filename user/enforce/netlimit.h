@@ -12,8 +12,6 @@
 #include "user/core/bpf.h"
 #include "user/enforce/want.h"
 
-#define WV_LIMIT_PINS "limits"
-
 enum wv_hook {
 	WV_HOOK_EGRESS,
 	WV_HOOK_SOCKET, /* tags sockets for pacing; goes with egress */
@@ -50,8 +48,6 @@ int wv_netlimit_read(const struct wv_netlimit *n, uint64_t key, struct wv_limit_
 /* Calls fn for every pinned link. fn returns negative to stop. */
 int wv_netlimit_each(const struct wv_paths *paths,
 		     int (*fn)(void *ctx, uint64_t key, enum wv_hook hook), void *ctx);
-/* Removes all pinned links; works without anything loaded. Returns their number or -errno. */
-int wv_netlimit_remove_all(const struct wv_paths *paths);
 
 /* Rates as the kernel half takes them (epoch 0, pace false). Pure. */
 void wv_netlimit_rates(const struct wv_want *want, struct wv_limit_rates *ret);

@@ -11,6 +11,7 @@
 #include "user/enforce/journal.h"
 #include "user/enforce/netlimit.h"
 #include "user/enforce/openfiles.h"
+#include "user/enforce/pinned.h"
 
 static void say(FILE *f, const struct wv_journal_entry *e, const struct wv_file_result *r)
 {
@@ -79,9 +80,10 @@ int wv_enforce_revert_all(const struct wv_paths *paths, const struct wv_host *ho
 			  const struct wv_io *io, FILE *report)
 {
 	int r = revert_files(paths, host, io, report);
-	int limits = told(paths, report, "network limit", wv_netlimit_remove_all(paths));
-	int breakers = told(paths, report, "breaker", wv_breaker_remove_all(paths));
-	int gates = told(paths, report, "gate", wv_gates_remove_all(paths));
+	int limits =
+		told(paths, report, "network limit", wv_pinned_remove_all(paths, WV_LIMIT_PINS));
+	int breakers = told(paths, report, "breaker", wv_pinned_remove_all(paths, WV_BREAKER_PINS));
+	int gates = told(paths, report, "gate", wv_pinned_remove_all(paths, WV_GATE_PINS));
 	int files =
 		wv_openfiles_revert(io, &wv_processes_system, paths->state, host->boot_id, report);
 
