@@ -122,6 +122,31 @@ static inline int f_mkdir(void *ctx _unused_, int dirfd, const char *path, mode_
 	return r ?: wv_io_system.mkdir(NULL, dirfd, path, mode);
 }
 
+static inline int f_size(void *ctx _unused_, int fd, uint64_t *ret)
+{
+	int r = step();
+
+	return r ?: wv_io_system.size(NULL, fd, ret);
+}
+
+static inline int f_list(void *ctx _unused_, int dirfd,
+			 int (*each)(void *userdata, const char *name), void *userdata)
+{
+	int r = step();
+
+	return r ?: wv_io_system.list(NULL, dirfd, each, userdata);
+}
+
+static inline int f_lock(void *ctx _unused_, int fd, bool wait)
+{
+	return wv_io_system.lock(NULL, fd, wait);
+}
+
+static inline int f_unlock(void *ctx _unused_, int fd)
+{
+	return wv_io_system.unlock(NULL, fd);
+}
+
 static uint64_t f_clock(void *ctx _unused_)
 {
 	return ++fault.now;
@@ -137,6 +162,10 @@ static const struct wv_io faulty = {
 	.rename = f_rename,
 	.unlink = f_unlink,
 	.mkdir = f_mkdir,
+	.size = f_size,
+	.list = f_list,
+	.lock = f_lock,
+	.unlock = f_unlock,
 	.mono_ns = f_clock,
 	.wall_ns = f_clock,
 };

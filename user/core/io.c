@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "user/core/cleanup.h"
@@ -63,6 +65,72 @@ static int sys_mkdir(void *ctx _unused_, int dirfd, const char *path, mode_t mod
 	return mkdirat(dirfd, path, mode) < 0 ? -errno : 0;
 }
 
+static int sys_rmdir(void *ctx _unused_, int dirfd, const char *path)
+{
+	return unlinkat(dirfd, path, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+static int sys_symlink(void *ctx _unused_, const char *target, int dirfd, const char *path)
+{
+	return symlinkat(target, dirfd, path) < 0 ? -errno : 0;
+}
+
+static ssize_t sys_readlink(void *ctx _unused_, int dirfd, const char *path, char *buf, size_t size)
+{
+	ssize_t n = readlinkat(dirfd, path, buf, size);
+
+	return n < 0 ? -errno : n;
+}
+
+static int sys_size(void *ctx _unused_, int fd, uint64_t *ret)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int sys_list(void *ctx _unused_, int dirfd, int (*each)(void *userdata, const char *name),
+		    void *userdata)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	_cleanup_closedir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d) {
+		r = -errno;
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	while (r == 0 && (errno = 0, e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			r = each(userdata, e->d_name);
+	return r ? r : -errno;
+}
+
+static int sys_lock(void *ctx _unused_, int fd, bool wait)
+{
+	return flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)) < 0 ? -errno : 0;
+}
+
+static int sys_unlock(void *ctx _unused_, int fd)
+{
+	return flock(fd, LOCK_UN) < 0 ? -errno : 0;
+}
+
+static int sys_free_bytes(void *ctx _unused_, int dirfd, uint64_t *ret)
+{
+	struct statvfs st;
+
+	if (fstatvfs(dirfd, &st) < 0)
+		return -errno;
+	*ret = (uint64_t)st.f_bavail * st.f_frsize;
+	return 0;
+}
+
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
@@ -101,6 +169,14 @@ const struct wv_io wv_io_system = {
 	.rename = sys_rename,
 	.unlink = sys_unlink,
 	.mkdir = sys_mkdir,
+	.rmdir = sys_rmdir,
+	.symlink = sys_symlink,
+	.readlink = sys_readlink,
+	.size = sys_size,
+	.list = sys_list,
+	.lock = sys_lock,
+	.unlock = sys_unlock,
+	.free_bytes = sys_free_bytes,
 	.mono_ns = sys_mono_ns,
 	.wall_ns = sys_wall_ns,
 	.random = sys_random,

@@ -7,6 +7,7 @@
 #ifndef WV_CORE_IO_H
 #define WV_CORE_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,6 +22,21 @@ struct wv_io {
 	int (*rename)(void *ctx, int dirfd, const char *from, const char *to);
 	int (*unlink)(void *ctx, int dirfd, const char *path);
 	int (*mkdir)(void *ctx, int dirfd, const char *path, mode_t mode);
+	int (*rmdir)(void *ctx, int dirfd, const char *path);
+	/* a link's text may name what is not there */
+	int (*symlink)(void *ctx, const char *target, int dirfd, const char *path);
+	ssize_t (*readlink)(void *ctx, int dirfd, const char *path, char *buf, size_t size);
+	/* bytes of an open file */
+	int (*size)(void *ctx, int fd, uint64_t *ret);
+	/* calls each(userdata, name) for every name but . and .. in no order; a non-zero answer
+	 * ends it and is returned. The folder may be changed only after it returned. */
+	int (*list)(void *ctx, int dirfd, int (*each)(void *userdata, const char *name),
+		    void *userdata);
+	/* flock: exclusive, waiting for it or (-EWOULDBLOCK) not; given back by close */
+	int (*lock)(void *ctx, int fd, bool wait);
+	int (*unlock)(void *ctx, int fd);
+	/* bytes that an unprivileged process may still write where dirfd is */
+	int (*free_bytes)(void *ctx, int dirfd, uint64_t *ret);
 	uint64_t (*mono_ns)(void *ctx);
 	uint64_t (*wall_ns)(void *ctx);
 	int (*random)(void *ctx, void *buf, size_t len);

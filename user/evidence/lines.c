@@ -28,33 +28,6 @@ static ssize_t read_at(const struct wv_lines *l, void *buf, size_t len, uint64_t
 	return (ssize_t)got;
 }
 
-/* The seam has no fstat: the end is where reading gives nothing. About 60 reads for any length. */
-static int find_size(const struct wv_lines *l, uint64_t *ret)
-{
-	uint64_t low = 0, high = BLOCK;
-	ssize_t n;
-	char c;
-
-	/* below low there are bytes, at high there is none */
-	while ((n = read_at(l, &c, 1, high)) == 1 && high < (1ULL << 60)) {
-		low = high + 1;
-		high *= 2;
-	}
-	while (n >= 0 && low < high) {
-		uint64_t mid = low + (high - low) / 2;
-
-		n = read_at(l, &c, 1, mid);
-		if (n == 1)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (n < 0)
-		return (int)n;
-	*ret = low;
-	return 0;
-}
-
 /* Offset just after the last newline before `end`, 0 if there is none. */
 static int find_line_start(const struct wv_lines *l, uint64_t end, uint64_t *ret)
 {
@@ -101,7 +74,7 @@ int wv_lines_open(struct wv_lines *l, const struct wv_io *io, int dirfd, const c
 	if (r < 0)
 		return r;
 	l->fd = r;
-	r = find_size(l, &size);
+	r = io->size(io->ctx, l->fd, &size);
 	if (r == 0)
 		r = find_line_start(l, size, &whole);
 	if (r == 0 && whole < size)
