@@ -44,11 +44,11 @@ static const char *name_of(const struct wv_worker *w)
 	return kinds[id_of(w)].name;
 }
 
-void wv_workers_init(struct wv_workers *w, uint64_t patience_ns)
+void wv_workers_init(struct wv_workers *set, uint64_t patience_ns)
 {
 	for (int i = 0; i < WV_WORKER_N; i++) {
-		w->all[i] = (struct wv_worker){.set = w, .control = -1};
-		w->silence_ns[i] =
+		set->all[i] = (struct wv_worker){.set = set, .control = -1};
+		set->silence_ns[i] =
 			kinds[i].silence_s ? kinds[i].silence_s * 1000000000ULL + patience_ns : 0;
 	}
 }

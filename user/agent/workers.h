@@ -38,15 +38,16 @@ struct wv_workers {
 };
 
 /* Fills silence_ns from the table, each grown by patience_ns: the slowest beat of all. */
-void wv_workers_init(struct wv_workers *w, uint64_t patience_ns);
+void wv_workers_init(struct wv_workers *set, uint64_t patience_ns);
 /* Does nothing if it runs. */
-int wv_worker_start(struct wv_workers *w, enum wv_worker_id id);
+int wv_worker_start(struct wv_workers *set, enum wv_worker_id id);
 /* One byte (enum wv_control) to each that runs and hears such things. */
-void wv_workers_tell(struct wv_workers *w, char message);
+void wv_workers_tell(struct wv_workers *set, char message);
 /*
  * Tells each to stop (last_words: per worker, WV_CONTROL_STOP where 0), kills what is left after
  * timeout_us, and ends the loop when all are gone. Once; later calls do nothing.
  */
-int wv_workers_stop(struct wv_workers *w, const char last_words[WV_WORKER_N], uint64_t timeout_us);
+int wv_workers_stop(struct wv_workers *set, const char last_words[WV_WORKER_N],
+		    uint64_t timeout_us);
 
 #endif
