@@ -139,6 +139,13 @@ static inline int f_unlock(void *ctx _unused_, int fd)
 	return wv_io_system.unlock(NULL, fd);
 }
 
+static inline int f_random(void *ctx _unused_, void *buf, size_t len)
+{
+	int r = step();
+
+	return r ?: wv_io_system.random(NULL, buf, len);
+}
+
 static inline uint64_t f_clock(void *ctx _unused_)
 {
 	return ++fault.now;
@@ -160,6 +167,7 @@ static const struct wv_io faulty = {
 	.unlock = f_unlock,
 	.mono_ns = f_clock,
 	.wall_ns = f_clock,
+	.random = f_random,
 };
 
 static struct wv_paths paths;
