@@ -13,21 +13,10 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/evidence/artifacts.h"
+#include "user/evidence/event.h"
 #include "user/evidence/retain.h"
 
 #define HOUR_NS (3600ULL * 1000000000ULL)
-
-static void log_options(const struct wv_config *c, struct wv_tlog_options *o)
-{
-	*o = (struct wv_tlog_options){
-		.segment_bytes = c->evidence_segment_size,
-		.segment_ns = c->evidence_segment_age,
-		.checkpoint_records = c->evidence_checkpoint_records,
-		.checkpoint_ns = c->evidence_checkpoint_every,
-		.compress_level = (int)c->evidence_compress,
-		.defer_compress = true, /* a tick must not wait for it */
-	};
-}
 
 /* Whether a line of the run's file is the log's record of that seq. */
 static bool is_in_log(const struct wv_run_log *g, const char *line, size_t len, uint64_t seq)
@@ -183,7 +172,8 @@ int wv_run_log_open(struct wv_run_log *g, const struct wv_io *io, const struct w
 				 .run_id = run_id,
 				 .dirfd = dirfd,
 				 .part.fd = -1};
-	log_options(config, &o);
+	wv_tlog_options_of(config, &o);
+	o.defer_compress = true; /* a tick must not wait for it */
 	r = wv_device_key(io, paths, true, &g->key, name);
 	if (r < 0) {
 		(void)wv_log_warn(r, "record", "no device key: the log is not signed");
@@ -297,12 +287,13 @@ static void tidy(const struct wv_run_log *g)
 	struct wv_tlog *l;
 
 	(void)setpriority(PRIO_PROCESS, 0, 19);
-	log_options(g->config, &o);
+	wv_tlog_options_of(g->config, &o);
+	o.defer_compress = true;
 	if (wv_tlog_open(&l, g->io, g->state, &o, NULL) < 0)
 		return;
 	while (wv_tlog_compress(l) == 1)
 		;
-	(void)keep;
+	(void)wv_tlog_retain(l, g->io, g->state, &keep, NULL);
 	wv_tlog_close(l);
 }
 
