@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The crash simulator: runs scenarios and prints for each what was tried and what was found.
+ * Exit: 0 no violation, 1 one at least, 2 usage. docs/crash-testing.md.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/sim/explore.h"
+#include "user/core/cleanup.h"
+
+static const struct wv_sim_scenario *const scenarios[] = {
+#define X(name) &wv_sim_##name,
+#include "tests/sim/scenarios.def"
+#undef X
+};
+
+static const char usage[] =
+	"usage: sim [OPTIONS] [SCENARIO...]\n"
+	"  --list            scenarios and planted bugs\n"
+	"  --states N        distinct states after which a scenario is done (20000)\n"
+	"  --rounds N        runs of a scenario at most, each with another seed (1000)\n"
+	"  --seed N          of the first round (1)\n"
+	"  --choices N       at one point of a run (2000), --nested N: of a recovery (40)\n"
+	"  --nest-every N    of how many states one is opened with cuts in its recovery (20)\n"
+	"  --depth N         power cuts in a row (3)\n"
+	"  --faults          also runs with each call failing: full disk, read-only, I/O error\n"
+	"  --show N          violations told in full (1), --stop: at the first one\n"
+	"  --plant NAME[:N]  with a planted bug\n"
+	"  --planted         every planted bug must be found by the scenarios named\n";
+
+/* A child runs it: a crash of production code is a violation like others. */
+static int in_child(const struct wv_sim_scenario *sc, const struct wv_sim_limits *limits,
+		    struct wv_sim_result *ret)
+{
+	int fds[2], status = 0;
+	ssize_t n;
+	pid_t pid;
+
+	*ret = (struct wv_sim_result){0};
+	fflush(stdout);
+	if (pipe(fds) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		int r = wv_sim_explore(sc, limits, ret);
+
+		fflush(stdout);
+		_exit(r < 0 ? 3 : write(fds[1], ret, sizeof(*ret)) == (ssize_t)sizeof(*ret) ? 0 : 4);
+	}
+	close(fds[1]);
+	n = read(fds[0], ret, sizeof(*ret));
+	close(fds[0]);
+	(void)waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status)) {
+		ret->violations = 1;
+		snprintf(ret->why, sizeof(ret->why), "the program died: %s",
+			 strsignal(WTERMSIG(status)));
+		return 0;
+	}
+	return n == (ssize_t)sizeof(*ret) ? 0 : -EPROTO;
+}
+
+static void print_header(void)
+{
+	printf("%-16s %7s %9s %10s %10s %10s %9s %8s %7s\n", "scenario", "runs", "ops", "tried",
+	       "opened", "distinct", "nested", "us/open", "wrong");
+}
+
+static void print_result(const char *name, const struct wv_sim_result *r)
+{
+	printf("%-16s %7" PRIu64 " %9" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %9" PRIu64
+	       " %8.0f %7" PRIu64 "\n",
+	       name, r->rounds, r->ops, r->tried, r->opened, r->distinct, r->nested,
+	       r->opened ? (double)r->ns / 1e3 / (double)r->opened : 0.0, r->violations);
+	if (r->violations)
+		printf("    first: %s%s\n", r->why,
+		       r->violations == r->out_of_order
+			       ? " (only where names survive out of order)"
+			       : "");
+	fflush(stdout);
+}
+
+static bool wanted(const struct wv_sim_scenario *sc, char **names)
+{
+	for (char **n = names; *n; n++)
+		if (strcmp(*n, sc->name) == 0)
+			return true;
+	return !*names;
+}
+
+static int run_all(char **names, const struct wv_sim_limits *limits)
+{
+	struct wv_sim_result sum = {0};
+
+	print_header();
+	for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++) {
+		struct wv_sim_result r;
+		int e;
+
+		if (!wanted(scenarios[i], names))
+			continue;
+		e = in_child(scenarios[i], limits, &r);
+		if (e < 0) {
+			printf("%-16s could not run: %s\n", scenarios[i]->name, strerror(-e));
+			r.violations++;
+		} else {
+			print_result(scenarios[i]->name, &r);
+		}
+		sum.ops += r.ops;
+		sum.rounds += r.rounds;
+		sum.tried += r.tried;
+		sum.opened += r.opened;
+		sum.distinct += r.distinct;
+		sum.nested += r.nested;
+		sum.violations += r.violations;
+		sum.ns += r.ns;
+	}
+	print_result("total", &sum);
+	printf("%.1f s\n", (double)sum.ns / 1e9);
+	return sum.violations ? 1 : 0;
+}
+
+/* Every planted bug must be found by one of the scenarios that it changes; prints who found it. */
+static int run_planted(char **names, struct wv_sim_limits limits)
+{
+	int status = 0;
+
+	limits.stop = true;
+	limits.show = 0;
+	for (int k = 1; k < WV_SIM_PLANT_ONE_SYNC; k++) {
+		unsigned found = 0;
+
+		limits.plant.kind = (enum wv_sim_plant_kind)k;
+		for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++) {
+			struct wv_sim_result r;
+
+			if (!wanted(scenarios[i], names) ||
+			    in_child(scenarios[i], &limits, &r) < 0)
+				continue;
+			found += r.violations > 0;
+			printf("%-14s %-12s %s after %" PRIu64 " states: %s\n",
+			       wv_sim_plant_names[k], scenarios[i]->name,
+			       r.violations ? "found" : "not found", r.distinct, r.why);
+		}
+		if (!found) {
+			printf("%s: NOT FOUND by any scenario\n", wv_sim_plant_names[k]);
+			status = 1;
+		}
+	}
+	return status;
+}
+
+static int list(void)
+{
+	static const char *const what[WV_SIM_PLANT_N] = {
+#define X(id, name, text) [WV_SIM_PLANT_##id] = (text),
+		WV_SIM_PLANTS(X)
+#undef X
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++)
+		printf("%-14s %s\n", scenarios[i]->name, scenarios[i]->what);
+	printf("planted bugs:\n");
+	for (int k = 1; k < WV_SIM_PLANT_N; k++)
+		printf("%-14s %s\n", wv_sim_plant_names[k], what[k]);
+	return 0;
+}
+
+static int parse_plant(const char *text, struct wv_sim_plant *ret)
+{
+	size_t len = strcspn(text, ":");
+
+	for (int k = 0; k < WV_SIM_PLANT_N; k++)
+		if (strlen(wv_sim_plant_names[k]) == len &&
+		    strncmp(text, wv_sim_plant_names[k], len) == 0) {
+			ret->kind = (enum wv_sim_plant_kind)k;
+			ret->nth = text[len] ? (unsigned)strtoul(text + len + 1, NULL, 10) : 0;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+int main(int argc, char **argv)
+{
+	enum { LIST = 256, STATES, ROUNDS, SEED, CHOICES, NESTED, NEST_EVERY, DEPTH, FAULTS, SHOW,
+	       STOP, PLANT, PLANTED };
+	static const struct option options[] = {
+		{"list", no_argument, NULL, LIST},
+		{"states", required_argument, NULL, STATES},
+		{"rounds", required_argument, NULL, ROUNDS},
+		{"seed", required_argument, NULL, SEED},
+		{"choices", required_argument, NULL, CHOICES},
+		{"nested", required_argument, NULL, NESTED},
+		{"nest-every", required_argument, NULL, NEST_EVERY},
+		{"depth", required_argument, NULL, DEPTH},
+		{"faults", no_argument, NULL, FAULTS},
+		{"show", required_argument, NULL, SHOW},
+		{"stop", no_argument, NULL, STOP},
+		{"plant", required_argument, NULL, PLANT},
+		{"planted", no_argument, NULL, PLANTED},
+		{0},
+	};
+	struct wv_sim_limits l = {.distinct = 20000,
+				  .rounds = 1000,
+				  .seed = 1,
+				  .choices = 2000,
+				  .nested = 40,
+				  .nest_every = 20,
+				  .depth = 3,
+				  .show = 1};
+	bool planted = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		uint64_t n = optarg ? strtoull(optarg, NULL, 10) : 0;
+
+		switch (c) {
+		case LIST:
+			return list();
+		case STATES:
+			l.distinct = n;
+			break;
+		case ROUNDS:
+			l.rounds = n;
+			break;
+		case SEED:
+			l.seed = n;
+			break;
+		case CHOICES:
+			l.choices = (unsigned)n;
+			break;
+		case NESTED:
+			l.nested = (unsigned)n;
+			break;
+		case NEST_EVERY:
+			l.nest_every = (unsigned)n;
+			break;
+		case DEPTH:
+			l.depth = (unsigned)n;
+			break;
+		case FAULTS:
+			l.faults = true;
+			break;
+		case SHOW:
+			l.show = (unsigned)n;
+			break;
+		case STOP:
+			l.stop = true;
+			break;
+		case PLANT:
+			if (parse_plant(optarg, &l.plant) < 0) {
+				fprintf(stderr, "sim: no planted bug %s (--list)\n", optarg);
+				return 2;
+			}
+			break;
+		case PLANTED:
+			planted = true;
+			break;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	return planted ? run_planted(argv + optind, l) : run_all(argv + optind, &l);
+}
