@@ -17,6 +17,8 @@
 
 /* ways to tear a part, besides the sweep over every byte */
 #define CUTS 2
+/* rounds without a new state, after which there is nothing more to see */
+#define BARREN 5
 
 struct explorer {
 	const struct wv_sim_scenario *scenario;
@@ -381,10 +383,12 @@ int wv_sim_explore(const struct wv_sim_scenario *scenario, const struct wv_sim_l
 	struct explorer x = {.scenario = scenario, .limits = limits, .res = ret};
 	const struct wv_sim_fault none = {.error = -EIO};
 	uint64_t start = now_ns();
+	unsigned barren = 0;
 	int r = 0;
 
 	*ret = (struct wv_sim_result){0};
 	for (uint64_t i = 0; r == 0 && i < limits->rounds && !is_done(&x); i++) {
+		uint64_t before = ret->distinct;
 		unsigned calls = 0;
 
 		x.seed = limits->seed + i;
@@ -392,6 +396,9 @@ int wv_sim_explore(const struct wv_sim_scenario *scenario, const struct wv_sim_l
 		r = round_of(&x, &none, &calls);
 		if (r == 0 && limits->faults && i == 0)
 			r = faulty_rounds(&x, calls);
+		barren = ret->distinct > before ? 0 : barren + 1;
+		if (barren == BARREN)
+			break;
 	}
 	ret->ns = now_ns() - start;
 	wv_sim_seen_free(&x.states);
