@@ -192,11 +192,9 @@ static int cut_tail(struct wv_tlog *l, bool bad, uint64_t *ret_cut)
 		return r;
 	if (bad)
 		keep_torn(l, l->len, size);
-	r = l->io->ftruncate(l->io->ctx, l->fd, (off_t)l->len);
+	r = wv_tlog_cut(l, l->len);
 	if (r == 0 && ret_cut)
 		*ret_cut = size - l->len;
-	if (r == 0)
-		l->dirty = true;
 	return r;
 }
 
@@ -399,7 +397,7 @@ int wv_tlog_catch_up(struct wv_tlog *l, uint64_t size)
 		l->len = s.off;
 	}
 	if (r == 0 && l->len < size)
-		r = l->io->ftruncate(l->io->ctx, l->fd, (off_t)l->len);
+		r = wv_tlog_cut(l, l->len);
 	return r;
 }
 
