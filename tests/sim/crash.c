@@ -202,7 +202,8 @@ static void renumber(struct wv_sim_disk *d)
 
 /*
  * A sync that failed writes nothing, and no later one writes what it should have: the kernel takes
- * those pages for clean. Only where a later write dirtied the same sector does it go along.
+ * those pages for clean. Only where a later write dirtied the same sector does it go along. Names
+ * are metadata: they stay to be written, or the file system refuses everything from then on.
  */
 static bool is_written(const struct wv_sim_disk *d, size_t i)
 {
@@ -249,7 +250,8 @@ static void sync_node(struct wv_sim_disk *d, uint32_t ino, bool failed)
 
 	if (failed) {
 		for (size_t i = 0; i < d->n_parts; i++)
-			d->parts[i].refused |= concerns(d, &d->parts[i], ino);
+			d->parts[i].refused |= d->parts[i].kind != WV_SIM_NAME &&
+					       concerns(d, &d->parts[i], ino);
 		return;
 	}
 	done = calloc(n_old + 1, sizeof(*done));

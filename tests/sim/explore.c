@@ -19,6 +19,15 @@
 #define CUTS 2
 /* rounds without a new state, after which there is nothing more to see */
 #define BARREN 5
+/* of how many states that a second power cut left one is opened with a third one */
+#define NEST_EVERY 20
+/* states of a round that are opened with power cuts in their recovery, once the round is through */
+#define LATER 32
+
+struct later {
+	struct wv_sim_image im;
+	size_t n_facts;
+};
 
 struct explorer {
 	const struct wv_sim_scenario *scenario;
@@ -28,6 +37,10 @@ struct explorer {
 	uint64_t random;
 	uint64_t seed; /* of this round */
 	struct wv_sim_fault fault;
+	uint64_t stop_at; /* distinct states, for now */
+	struct later later[LATER];
+	unsigned n_later;
+	uint64_t n_asked; /* for a place among them */
 };
 
 /* One point of one trace. */
@@ -52,8 +65,7 @@ static uint64_t now_ns(void)
 
 static bool is_done(const struct explorer *x)
 {
-	return x->res->distinct >= x->limits->distinct ||
-	       (x->limits->stop && x->res->violations > 0);
+	return x->res->distinct >= x->stop_at || (x->limits->stop && x->res->violations > 0);
 }
 
 static void tell_violation(struct point *p, struct wv_sim_image *im, const char *why)
@@ -80,28 +92,73 @@ static void tell_violation(struct point *p, struct wv_sim_image *im, const char 
 	fflush(stdout);
 }
 
-/* Opens an image as after a power cut, and goes on with cuts of that. */
+/* Any of a round's states may be among those, early and late ones alike. */
+static void keep_for_later(struct explorer *x, const struct wv_sim_image *im, size_t n_facts)
+{
+	uint64_t at = x->n_asked++;
+
+	if (at >= LATER)
+		at = wv_sim_next(&x->random) % x->n_asked;
+	if (at >= LATER)
+		return;
+	if (at < x->n_later)
+		wv_sim_image_free(&x->later[at].im);
+	else
+		x->n_later++;
+	wv_sim_image_copy(&x->later[at].im, im);
+	x->later[at].n_facts = n_facts;
+}
+
+/* Opens an image as a start after a power cut does. The caller frees ret. */
+static int recover(struct explorer *x, const struct wv_sim *s, const struct wv_sim_image *im,
+		   size_t n_facts, unsigned depth, struct wv_sim *ret, char *why, size_t size)
+{
+	wv_sim_mount(ret, im, s->facts, n_facts, x->seed + depth + 1);
+	ret->wall_ns += 60000000000ULL * (depth + 1);
+	ret->no_truncate = x->limits->plant.kind == WV_SIM_PLANT_NO_TRUNCATE;
+	wv_sim_trace(ret);
+	x->res->opened++;
+	return x->scenario->check(ret, why, size);
+}
+
 static void open_image(struct point *p, struct wv_sim_image *im, bool fresh)
 {
 	struct explorer *x = p->x;
 	const struct wv_sim_limits *l = x->limits;
-	bool nest = fresh && p->depth + 1 < l->depth &&
-		    (l->nest_every < 2 || wv_sim_next(&x->random) % l->nest_every == 0);
+	bool nest = fresh && p->depth + 1 < l->depth;
 	char why[256] = "";
 	struct wv_sim f;
 
-	wv_sim_mount(&f, im, p->d->s->facts, p->n_facts, x->seed + p->depth + 1);
-	f.wall_ns += 60000000000ULL * (p->depth + 1);
-	f.no_truncate = l->plant.kind == WV_SIM_PLANT_NO_TRUNCATE;
-	wv_sim_trace(&f);
-	x->res->opened++;
-	if (x->scenario->check(&f, why, sizeof(why)) < 0) {
+	if (recover(x, p->d->s, im, p->n_facts, p->depth, &f, why, sizeof(why)) < 0) {
 		tell_violation(p, im, why);
-	} else if (nest) {
+	} else if (nest && p->depth == 0) {
+		keep_for_later(x, im, p->n_facts);
+	} else if (nest && wv_sim_next(&x->random) % NEST_EVERY == 0) {
 		wv_sim_plant(&f, &l->plant, true);
 		explore(x, &f, p->depth + 1);
 	}
 	wv_sim_free(&f);
+}
+
+/* Power cuts in the recoveries of a round's states: about as many states as the round had. */
+static void explore_later(struct explorer *x, const struct wv_sim *s, uint64_t states)
+{
+	for (unsigned i = 0; i < x->n_later; i++) {
+		struct later *l = &x->later[i];
+		char why[256];
+		struct wv_sim f;
+
+		x->stop_at = x->res->distinct + states / x->n_later + 1;
+		if (!is_done(x) &&
+		    recover(x, s, &l->im, l->n_facts, 0, &f, why, sizeof(why)) == 0) {
+			wv_sim_plant(&f, &x->limits->plant, true);
+			explore(x, &f, 1);
+			wv_sim_free(&f);
+		}
+		wv_sim_image_free(&l->im);
+	}
+	x->n_later = 0;
+	x->n_asked = 0;
 }
 
 static size_t promised(const struct point *p)
@@ -333,6 +390,7 @@ static void explore(struct explorer *x, const struct wv_sim *s, unsigned depth)
 static int round_of(struct explorer *x, const struct wv_sim_fault *fault, unsigned *ret_calls)
 {
 	const struct wv_sim_scenario *sc = x->scenario;
+	uint64_t before = x->res->distinct;
 	struct wv_sim s;
 	int r;
 
@@ -349,32 +407,26 @@ static int round_of(struct explorer *x, const struct wv_sim_fault *fault, unsign
 		*ret_calls = s.calls;
 		x->res->ops += s.n_ops;
 		x->res->rounds++;
+		x->stop_at = UINT64_MAX;
 		wv_sim_plant(&s, &x->limits->plant, false);
 		explore(x, &s, 0);
+		explore_later(x, &s, x->res->distinct - before);
 	}
 	wv_sim_free(&s);
 	return r;
 }
 
-/* Runs with each call failing, with the next ones, too, and with all later ones. */
-static int faulty_rounds(struct explorer *x, unsigned calls)
+/* A run in which one call fails, or the next ones, too, or all later ones. */
+static int faulty_round(struct explorer *x, unsigned calls)
 {
-	static const int errors[] = {-ENOSPC, -EROFS, -EIO};
-	static const unsigned counts[] = {1, 2, 3, 1000000};
-	int r = 0;
+	static const int errors[] = {-ENOSPC, -EROFS, -EIO, -EIO};
+	static const unsigned counts[] = {1, 1, 2, 3, 1000000};
+	struct wv_sim_fault f = {.at = 1 + (unsigned)(wv_sim_next(&x->random) % calls)};
+	unsigned now;
 
-	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(errors); i++)
-		for (unsigned at = 1; r == 0 && at <= calls && !is_done(x); at++)
-			for (unsigned k = 0; r == 0 && k < ARRAY_SIZE(counts); k++) {
-				struct wv_sim_fault f = {
-					.at = at, .count = counts[k], .error = errors[i]};
-				unsigned now = 0;
-
-				r = round_of(x, &f, &now);
-				if (now < at) /* these errors concern fewer calls */
-					at = calls;
-			}
-	return r;
+	f.error = errors[wv_sim_next(&x->random) % ARRAY_SIZE(errors)];
+	f.count = counts[wv_sim_next(&x->random) % ARRAY_SIZE(counts)];
+	return round_of(x, &f, &now);
 }
 
 int wv_sim_explore(const struct wv_sim_scenario *scenario, const struct wv_sim_limits *limits,
@@ -387,18 +439,19 @@ int wv_sim_explore(const struct wv_sim_scenario *scenario, const struct wv_sim_l
 	int r = 0;
 
 	*ret = (struct wv_sim_result){0};
-	for (uint64_t i = 0; r == 0 && i < limits->rounds && !is_done(&x); i++) {
+	for (uint64_t i = 0; r == 0 && barren < BARREN && i < limits->rounds; i++) {
 		uint64_t before = ret->distinct;
 		unsigned calls = 0;
 
 		x.seed = limits->seed + i;
 		x.random = x.seed * 0x2545f4914f6cdd1dULL + 1;
-		r = round_of(&x, &none, &calls);
-		if (r == 0 && limits->faults && i == 0)
-			r = faulty_rounds(&x, calls);
-		barren = ret->distinct > before ? 0 : barren + 1;
-		if (barren == BARREN)
+		x.stop_at = limits->distinct;
+		if (is_done(&x))
 			break;
+		r = round_of(&x, &none, &calls);
+		for (unsigned k = 0; r == 0 && calls && k < limits->faults; k++)
+			r = faulty_round(&x, calls);
+		barren = ret->distinct > before ? 0 : barren + 1;
 	}
 	ret->ns = now_ns() - start;
 	wv_sim_seen_free(&x.states);

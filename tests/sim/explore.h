@@ -8,14 +8,13 @@
 #include "tests/sim/scenario.h"
 
 struct wv_sim_limits {
-	uint64_t distinct;  /* states after which a scenario is done */
+	uint64_t distinct;  /* states after which a scenario is done, once its round is through */
 	uint64_t rounds;    /* runs of a scenario, each with another seed, at most */
 	uint64_t seed;	    /* of the first round */
 	unsigned choices;   /* at one point of the run; exhaustive where there are no more */
 	unsigned nested;    /* at one point of a recovery */
-	unsigned nest_every; /* of how many states one is opened with power cuts in its recovery */
 	unsigned depth;	    /* power cuts in a row */
-	bool faults;	    /* also runs with each call failing */
+	unsigned faults;    /* runs of each round, besides the one without, in which calls fail */
 	bool stop;	    /* at the first violation */
 	unsigned show;	    /* violations told in full */
 	struct wv_sim_plant plant;

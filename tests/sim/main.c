@@ -28,10 +28,10 @@ static const char usage[] =
 	"  --states N        distinct states after which a scenario is done (20000)\n"
 	"  --rounds N        runs of a scenario at most, each with another seed (1000)\n"
 	"  --seed N          of the first round (1)\n"
-	"  --choices N       at one point of a run (2000), --nested N: of a recovery (40)\n"
-	"  --nest-every N    of how many states one is opened with cuts in its recovery (20)\n"
+	"  --choices N       at one point of a run (200), --nested N: of a recovery (40)\n"
 	"  --depth N         power cuts in a row (3)\n"
-	"  --faults          also runs with each call failing: full disk, read-only, I/O error\n"
+	"  --faults N        runs of each round in which calls fail: full disk, read-only, I/O\n"
+	"                    error (2)\n"
 	"  --show N          violations told in full (1), --stop: at the first one\n"
 	"  --plant NAME[:N]  with a planted bug\n"
 	"  --planted         every planted bug must be found by the scenarios named\n";
@@ -192,7 +192,7 @@ static int parse_plant(const char *text, struct wv_sim_plant *ret)
 
 int main(int argc, char **argv)
 {
-	enum { LIST = 256, STATES, ROUNDS, SEED, CHOICES, NESTED, NEST_EVERY, DEPTH, FAULTS, SHOW,
+	enum { LIST = 256, STATES, ROUNDS, SEED, CHOICES, NESTED, DEPTH, FAULTS, SHOW,
 	       STOP, PLANT, PLANTED };
 	static const struct option options[] = {
 		{"list", no_argument, NULL, LIST},
@@ -201,9 +201,8 @@ int main(int argc, char **argv)
 		{"seed", required_argument, NULL, SEED},
 		{"choices", required_argument, NULL, CHOICES},
 		{"nested", required_argument, NULL, NESTED},
-		{"nest-every", required_argument, NULL, NEST_EVERY},
 		{"depth", required_argument, NULL, DEPTH},
-		{"faults", no_argument, NULL, FAULTS},
+		{"faults", required_argument, NULL, FAULTS},
 		{"show", required_argument, NULL, SHOW},
 		{"stop", no_argument, NULL, STOP},
 		{"plant", required_argument, NULL, PLANT},
@@ -213,10 +212,10 @@ int main(int argc, char **argv)
 	struct wv_sim_limits l = {.distinct = 20000,
 				  .rounds = 1000,
 				  .seed = 1,
-				  .choices = 2000,
+				  .choices = 200,
 				  .nested = 40,
-				  .nest_every = 20,
 				  .depth = 3,
+				  .faults = 2,
 				  .show = 1};
 	bool planted = false;
 	int c;
@@ -242,14 +241,11 @@ int main(int argc, char **argv)
 		case NESTED:
 			l.nested = (unsigned)n;
 			break;
-		case NEST_EVERY:
-			l.nest_every = (unsigned)n;
-			break;
 		case DEPTH:
 			l.depth = (unsigned)n;
 			break;
 		case FAULTS:
-			l.faults = true;
+			l.faults = (unsigned)n;
 			break;
 		case SHOW:
 			l.show = (unsigned)n;

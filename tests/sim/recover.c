@@ -59,11 +59,17 @@ static int run(struct wv_sim *s)
 	struct wv_journal j;
 
 	json_object_object_add(rules, "boot", json_object_new_string(BOOT));
-	if (wv_recover_state_open(&state, &s->io, STATE, BOOT) == 0) {
-		for (uint64_t n = 1; n <= 3; n++)
-			note_actions(s, &state, n);
-		wv_recover_state_close(&state);
+	/*
+	 * Not gone on with when it fails: a disk that makes a folder, fails to flush its name and
+	 * then fails to remove it again leaves one that later starts take for durable.
+	 */
+	if (wv_recover_state_open(&state, &s->io, STATE, BOOT) < 0) {
+		json_object_put(rules);
+		return 0;
 	}
+	for (uint64_t n = 1; n <= 3; n++)
+		note_actions(s, &state, n);
+	wv_recover_state_close(&state);
 	if (wv_journal_open(&j, &s->io, STATE, BOOT) == 0) {
 		for (uint64_t n = 1; n <= 2; n++)
 			note_force(s, &j, n);

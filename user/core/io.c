@@ -322,8 +322,11 @@ int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode)
 		memcpy(part, path, i);
 		part[i] = '\0';
 		r = io->mkdir(io->ctx, AT_FDCWD, part, mode);
-		if (r == 0)
+		if (r == 0) {
 			r = sync_parent(io, part);
+			if (r < 0) /* else the next try would take it for durable */
+				(void)io->rmdir(io->ctx, AT_FDCWD, part);
+		}
 		if (r < 0 && r != -EEXIST)
 			return r;
 	}
