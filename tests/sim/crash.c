@@ -250,8 +250,8 @@ static void sync_node(struct wv_sim_disk *d, uint32_t ino, bool failed)
 
 	if (failed) {
 		for (size_t i = 0; i < d->n_parts; i++)
-			d->parts[i].refused |= d->parts[i].kind != WV_SIM_NAME &&
-					       concerns(d, &d->parts[i], ino);
+			d->parts[i].refused |=
+				d->parts[i].kind != WV_SIM_NAME && concerns(d, &d->parts[i], ino);
 		return;
 	}
 	done = calloc(n_old + 1, sizeof(*done));

@@ -4,9 +4,9 @@
  * the parts that are not, and makes an image for every choice of which parts had reached the disk.
  *
  * Parts are in lanes, and of a lane the first so many survive: a lane is a 512-byte sector of a
- * file, the size of a file, or one change of names (each of which is a lane of its own: names of one
- * folder may survive in any combination, also the later without the earlier). A sector's next part
- * may be torn at any byte.
+ * file, the size of a file, or one change of names (each of which is a lane of its own: names of
+ * one folder may survive in any combination, also the later without the earlier). A sector's next
+ * part may be torn at any byte.
  */
 #ifndef WV_SIM_CRASH_H
 #define WV_SIM_CRASH_H

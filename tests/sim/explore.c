@@ -407,6 +407,7 @@ static int round_of(struct explorer *x, const struct wv_sim_fault *fault, unsign
 		*ret_calls = s.calls;
 		x->res->ops += s.n_ops;
 		x->res->rounds++;
+		x->res->syncs = wv_sim_syncs(&s);
 		x->stop_at = UINT64_MAX;
 		wv_sim_plant(&s, &x->limits->plant, false);
 		explore(x, &s, 0);

@@ -8,15 +8,15 @@
 #include "tests/sim/scenario.h"
 
 struct wv_sim_limits {
-	uint64_t distinct;  /* states after which a scenario is done, once its round is through */
-	uint64_t rounds;    /* runs of a scenario, each with another seed, at most */
-	uint64_t seed;	    /* of the first round */
-	unsigned choices;   /* at one point of the run; exhaustive where there are no more */
-	unsigned nested;    /* at one point of a recovery */
-	unsigned depth;	    /* power cuts in a row */
-	unsigned faults;    /* runs of each round, besides the one without, in which calls fail */
-	bool stop;	    /* at the first violation */
-	unsigned show;	    /* violations told in full */
+	uint64_t distinct; /* states after which a scenario is done, once its round is through */
+	uint64_t rounds;   /* runs of a scenario, each with another seed, at most */
+	uint64_t seed;	   /* of the first round */
+	unsigned choices;  /* at one point of the run; exhaustive where there are no more */
+	unsigned nested;   /* at one point of a recovery */
+	unsigned depth;	   /* power cuts in a row */
+	unsigned faults;   /* runs of each round, besides the one without, in which calls fail */
+	bool stop;	   /* at the first violation */
+	unsigned show;	   /* violations told in full */
 	struct wv_sim_plant plant;
 };
 
@@ -29,6 +29,7 @@ struct wv_sim_result {
 	uint64_t sampled;  /* points with more choices than could be made */
 	uint64_t points;
 	uint64_t rounds;
+	uint64_t syncs; /* of the last run */
 	uint64_t violations;
 	uint64_t out_of_order; /* of those, only where names survive out of order */
 	uint64_t ns;

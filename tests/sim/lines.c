@@ -120,4 +120,6 @@ const struct wv_sim_scenario wv_sim_lines = {
 	.what = "user/evidence/lines.c: lines that were promised are there, torn ones are not",
 	.run = run,
 	.check = check,
+	.finds = WV_SIM_FINDS(NO_FILE_SYNC) | WV_SIM_FINDS(NO_DIR_SYNC) | WV_SIM_FINDS(EARLY_ACK) |
+		 WV_SIM_FINDS(NO_TRUNCATE),
 };

@@ -34,7 +34,8 @@ static const char usage[] =
 	"                    error (2)\n"
 	"  --show N          violations told in full (1), --stop: at the first one\n"
 	"  --plant NAME[:N]  with a planted bug\n"
-	"  --planted         every planted bug must be found by the scenarios named\n";
+	"  --planted         finds the planted bugs that each scenario is to find\n"
+	"  --syncs           leaves out each fsync of a run in turn, and shows which are missed\n";
 
 /* A child runs it: a crash of production code is a violation like others. */
 static int in_child(const struct wv_sim_scenario *sc, const struct wv_sim_limits *limits,
@@ -55,7 +56,9 @@ static int in_child(const struct wv_sim_scenario *sc, const struct wv_sim_limits
 		int r = wv_sim_explore(sc, limits, ret);
 
 		fflush(stdout);
-		_exit(r < 0 ? 3 : write(fds[1], ret, sizeof(*ret)) == (ssize_t)sizeof(*ret) ? 0 : 4);
+		_exit(r < 0							  ? 3
+		      : write(fds[1], ret, sizeof(*ret)) == (ssize_t)sizeof(*ret) ? 0
+										  : 4);
 	}
 	close(fds[1]);
 	n = read(fds[0], ret, sizeof(*ret));
@@ -84,9 +87,8 @@ static void print_result(const char *name, const struct wv_sim_result *r)
 	       r->opened ? (double)r->ns / 1e3 / (double)r->opened : 0.0, r->violations);
 	if (r->violations)
 		printf("    first: %s%s\n", r->why,
-		       r->violations == r->out_of_order
-			       ? " (only where names survive out of order)"
-			       : "");
+		       r->violations == r->out_of_order ? " (only where names survive out of order)"
+							: "");
 	fflush(stdout);
 }
 
@@ -130,34 +132,65 @@ static int run_all(char **names, const struct wv_sim_limits *limits)
 	return sum.violations ? 1 : 0;
 }
 
-/* Every planted bug must be found by one of the scenarios that it changes; prints who found it. */
-static int run_planted(char **names, struct wv_sim_limits limits)
+/* The planted bugs that a scenario is to find. Its own row says which: a log renames no files. */
+static int find_planted(const struct wv_sim_scenario *sc, const struct wv_sim_limits *limits)
 {
-	int status = 0;
+	struct wv_sim_limits l = *limits;
+	int missed = 0;
 
-	limits.stop = true;
-	limits.show = 0;
-	for (int k = 1; k < WV_SIM_PLANT_ONE_SYNC; k++) {
-		unsigned found = 0;
+	l.stop = true;
+	l.show = 0;
+	for (int k = 1; k < WV_SIM_PLANT_N; k++) {
+		struct wv_sim_result r;
 
-		limits.plant.kind = (enum wv_sim_plant_kind)k;
-		for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++) {
-			struct wv_sim_result r;
-
-			if (!wanted(scenarios[i], names) ||
-			    in_child(scenarios[i], &limits, &r) < 0)
-				continue;
-			found += r.violations > 0;
-			printf("%-14s %-12s %s after %" PRIu64 " states: %s\n",
-			       wv_sim_plant_names[k], scenarios[i]->name,
-			       r.violations ? "found" : "not found", r.distinct, r.why);
-		}
-		if (!found) {
-			printf("%s: NOT FOUND by any scenario\n", wv_sim_plant_names[k]);
-			status = 1;
+		if (!(sc->finds & 1U << k))
+			continue;
+		l.plant.kind = (enum wv_sim_plant_kind)k;
+		if (in_child(sc, &l, &r) < 0 || !r.violations) {
+			printf("%-12s %-14s NOT FOUND in %" PRIu64 " states\n", sc->name,
+			       wv_sim_plant_names[k], r.distinct);
+			missed++;
+		} else {
+			printf("%-12s %-14s found after %" PRIu64 " states: %.70s\n", sc->name,
+			       wv_sim_plant_names[k], r.distinct, r.why);
 		}
 	}
-	return status;
+	return missed;
+}
+
+static int run_planted(char **names, const struct wv_sim_limits *limits)
+{
+	int missed = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++)
+		if (wanted(scenarios[i], names))
+			missed += find_planted(scenarios[i], limits);
+	return missed ? 1 : 0;
+}
+
+/* Each fsync of the first run left out in turn: which of them does a check miss? */
+static int run_syncs(char **names, const struct wv_sim_limits *limits)
+{
+	struct wv_sim_limits l = *limits;
+
+	l.stop = true;
+	l.show = 0;
+	l.rounds = 1;
+	l.faults = 0;
+	l.plant.kind = WV_SIM_PLANT_ONE_SYNC;
+	for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++) {
+		struct wv_sim_result r = {.syncs = 1};
+
+		if (!wanted(scenarios[i], names))
+			continue;
+		printf("%s:", scenarios[i]->name);
+		for (l.plant.nth = 1; l.plant.nth <= r.syncs; l.plant.nth++)
+			if (in_child(scenarios[i], &l, &r) == 0)
+				printf(r.violations ? " %u" : " (%u)", l.plant.nth);
+		printf("\n");
+	}
+	printf("in brackets: fsyncs that were left out without a violation\n");
+	return 0;
 }
 
 static int list(void)
@@ -192,8 +225,21 @@ static int parse_plant(const char *text, struct wv_sim_plant *ret)
 
 int main(int argc, char **argv)
 {
-	enum { LIST = 256, STATES, ROUNDS, SEED, CHOICES, NESTED, DEPTH, FAULTS, SHOW,
-	       STOP, PLANT, PLANTED };
+	enum {
+		LIST = 256,
+		STATES,
+		ROUNDS,
+		SEED,
+		CHOICES,
+		NESTED,
+		DEPTH,
+		FAULTS,
+		SHOW,
+		STOP,
+		PLANT,
+		PLANTED,
+		SYNCS
+	};
 	static const struct option options[] = {
 		{"list", no_argument, NULL, LIST},
 		{"states", required_argument, NULL, STATES},
@@ -207,6 +253,7 @@ int main(int argc, char **argv)
 		{"stop", no_argument, NULL, STOP},
 		{"plant", required_argument, NULL, PLANT},
 		{"planted", no_argument, NULL, PLANTED},
+		{"syncs", no_argument, NULL, SYNCS},
 		{0},
 	};
 	struct wv_sim_limits l = {.distinct = 20000,
@@ -217,7 +264,7 @@ int main(int argc, char **argv)
 				  .depth = 3,
 				  .faults = 2,
 				  .show = 1};
-	bool planted = false;
+	int (*run)(char **names, const struct wv_sim_limits *limits) = run_all;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -260,12 +307,15 @@ int main(int argc, char **argv)
 			}
 			break;
 		case PLANTED:
-			planted = true;
+			run = run_planted;
+			break;
+		case SYNCS:
+			run = run_syncs;
 			break;
 		default:
 			fputs(usage, stderr);
 			return 2;
 		}
 	}
-	return planted ? run_planted(argv + optind, l) : run_all(argv + optind, &l);
+	return run(argv + optind, &l);
 }

@@ -105,8 +105,7 @@ void wv_sim_plant(struct wv_sim *s, const struct wv_sim_plant *plant, bool neste
 		nth += s->ops[i].kind == WV_SIM_SYNC;
 		if (is_dropped(s, plant, i, nth))
 			drop(s, i--);
-		else if (plant->kind == WV_SIM_PLANT_EARLY_RENAME &&
-			 s->ops[i].kind == WV_SIM_ENTRY)
+		else if (plant->kind == WV_SIM_PLANT_EARLY_RENAME && s->ops[i].kind == WV_SIM_ENTRY)
 			rename_early(s, i);
 		else if (plant->kind == WV_SIM_PLANT_EARLY_ACK && s->ops[i].kind == WV_SIM_FACT &&
 			 s->ops[i].fact.acked)

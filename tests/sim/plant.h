@@ -24,6 +24,7 @@ enum wv_sim_plant_kind {
 #undef X
 		WV_SIM_PLANT_N
 };
+#define WV_SIM_FINDS(id) (1U << WV_SIM_PLANT_##id)
 extern const char *const wv_sim_plant_names[WV_SIM_PLANT_N];
 
 struct wv_sim_plant {

@@ -160,4 +160,6 @@ const struct wv_sim_scenario wv_sim_recover = {
 	.what = "state of recovery and enforcement: opens, and what was noted is remembered",
 	.run = run,
 	.check = check,
+	.finds = WV_SIM_FINDS(NO_FILE_SYNC) | WV_SIM_FINDS(NO_DIR_SYNC) |
+		 WV_SIM_FINDS(EARLY_RENAME) | WV_SIM_FINDS(EARLY_ACK),
 };

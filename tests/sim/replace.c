@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* wv_io_replace(): after any power cut the file is the old or the new one, and new once it said so. */
+/* wv_io_replace(): after any power cut the file is the old or the new one, and new once it said so.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -94,5 +95,7 @@ const struct wv_sim_scenario wv_sim_replace = {
 	.setup = setup,
 	.run = run,
 	.check = check,
+	.finds = WV_SIM_FINDS(NO_FILE_SYNC) | WV_SIM_FINDS(NO_DIR_SYNC) |
+		 WV_SIM_FINDS(EARLY_RENAME) | WV_SIM_FINDS(EARLY_ACK),
 	.garbage = true,
 };

@@ -6,6 +6,7 @@
 #ifndef WV_SIM_SCENARIO_H
 #define WV_SIM_SCENARIO_H
 
+#include "tests/sim/plant.h"
 #include "tests/sim/simfs.h"
 
 struct wv_sim_scenario {
@@ -24,7 +25,8 @@ struct wv_sim_scenario {
 	 * what a power cut in the middle of it leaves.
 	 */
 	int (*check)(struct wv_sim *s, char *why, size_t size);
-	bool garbage; /* the format tells old bytes from its own: grown files may hold any */
+	unsigned finds; /* planted bugs that it must find: 1 << WV_SIM_PLANT_... */
+	bool garbage;	/* the format tells old bytes from its own: grown files may hold any */
 };
 
 #define X(name) extern const struct wv_sim_scenario wv_sim_##name;

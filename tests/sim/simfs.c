@@ -13,7 +13,8 @@
 
 enum needs { NEEDS_NOTHING, NEEDS_WRITING, NEEDS_ROOM };
 
-/* Any call of a broken disk fails, of a read-only one what changes, of a full one what needs room. */
+/* Any call of a broken disk fails, of a read-only one what changes, of a full one what needs room.
+ */
 static int fault(struct wv_sim *s, enum needs needs)
 {
 	const struct wv_sim_fault *f = &s->fault;
@@ -29,7 +30,7 @@ static int fault(struct wv_sim *s, enum needs needs)
 	return f->error;
 }
 
-static struct wv_sim_op *record(struct wv_sim *s, enum wv_sim_op_kind kind)
+struct wv_sim_op *wv_sim_record(struct wv_sim *s, enum wv_sim_op_kind kind)
 {
 	static struct wv_sim_op nowhere;
 
@@ -163,7 +164,7 @@ static void truncate_to(struct wv_sim *s, uint32_t ino, uint64_t len)
 
 	if (s->now.nodes[ino]->len == len)
 		return;
-	op = record(s, WV_SIM_TRUNCATE);
+	op = wv_sim_record(s, WV_SIM_TRUNCATE);
 	node = wv_sim_image_edit(&s->now, ino);
 	op->ino = ino;
 	op->before = node->len;
@@ -183,9 +184,10 @@ static int sim_open(void *ctx, int dirfd, const char *path, int flags, mode_t mo
 
 	(void)mode;
 	r = find(s, dirfd, path, !(flags & O_NOFOLLOW) && !(makes && (flags & O_EXCL)), &at);
-	r = r ?: fault(s, makes && at.ino == WV_SIM_NONE ? NEEDS_ROOM
-			  : writes			 ? NEEDS_WRITING
-							 : NEEDS_NOTHING);
+	r = r
+		    ?: fault(s, makes && at.ino == WV_SIM_NONE ? NEEDS_ROOM
+				: writes		       ? NEEDS_WRITING
+							       : NEEDS_NOTHING);
 	if (r < 0)
 		return r;
 	while (fd < WV_SIM_FDS && s->fds[fd].used)
@@ -196,7 +198,7 @@ static int sim_open(void *ctx, int dirfd, const char *path, int flags, mode_t mo
 		if (!makes)
 			return -ENOENT;
 		at.ino = make_node(s, WV_SIM_FILE, NULL);
-		change(s, record(s, WV_SIM_ENTRY), at.dir, at.name, at.ino);
+		change(s, wv_sim_record(s, WV_SIM_ENTRY), at.dir, at.name, at.ino);
 	} else {
 		enum wv_sim_kind kind = s->now.nodes[at.ino]->kind;
 
@@ -241,7 +243,7 @@ static ssize_t sim_write(void *ctx, int fd, const void *buf, size_t len)
 	if (!len)
 		return 0;
 	node = wv_sim_image_edit(&s->now, f->ino);
-	op = record(s, WV_SIM_WRITE);
+	op = wv_sim_record(s, WV_SIM_WRITE);
 	op->ino = f->ino;
 	op->off = f->append ? node->len : f->pos;
 	op->before = node->len;
@@ -298,7 +300,7 @@ static int sim_fsync(void *ctx, int fd)
 	if (!f)
 		return -EBADF;
 	r = fault(s, NEEDS_NOTHING);
-	op = record(s, WV_SIM_SYNC);
+	op = wv_sim_record(s, WV_SIM_SYNC);
 	op->ino = f->ino;
 	op->failed = r < 0;
 	return r;
@@ -364,7 +366,7 @@ static int sim_rename(void *ctx, int dirfd, const char *from, const char *to)
 		return -ENOTDIR;
 	if (old && old->n_entries)
 		return -ENOTEMPTY;
-	op = record(s, WV_SIM_ENTRY);
+	op = wv_sim_record(s, WV_SIM_ENTRY);
 	change(s, op, a.dir, a.name, WV_SIM_NONE);
 	change(s, op, b.dir, b.name, a.ino);
 	return 0;
@@ -388,7 +390,7 @@ static int remove_name(struct wv_sim *s, int dirfd, const char *path, bool folde
 		return -EISDIR;
 	if (folder && s->now.nodes[at.ino]->n_entries)
 		return -ENOTEMPTY;
-	change(s, record(s, WV_SIM_ENTRY), at.dir, at.name, WV_SIM_NONE);
+	change(s, wv_sim_record(s, WV_SIM_ENTRY), at.dir, at.name, WV_SIM_NONE);
 	return 0;
 }
 
@@ -410,7 +412,8 @@ static int add_name(struct wv_sim *s, int dirfd, const char *path, enum wv_sim_k
 
 	r = r ?: at.ino != WV_SIM_NONE ? -EEXIST : fault(s, NEEDS_ROOM);
 	if (r == 0)
-		change(s, record(s, WV_SIM_ENTRY), at.dir, at.name, make_node(s, kind, text));
+		change(s, wv_sim_record(s, WV_SIM_ENTRY), at.dir, at.name,
+		       make_node(s, kind, text));
 	return r;
 }
 
@@ -526,16 +529,6 @@ static uint64_t sim_wall_ns(void *ctx)
 	return ((struct wv_sim *)ctx)->wall_ns += 1000;
 }
 
-uint64_t wv_sim_next(uint64_t *state)
-{
-	/* splitmix64 */
-	uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
 static int sim_random(void *ctx, void *buf, size_t len)
 {
 	struct wv_sim *s = ctx;
@@ -545,7 +538,7 @@ static int sim_random(void *ctx, void *buf, size_t len)
 	return 0;
 }
 
-static const struct wv_io table = {
+const struct wv_io wv_sim_io = {
 	.open = sim_open,
 	.write = sim_write,
 	.pread = sim_pread,
@@ -567,101 +560,3 @@ static const struct wv_io table = {
 	.wall_ns = sim_wall_ns,
 	.random = sim_random,
 };
-
-static void begin(struct wv_sim *s, uint64_t seed)
-{
-	*s = (struct wv_sim){.io = table,
-			     .mounted = true,
-			     .random = seed,
-			     .mono_ns = 1000000000ULL,
-			     .wall_ns = 1700000000000000000ULL};
-	s->io.ctx = s;
-}
-
-void wv_sim_init(struct wv_sim *s, uint64_t seed)
-{
-	begin(s, seed);
-	wv_sim_image_init(&s->now);
-}
-
-void wv_sim_mount(struct wv_sim *s, const struct wv_sim_image *im, const struct wv_sim_fact *facts,
-		  size_t n_facts, uint64_t seed)
-{
-	begin(s, seed);
-	wv_sim_image_copy(&s->now, im);
-	s->room_facts = n_facts + 16;
-	s->facts = calloc(s->room_facts, sizeof(*s->facts));
-	if (!s->facts)
-		abort();
-	if (n_facts)
-		memcpy(s->facts, facts, n_facts * sizeof(*facts));
-	s->n_facts = n_facts;
-}
-
-void wv_sim_free(struct wv_sim *s)
-{
-	if (!s->mounted)
-		return;
-	wv_sim_image_free(&s->now);
-	wv_sim_image_free(&s->base);
-	wv_sim_image_free(&s->born);
-	for (size_t i = 0; i < s->n_ops; i++)
-		free(s->ops[i].bytes);
-	free(s->ops);
-	free(s->facts);
-	*s = (struct wv_sim){0};
-}
-
-void wv_sim_trace(struct wv_sim *s)
-{
-	wv_sim_image_copy(&s->base, &s->now);
-	s->base_facts = s->n_facts;
-	s->tracing = true;
-}
-
-static void tell(struct wv_sim *s, const char *what, uint64_t n, bool acked)
-{
-	if (s->n_facts == s->room_facts) {
-		s->room_facts = s->room_facts * 2 + 16;
-		s->facts = reallocarray(s->facts, s->room_facts, sizeof(*s->facts));
-		if (!s->facts)
-			abort();
-	}
-	s->facts[s->n_facts++] = (struct wv_sim_fact){.what = what, .n = n, .acked = acked};
-	record(s, WV_SIM_FACT)->fact = s->facts[s->n_facts - 1];
-}
-
-void wv_sim_try(struct wv_sim *s, const char *what, uint64_t n)
-{
-	tell(s, what, n, false);
-}
-
-void wv_sim_ack(struct wv_sim *s, const char *what, uint64_t n)
-{
-	tell(s, what, n, true);
-}
-
-bool wv_sim_told(const struct wv_sim *s, const char *what, uint64_t n, bool acked)
-{
-	for (size_t i = s->n_facts; i-- > 0;)
-		if (s->facts[i].acked == acked && s->facts[i].n == n &&
-		    strcmp(s->facts[i].what, what) == 0)
-			return true;
-	return false;
-}
-
-uint64_t wv_sim_greatest(const struct wv_sim *s, const char *what, bool acked)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < s->n_facts; i++)
-		if (s->facts[i].acked == acked && strcmp(s->facts[i].what, what) == 0 &&
-		    s->facts[i].n > n)
-			n = s->facts[i].n;
-	return n;
-}
-
-uint64_t wv_sim_pick(struct wv_sim *s, uint64_t n)
-{
-	return wv_sim_next(&s->random) % n;
-}

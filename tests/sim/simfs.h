@@ -27,15 +27,16 @@ struct wv_sim_change {
 
 struct wv_sim_op {
 	enum wv_sim_op_kind kind;
-	uint32_t ino;	/* file; for SYNC file or folder */
-	uint64_t off;	/* WRITE */
+	uint32_t ino;	 /* file; for SYNC file or folder */
+	uint64_t off;	 /* WRITE */
 	uint64_t before; /* WRITE, TRUNCATE: bytes of the file before it */
-	uint64_t size;	/* WRITE, TRUNCATE: bytes of the file after it */
+	uint64_t size;	 /* WRITE, TRUNCATE: bytes of the file after it */
 	size_t len;
 	unsigned char *bytes;
 	struct wv_sim_change change[2]; /* ENTRY: both happen, or none */
 	unsigned n_changes;
-	bool failed; /* SYNC: said that it failed; what it was to write will be told by no later one */
+	bool failed; /* SYNC: said that it failed; what it was to write will be told by no later one
+		      */
 	struct wv_sim_fact fact;
 };
 
@@ -69,9 +70,14 @@ struct wv_sim {
 	uint64_t capacity; /* bytes; 0: endless */
 	struct wv_sim_fault fault;
 	unsigned calls, failed; /* of those that a fault could fail */
-	bool no_truncate; /* a planted bug: it says that it worked */
+	bool no_truncate;	/* a planted bug: it says that it worked */
 	bool mounted;
 };
+
+/* The seam's table; ctx is to be set. */
+extern const struct wv_io wv_sim_io;
+/* A new op at the end of the trace; nowhere, while nothing is traced. */
+struct wv_sim_op *wv_sim_record(struct wv_sim *s, enum wv_sim_op_kind kind);
 
 /* An empty file system. */
 void wv_sim_init(struct wv_sim *s, uint64_t seed);

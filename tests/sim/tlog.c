@@ -289,4 +289,6 @@ const struct wv_sim_scenario wv_sim_tlog = {
 	.setup = setup,
 	.run = run,
 	.check = check,
+	.finds = WV_SIM_FINDS(NO_FILE_SYNC) | WV_SIM_FINDS(NO_DIR_SYNC) |
+		 WV_SIM_FINDS(EARLY_RENAME) | WV_SIM_FINDS(EARLY_ACK) | WV_SIM_FINDS(NO_TRUNCATE),
 };

@@ -141,8 +141,8 @@ int wv_lines_open(struct wv_lines *l, const struct wv_io *io, int dirfd, const c
 		return r;
 	l->fd = r;
 	r = io->size(io->ctx, l->fd, &size);
-	/* a power cut can leave a later part of a line and zeros for an earlier one: no line has NULs,
-	 * and what was flushed comes before them */
+	/* a power cut can leave a later part of a line and zeros for an earlier one: no line has
+	 * NULs, and what was flushed comes before them */
 	if (r == 0)
 		r = find_nul(l, size, &whole);
 	if (r == 0)

@@ -13,8 +13,8 @@
 
 struct wv_lines {
 	const struct wv_io *io;
-	int fd;	      /* -1: not open */
-	uint64_t len; /* bytes that are whole lines */
+	int fd;		  /* -1: not open */
+	uint64_t len;	  /* bytes that are whole lines */
 	uint64_t flushed; /* of them, what is known to be on disk */
 	bool torn;	  /* bytes after len may be in the file */
 	bool refused;	  /* the last fsync failed */

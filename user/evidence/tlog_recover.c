@@ -49,7 +49,8 @@ static int open_made(struct wv_tlog *l, const char *name)
 
 	if (fd != -ENOENT)
 		return fd;
-	/* the name may have gone by a rename that is not on disk yet, whose file it would replace */
+	/* the name may have gone by a rename that is not on disk yet, whose file it would replace
+	 */
 	fd = wv_io_sync_dir(l->io, l->dirfd);
 	if (fd < 0)
 		return fd;
