@@ -114,6 +114,13 @@ static inline int f_mkdir(void *ctx _unused_, int dirfd, const char *path, mode_
 	return r ?: wv_io_system.mkdir(NULL, dirfd, path, mode);
 }
 
+static inline int f_rmdir(void *ctx _unused_, int dirfd, const char *path)
+{
+	int r = step();
+
+	return r ?: wv_io_system.rmdir(NULL, dirfd, path);
+}
+
 static inline int f_size(void *ctx _unused_, int fd, uint64_t *ret)
 {
 	int r = step();
@@ -161,6 +168,7 @@ static const struct wv_io faulty = {
 	.rename = f_rename,
 	.unlink = f_unlink,
 	.mkdir = f_mkdir,
+	.rmdir = f_rmdir,
 	.size = f_size,
 	.list = f_list,
 	.lock = f_lock,

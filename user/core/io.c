@@ -287,6 +287,26 @@ int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t 
 	return 0;
 }
 
+/* The folder that a path's last name is in. */
+static int sync_parent(const struct wv_io *io, char *path)
+{
+	char *slash = strrchr(path, '/'), *end = slash == path ? slash + 1 : slash, kept = '\0';
+	int fd, r;
+
+	if (slash) {
+		kept = *end;
+		*end = '\0';
+	}
+	fd = io->open(io->ctx, AT_FDCWD, slash ? path : ".", O_RDONLY | O_DIRECTORY, 0);
+	if (slash)
+		*end = kept;
+	if (fd < 0)
+		return fd;
+	r = io->fsync(io->ctx, fd);
+	(void)io->close(io->ctx, fd);
+	return r;
+}
+
 int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode)
 {
 	char part[PATH_MAX];
@@ -302,6 +322,11 @@ int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode)
 		memcpy(part, path, i);
 		part[i] = '\0';
 		r = io->mkdir(io->ctx, AT_FDCWD, part, mode);
+		if (r == 0) {
+			r = sync_parent(io, part);
+			if (r < 0) /* else the next try would take it for durable */
+				(void)io->rmdir(io->ctx, AT_FDCWD, part);
+		}
 		if (r < 0 && r != -EEXIST)
 			return r;
 	}

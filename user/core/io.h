@@ -61,7 +61,7 @@ int wv_io_sync_dir(const struct wv_io *io, int dirfd);
  * max. */
 int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t max, char **ret_buf,
 		    size_t *ret_len);
-/* mkdir -p, mode for new ones. */
+/* mkdir -p, mode for new ones, which are durable when it returns 0. */
 int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode);
 
 #endif
