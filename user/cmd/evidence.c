@@ -15,6 +15,12 @@ static const struct {
 	{"prove", "a proof that a record is in the log, to be checked anywhere", wv_evidence_prove},
 	{"consistency", "a proof that an older state of the log is a prefix of a newer one",
 	 wv_evidence_consistency},
+	{"append", "lines of standard input become records of the log", wv_evidence_append},
+	{"tail", "the newest records, and those that come", wv_evidence_tail},
+	{"hold", "place, release and list legal holds", wv_evidence_hold},
+	{"checkpoint", "sign the log as it is now", wv_evidence_checkpoint},
+	{"retain", "compress closed segments, retire those that are old enough",
+	 wv_evidence_retain},
 	{"key", "the public key that this device signs with", wv_evidence_key},
 };
 

@@ -13,6 +13,11 @@ int wv_evidence_verify(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_prove(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_consistency(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_key(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_append(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_tail(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_hold(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_checkpoint(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_retain(struct wv_cli *cli, int argc, char **argv);
 
 /* evidence_common.c ---------------------------------------------------------------------------- */
 
