@@ -40,6 +40,11 @@ static int sys_fsync(void *ctx _unused_, int fd)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
+static int sys_fdatasync(void *ctx _unused_, int fd)
+{
+	return fdatasync(fd) < 0 ? -errno : 0;
+}
+
 static int sys_ftruncate(void *ctx _unused_, int fd, off_t len)
 {
 	return ftruncate(fd, len) < 0 ? -errno : 0;
@@ -164,6 +169,7 @@ const struct wv_io wv_io_system = {
 	.write = sys_write,
 	.pread = sys_pread,
 	.fsync = sys_fsync,
+	.fdatasync = sys_fdatasync,
 	.ftruncate = sys_ftruncate,
 	.close = sys_close,
 	.rename = sys_rename,
@@ -200,6 +206,11 @@ int wv_io_write_all(const struct wv_io *io, int fd, const void *buf, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+int wv_io_sync_data(const struct wv_io *io, int fd)
+{
+	return io->fdatasync ? io->fdatasync(io->ctx, fd) : io->fsync(io->ctx, fd);
 }
 
 int wv_io_sync_dir(const struct wv_io *io, int dirfd)

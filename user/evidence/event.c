@@ -31,8 +31,8 @@ static int boot_id(char ret[SD_ID128_UUID_STRING_MAX])
 	return r < 0 ? r : 0;
 }
 
-static int add_common(struct json_object *o, const struct wv_io *io, const char *run_id,
-		      const char *type)
+int wv_event_common(struct json_object *o, const struct wv_io *io, const char *run_id,
+		    const char *type)
 {
 	char boot[SD_ID128_UUID_STRING_MAX];
 	size_t i;
@@ -59,7 +59,7 @@ static int add_common(struct json_object *o, const struct wv_io *io, const char 
 	return r;
 }
 
-static ssize_t compose(void *ctx, uint64_t seq, char *buf, size_t room)
+ssize_t wv_event_compose(void *ctx, uint64_t seq, char *buf, size_t room)
 {
 	_cleanup_free_ char *text = NULL;
 	struct json_object *o = ctx;
@@ -86,9 +86,9 @@ int wv_event(struct wv_tlog *l, const struct wv_io *io, const char *run_id, cons
 
 	if (!o)
 		return -ENOMEM;
-	r = add_common(o, io, run_id, type);
+	r = wv_event_common(o, io, run_id, type);
 	if (r == 0)
-		r = wv_tlog_append(l, compose, o, &seq);
+		r = wv_tlog_append(l, wv_event_compose, o, &seq);
 	json_object_put(o);
 	if (r == 0 && durable)
 		r = wv_tlog_commit(l);

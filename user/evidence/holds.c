@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Legal holds as a fold over the log. `holds.json` beside the segments has the result up to a seq, so
- * that only newer records are read; without it the whole log is read again.
+ * Legal holds as a fold over the log. `holds.json` beside the segments has the result up to a seq,
+ * so that only newer records are read; without it the whole log is read again.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -282,7 +282,7 @@ int wv_tlog_sync(struct wv_tlog *l)
 	if (l->dir_dirty)
 		r = wv_tlog_open_segment(l);
 	if (r == 0 && l->dirty && !l->doubt) {
-		r = l->io->fsync(l->io->ctx, l->fd);
+		r = wv_io_sync_data(l->io, l->fd);
 		l->doubt = r < 0;
 	}
 	if (l->doubt)
