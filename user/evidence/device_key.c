@@ -22,7 +22,7 @@
 static const sd_id128_t name_id = {.bytes = {0x5d, 0x9c, 0x3f, 0x1e, 0x70, 0x4a, 0x4b, 0x8b, 0x9a,
 					     0x2e, 0x61, 0xc7, 0x0d, 0x88, 0xf2, 0x35}};
 
-void wv_device_name(const struct wv_public_key *key, char ret[WV_KEY_NAME_SIZE])
+void wv_key_device_name(const struct wv_public_key *key, char ret[WV_KEY_NAME_SIZE])
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 	const unsigned char *b = digest;
@@ -146,6 +146,6 @@ int wv_device_key(const struct wv_io *io, const struct wv_paths *paths, bool cre
 	int r = wv_own_key(io, paths, "device.pem", create, ret);
 
 	if (r == 0)
-		wv_device_name(&ret->public_key, ret_name);
+		wv_key_device_name(&ret->public_key, ret_name);
 	return r;
 }

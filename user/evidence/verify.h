@@ -50,10 +50,12 @@ struct wv_verify_options {
 };
 
 struct wv_verify_report {
-	uint64_t records, bytes;     /* lines that were checked */
-	uint64_t first, last;	     /* seqs of the oldest and newest line that is there; 0: none */
-	uint64_t retired;	     /* records whose lines the log itself says were deleted */
-	uint64_t leaves;	     /* leaf hashes */
+	uint64_t records, bytes; /* lines that were checked */
+	uint64_t first, last;	 /* seqs of the oldest and newest line that is there; 0: none */
+	uint64_t retired;	 /* records whose lines the log itself says were deleted */
+	uint64_t untold; /* the first so many are missing, and the record that says why is gone too
+			  */
+	uint64_t leaves; /* leaf hashes */
 	uint64_t checkpoints;	     /* good ones */
 	uint64_t covered;	     /* records that the newest good checkpoint vouches for */
 	struct wv_hash root;	     /* of it */
