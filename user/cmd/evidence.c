@@ -15,6 +15,10 @@ static const struct {
 	{"prove", "a proof that a record is in the log, to be checked anywhere", wv_evidence_prove},
 	{"consistency", "a proof that an older state of the log is a prefix of a newer one",
 	 wv_evidence_consistency},
+	{"checkpoint", "sign the log's state now, and show it to witnesses",
+	 wv_evidence_checkpoint},
+	{"witness", "remember other machines' logs, and cosign what continues them",
+	 wv_evidence_witness},
 	{"key", "the public key that this device signs with", wv_evidence_key},
 };
 
