@@ -19,6 +19,7 @@ static const struct {
 	 wv_evidence_checkpoint},
 	{"witness", "remember other machines' logs, and cosign what continues them",
 	 wv_evidence_witness},
+	{"anchor", "have the TPM sign the log's state", wv_evidence_anchor},
 	{"key", "the public key that this device signs with", wv_evidence_key},
 };
 

@@ -16,6 +16,7 @@ int wv_evidence_consistency(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_key(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_checkpoint(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_witness(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_anchor(struct wv_cli *cli, int argc, char **argv);
 
 /* evidence_common.c ---------------------------------------------------------------------------- */
 
