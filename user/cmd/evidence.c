@@ -18,9 +18,13 @@ static const struct {
 	{"append", "lines of standard input become records of the log", wv_evidence_append},
 	{"tail", "the newest records, and those that come", wv_evidence_tail},
 	{"hold", "place, release and list legal holds", wv_evidence_hold},
-	{"checkpoint", "sign the log as it is now", wv_evidence_checkpoint},
 	{"retain", "compress closed segments, retire those that are old enough",
 	 wv_evidence_retain},
+	{"checkpoint", "sign the log's state now, and show it to witnesses",
+	 wv_evidence_checkpoint},
+	{"witness", "remember other machines' logs, and cosign what continues them",
+	 wv_evidence_witness},
+	{"anchor", "have the TPM sign the log's state", wv_evidence_anchor},
 	{"key", "the public key that this device signs with", wv_evidence_key},
 };
 

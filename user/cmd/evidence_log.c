@@ -241,51 +241,6 @@ int wv_evidence_hold(struct wv_cli *cli, int argc, char **argv)
 	return WV_EXIT_USAGE;
 }
 
-/* --- checkpoint */
-
-int wv_evidence_checkpoint(struct wv_cli *cli, int argc, char **argv)
-{
-	static const struct wv_option options[] = {{0}};
-	_cleanup_free_ char *note = NULL;
-	char path[WV_PATH_SIZE + 32];
-	struct json_object *o;
-	struct wv_tlog *l;
-	struct ask a = {0};
-	int r = wv_cli_parse(cli, argc, argv, "evidence checkpoint",
-			     "  waveos-bpf evidence checkpoint >checkpoint.note\n", options,
-			     set_option, &a);
-
-	if (r < 0)
-		return -r;
-	if (argc != r) {
-		fprintf(stderr, "waveos-bpf evidence checkpoint: takes no operand; see --help\n");
-		return WV_EXIT_USAGE;
-	}
-	r = open_device(argv[0], cli, &l);
-	if (r)
-		return r;
-	r = wv_tlog_checkpoint(l);
-	snprintf(path, sizeof(path), "%s/" WV_TLOG_FOLDER "/" WV_TLOG_CHECKPOINT_NAME,
-		 cli->paths.state);
-	if (r == 0)
-		r = wv_io_read_file(&wv_io_system, AT_FDCWD, path, WV_NOTE_MAX, &note, NULL);
-	if (r == -ENOENT)
-		fprintf(stderr, "waveos-bpf evidence checkpoint: the log has no records yet\n");
-	else if (r < 0)
-		fprintf(stderr, "waveos-bpf evidence checkpoint: %s\n", strerror(-r));
-	if (r == 0 && cli->json) {
-		o = json_object_new_object();
-		json_object_object_add(o, "schema_version", json_object_new_int(1));
-		json_object_object_add(o, "size", json_object_new_uint64(wv_tlog_checkpointed(l)));
-		json_object_object_add(o, "note", json_object_new_string(note));
-		wv_evidence_print(o);
-	} else if (r == 0) {
-		fputs(note, stdout);
-	}
-	wv_tlog_close(l);
-	return r == -ENOENT ? WV_EXIT_FINDING : r < 0 ? WV_EXIT_INTERNAL : WV_EXIT_OK;
-}
-
 /* --- retain */
 
 static int retention(struct wv_cli *cli, const char *verb, const struct ask *a,

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "user/core/cleanup.h"
 #include "user/evidence/note.h"
 
 enum wv_finding_kind {
@@ -75,6 +76,10 @@ struct wv_verify_report {
 int wv_verify(const char *folder, const struct wv_verify_options *options,
 	      struct wv_verify_report *ret);
 void wv_verify_done(struct wv_verify_report *r);
+
+/* Adds a finding that was made elsewhere. */
+void wv_verify_add(struct wv_verify_report *r, enum wv_finding_kind kind, uint64_t first,
+		   uint64_t last, const char *format, ...) _printf_(5, 6);
 
 /* Notes of a file of checkpoints, one after the other: the next one's bytes from *at on; NULL at
  * the end. */
