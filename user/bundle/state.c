@@ -32,7 +32,8 @@ static const unsigned char actions[WV_BUNDLE_STATE_N][WV_BUNDLE_EVENT_N] = {
 			     ON(FAILED) = TO(FAILED)},
 	[WV_BUNDLE_CONFIRMED] = {ON(STAGED) = TO(CONFIRMED),
 				 ON(FAILED) = TO(FAILED), /* by hand, or damaged */
-				 ON(RESTORED) = TO(CONFIRMED), ON(SUPERSEDED) = TO(SUPERSEDED)},
+				 ON(RESTORED) = TO(CONFIRMED), ON(SUPERSEDED) = TO(SUPERSEDED),
+				 ON(DAMAGED) = TO(ROLLED_BACK)},
 	/* the only way out is the rollback: it is never used again by accident */
 	[WV_BUNDLE_FAILED] = {ON(STAGED) = TO(FAILED), ON(ROLLED_BACK) = TO(ROLLED_BACK)},
 	[WV_BUNDLE_ROLLED_BACK] = {ON(STAGED) = TO(ROLLED_BACK),
@@ -122,6 +123,7 @@ static const int event_of[WV_DEED_N] = {
 	[WV_DEED_CONFIRM] = WV_BUNDLE_EV_CONFIRMED,
 	[WV_DEED_FAIL] = WV_BUNDLE_EV_FAILED,
 	[WV_DEED_ROLLBACK] = WV_BUNDLE_EV_ROLLED_BACK,
+	[WV_DEED_DAMAGE] = WV_BUNDLE_EV_DAMAGED,
 	[WV_DEED_COLLECT] = WV_BUNDLE_EV_COLLECTED,
 	[WV_DEED_HOOKS] = -1,
 	[WV_DEED_PIN] = -1,
@@ -146,6 +148,8 @@ static bool slot_allows(const struct wv_bundle_slot *slot, const struct wv_bundl
 		       (target && wv_bundle_next(target->state, WV_BUNDLE_EV_RESTORED) >= 0 &&
 			(target->state == WV_BUNDLE_CONFIRMED ||
 			 !wv_bundle_in(slot, WV_BUNDLE_CONFIRMED)));
+	case WV_DEED_DAMAGE:
+		return e != wv_bundle_active(slot);
 	case WV_DEED_COLLECT:
 		return !wv_bundle_kept(slot, e);
 	default:
@@ -220,7 +224,7 @@ static void enter(struct wv_bundle_entry *e, enum wv_bundle_event event,
 	e->state = (enum wv_bundle_state)next;
 	if (event == WV_BUNDLE_EV_CONFIRMED || event == WV_BUNDLE_EV_RESTORED)
 		e->confirmed_seq = r->seq;
-	if (event == WV_BUNDLE_EV_FAILED)
+	if (event == WV_BUNDLE_EV_FAILED || event == WV_BUNDLE_EV_DAMAGED)
 		snprintf(e->cause, sizeof(e->cause), "%s", r->cause);
 }
 

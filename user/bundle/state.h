@@ -34,6 +34,7 @@
 	X(ROLLED_BACK) /* the switch away from it was made */                                      \
 	X(RESTORED)    /* that switch led to it */                                                 \
 	X(SUPERSEDED)  /* another one of its slot was confirmed */                                 \
+	X(DAMAGED)     /* it is not used now, and its files are not what they were */              \
 	X(COLLECTED)   /* removed */
 
 enum wv_bundle_state {
@@ -61,6 +62,7 @@ int wv_bundle_next(enum wv_bundle_state state, enum wv_bundle_event event);
 	X(CONFIRM, "confirm")                                                                      \
 	X(FAIL, "fail") /* and the intent of the rollback that follows */                          \
 	X(ROLLBACK, "rollback")                                                                    \
+	X(DAMAGE, "damage")                                                                        \
 	X(COLLECT, "collect")                                                                      \
 	X(HOOKS, "hooks")                                                                          \
 	X(PIN, "pin")                                                                              \
