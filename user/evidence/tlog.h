@@ -105,7 +105,7 @@ void wv_tlog_read_close(struct wv_tlog_reader *r);
 /* A closed segment. */
 struct wv_segment {
 	uint64_t first, last;
-	uint64_t bytes; /* of its file */
+	uint64_t bytes;	 /* of its file */
 	bool plain, zst; /* which files are there; both after a crash, then plain counts */
 };
 /* Closed segments below the log's folder, oldest first; to be freed. */

@@ -20,8 +20,8 @@
 struct wv_tlog_reader {
 	const struct wv_io *io;
 	int dirfd, fd;
-	uint64_t from; /* records before are skipped */
-	uint64_t next; /* seq of the line that comes */
+	uint64_t from;	      /* records before are skipped */
+	uint64_t next;	      /* seq of the line that comes */
 	uint64_t first, last; /* of the file; last 0: the open segment */
 	struct wv_scan scan;  /* plain */
 	ZSTD_DStream *zstd;   /* compressed: bytes at in_off.. of the file, lines in out */

@@ -117,8 +117,8 @@ int wv_record_number(const char *line, size_t len, const char *name, uint64_t *r
 		after = skip_string(p, end);
 		if (!after)
 			return -ENOENT;
-		if (depth == 1 && after < end && *after == ':' &&
-		    (size_t)(after - p) == want + 2 && memcmp(p + 1, name, want) == 0)
+		if (depth == 1 && after < end && *after == ':' && (size_t)(after - p) == want + 2 &&
+		    memcmp(p + 1, name, want) == 0)
 			return parse_number(after + 1, end, ret);
 		p = after;
 	}
