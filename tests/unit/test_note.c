@@ -26,8 +26,7 @@
 #define GO_KEY "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 #define GO_NOTE                                                                                    \
 	"If you think cryptography is the answer to your problem,\n"                               \
-	"then you don't know what your problem is.\n\n" DASH                                       \
-	"PeterNeumann "                                                                            \
+	"then you don't know what your problem is.\n\n" DASH "PeterNeumann "                       \
 	"x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb"           \
 	"6KE6RyyBwJnAM=\n"
 
@@ -53,6 +52,44 @@ static void note_published_examples_verify(void **state _unused_)
 	/* one that it is not signed by */
 	assert_int_equal(opened(GO_NOTE, SPEC_KEY, &by, &len), 0);
 	assert_int_equal(by, 0);
+}
+
+/* a checkpoint of a public log, cosigned by public witnesses on 23 May 2026 */
+static void cosignature_of_public_witnesses_verifies(void **state _unused_)
+{
+	static const char note[] =
+		"arche2025h1.staging.ct.transparency.dev\n1432088532\n"
+		"U7WM79jrzyhGZ5/GUBTpM7NzwdyfFx61t3RovgcC4Ro=\n\n" DASH
+		"transparency.dev/DEV:witness-little-garden "
+		"2AQqhwAAAABqEiEgzgFIqqhbUoDwjMWE6UP8nd8/"
+		"KYTzwZ2rhIgcqoXHAwVkjZr4AscylP3v7sEodkRAErumC2q44vdgJY096st5BQ==\n" DASH
+		"witness1.smartit.nu/witness1 "
+		"pIyCDwAAAABqEiEghIp82KWebrw7/oHQwlTAm3g2RKS4+eebl8eO0WH"
+		"+/iEcxZ75W3u5hNI7TOQtmJbqmNWVuE0tgh0XwzdZsDsUAQ==\n" DASH
+		"remora.n621.de "
+		"2net5wAAAABqEiEgPlfF3V06o0Y+fHM+J5J9s27wgxxcOVSpZ/2g/KSiXCg9DEZI+aVC"
+		"IobWX9sXTynk5XeU/zZ0WBxtqB0DrAWfBw==\n";
+	static const char *const keys[] = {
+		"transparency.dev/DEV:witness-little-garden+d8042a87+"
+		"BCtusOxINQNUTN5Oj8HObRkh2yHf/MwYaGX4CPdiVEPM",
+		"witness1.smartit.nu/"
+		"witness1+a48c820f+BPSFWg9G6KPiO7QPryYO5Xq4oYJJ+kAvLKLSimDhoxMO",
+		"remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2",
+	};
+	uint64_t by = 0, times[ARRAY_SIZE(keys)];
+	struct wv_note_verifier v[ARRAY_SIZE(keys)];
+	struct wv_checkpoint c;
+	size_t len = 0, i;
+
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		assert_int_equal(wv_note_verifier_parse(keys[i], &v[i]), 0);
+	assert_int_equal(wv_note_open(note, strlen(note), v, ARRAY_SIZE(keys), &by, times, &len),
+			 0);
+	assert_int_equal(by, 7);
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		assert_int_equal(times[i], 0x6a122120);
+	assert_int_equal(wv_checkpoint_parse(note, len, &c), 0);
+	assert_int_equal(c.size, 1432088532);
 }
 
 static void note_verifier_key_comes_back(void **state _unused_)
@@ -329,6 +366,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(note_published_examples_verify),
+		cmocka_unit_test(cosignature_of_public_witnesses_verifies),
 		cmocka_unit_test(note_verifier_key_comes_back),
 		cmocka_unit_test(note_verifier_key_that_is_none_is_refused),
 		cmocka_unit_test(note_any_changed_character_is_refused),

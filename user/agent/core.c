@@ -190,9 +190,11 @@ static int open_records(struct core *c)
 static void publish(struct core *c)
 {
 	struct wv_snapshot *head = c->ctx->snapshot->head;
-	uint32_t pids[] = {head->supervisor_pid, head->core_pid, head->web_pid};
+	uint32_t pids[1 + WV_WORKER_N] = {head->supervisor_pid};
 	int r;
 
+	for (int i = 0; i < WV_WORKER_N; i++)
+		pids[1 + i] = atomic_load(&head->workers[i].pid);
 	wv_self_read(&c->self, c->agent.bpf, pids, ARRAY_SIZE(pids));
 	if (!c->memory_due--) {
 		wv_self_read_memory(&c->self, c->agent.bpf, pids, ARRAY_SIZE(pids));
@@ -219,15 +221,14 @@ static void publish(struct core *c)
 		(void)wv_log_warn(r, "core", "publish: some rows are those of the last tick");
 }
 
-static void say_ready(struct core *c)
+/* Once a tick: a core that hangs is told from one that works. */
+static void say_alive(struct core *c)
 {
-	char ready = WV_CONTROL_READY;
+	char word = c->ready ? WV_CONTROL_ALIVE : WV_CONTROL_READY;
 
-	if (c->ready)
-		return;
-	c->ready = true;
-	if (send(c->ctx->control, &ready, 1, MSG_NOSIGNAL) < 0)
+	if (send(c->ctx->control, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		(void)wv_log_warn(-errno, "core", "tell the supervisor");
+	c->ready = true;
 }
 
 /* Run times of programs are counted only while someone holds this descriptor (BPF_ENABLE_STATS). */
@@ -269,7 +270,7 @@ static void tick(struct core *c)
 	wv_cgroups_reap(&c->agent, start);
 	c->self.sense_ns = io->mono_ns(io->ctx) - start;
 	publish(c);
-	say_ready(c);
+	say_alive(c);
 	if (++c->ticks == TRIM_AT_TICK) {
 		wv_memory_scan();
 		wv_memory_trim();
@@ -401,16 +402,16 @@ static void record_start(struct core *c)
 {
 	const struct wv_worker_context *ctx = c->ctx;
 	struct json_object *fields = json_object_new_object();
+	uint32_t restarts = atomic_load(&ctx->snapshot->head->workers[WV_WORKER_CORE].restarts);
 
 	json_object_object_add(fields, "adopted",
 			       json_object_new_boolean(wv_bpf_adopted(ctx->bpf)));
-	json_object_object_add(fields, "core_restarts",
-			       json_object_new_int64((int64_t)ctx->snapshot->head->core_restarts));
+	json_object_object_add(fields, "core_restarts", json_object_new_int64(restarts));
 	json_object_object_add(fields, "cgroups",
 			       json_object_new_int64((int64_t)c->agent.cgroups->live));
 	json_object_object_add(fields, "dry_run", json_object_new_boolean(ctx->dry_run));
 	(void)on_record(&c->agent, "core-start", fields);
-	if (ctx->guard && !atomic_load(&ctx->snapshot->head->core_restarts))
+	if (ctx->guard && !restarts)
 		wv_guard_record(ctx->guard, &c->agent);
 	record_policy(c, true);
 }

@@ -20,6 +20,7 @@ struct wv_worker_context {
 	const char *run_id;
 	bool dry_run;
 	int control;		      /* socketpair to the supervisor */
+	int listen_fd;		      /* web: the metrics port; -1: none */
 	int service_events;	      /* core: what the services worker tells; -1: nobody */
 	const struct wv_guard *guard; /* NULL while only the first limits are set */
 };
@@ -27,6 +28,7 @@ struct wv_worker_context {
 /* Messages on the control socket, one byte each. */
 enum wv_control {
 	WV_CONTROL_READY = 'R',	 /* worker -> supervisor: the first tick is published */
+	WV_CONTROL_ALIVE = 'A',	 /* worker -> supervisor: it does its work (workers.def) */
 	WV_CONTROL_STOP = 'S',	 /* supervisor -> worker: finish, flush, exit */
 	WV_CONTROL_POLICY = 'P', /* supervisor -> core: <runtime>/policy.yaml is another one */
 	WV_CONTROL_SWITCH =

@@ -114,9 +114,8 @@ int wv_agent_open_snapshot(struct wv_snapshot_map *m, const struct wv_paths *pat
 	snprintf(head->metrics_address, sizeof(head->metrics_address), "%.63s",
 		 config->metrics_listen);
 	atomic_store(&head->supervisor_pid, (uint32_t)getpid());
-	atomic_store(&head->core_restarts, 0);
-	atomic_store(&head->web_restarts, 0);
-	atomic_store(&head->services_restarts, 0);
+	for (int i = 0; i < WV_WORKER_N; i++)
+		atomic_store(&head->workers[i].restarts, 0);
 	head->first_limit_ns = 0;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "user/agent/guard.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/prepare.h"
+#include "user/agent/workers.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
@@ -27,31 +28,12 @@
 #include "user/policy/policy.h"
 #include "user/recover/services.h"
 
-/* A worker that lived this long has earned an immediate restart. */
-#define STABLE_NS 10000000000ULL
-/* So many restarts in a row are immediate; only then does the pause between them grow. */
-#define FREE_RESTARTS 5
-#define BACKOFF_FIRST_NS 50000000ULL
-#define BACKOFF_MAX_NS 10000000000ULL
 /* How long a worker may take to flush and end before it is killed. */
 #define STOP_TIMEOUT_US 5000000
 #define SERVICE_STOP_US 3500000
 
 /* agent.on_exit */
 enum { WV_ON_EXIT_AUTO, WV_ON_EXIT_KEEP, WV_ON_EXIT_DETACH };
-
-enum worker_id { CORE, WEB, SERVICES, N_WORKERS };
-
-struct worker {
-	struct supervisor *sup;
-	const char *name;
-	pid_t pid;
-	int control;
-	uint64_t started_ns;
-	unsigned quick_deaths;
-	sd_event_source *child, *io, *restart;
-	bool wanted;
-};
 
 struct supervisor {
 	const struct wv_paths *paths;
@@ -66,9 +48,9 @@ struct supervisor {
 	int service_events[2]; /* services worker -> core; both ends stay, workers come and go */
 	struct wv_guard guard;
 	sd_event *loop;
-	struct worker workers[N_WORKERS];
+	struct wv_workers workers;
 	pid_t first_limits;
-	bool stopping, detach, ready;
+	bool detach, ready;
 };
 
 static uint64_t mono_ns(void)
@@ -78,7 +60,6 @@ static uint64_t mono_ns(void)
 
 /* Workers ------------------------------------------------------------------------------------- */
 
-static int worker_spawn(struct worker *w);
 static int start_services(struct supervisor *sup);
 
 static struct wv_worker_context worker_context(struct supervisor *sup, struct wv_bpf *bpf,
@@ -95,176 +76,53 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 		.dry_run = sup->options->dry_run,
 		.control = control,
 		.service_events = sup->service_events[0],
+		.listen_fd = sup->listen_fd,
 		.guard = control < 0 ? NULL : &sup->guard,
 	};
 }
 
-/* Where the snapshot has a worker's process id, or its restarts. */
-static _Atomic uint32_t *published(struct worker *w, bool restarts)
+static int run_web(const struct wv_worker_context *ctx)
 {
-	struct wv_snapshot *h = w->sup->snapshot.head;
-	_Atomic uint32_t *all[][2] = {{&h->core_pid, &h->core_restarts},
-				      {&h->web_pid, &h->web_restarts},
-				      {&h->services_pid, &h->services_restarts}};
-
-	return all[w - w->sup->workers][restarts];
+	return wv_web_run(ctx->config, ctx->snapshot, ctx->listen_fd, ctx->control);
 }
 
-static int worker_main(struct worker *w, int control)
+static int (*const runs[WV_WORKER_N])(const struct wv_worker_context *ctx) = {
+	[WV_WORKER_CORE] = wv_core_run,
+	[WV_WORKER_WEB] = run_web,
+	[WV_WORKER_SERVICES] = wv_services_run,
+};
+
+/* In the worker's process. */
+static int run_worker(void *userdata, enum wv_worker_id id, int control)
 {
-	struct supervisor *sup = w->sup;
+	struct supervisor *sup = userdata;
 	struct wv_worker_context ctx = worker_context(sup, sup->bpf, control);
-	sigset_t none;
-	char name[16];
 
 	/* the lock is the supervisor's alone: when it dies, another agent may start at once */
 	close(sup->lock_fd);
 	wv_guard_forked(&sup->guard);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	snprintf(name, sizeof(name), "waveos-%s", w->name);
-	(void)prctl(PR_SET_NAME, name);
-	sigemptyset(&none);
-	sigaddset(&none, SIGTERM); /* sd-event takes it from here */
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)signal(SIGINT, SIG_IGN); /* Ctrl-C goes to the whole group; the supervisor decides */
-	wv_log_identity(w->name, NULL);
-	if (w == &sup->workers[CORE])
-		return wv_core_run(&ctx);
-	ctx.service_events = sup->service_events[1];
-	if (w == &sup->workers[SERVICES])
-		return wv_services_run(&ctx);
-	return wv_web_run(sup->config, &sup->snapshot, sup->listen_fd, control);
+	if (id == WV_WORKER_SERVICES)
+		ctx.service_events = sup->service_events[1];
+	return runs[id](&ctx);
 }
 
-static int on_restart(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
-{
-	struct worker *w = userdata;
-	int r = worker_spawn(w);
-
-	if (r < 0)
-		(void)wv_log_errno(r, "supervisor", "restart %s", w->name);
-	return 0;
-}
-
-/* First pauses are none, then doubled with jitter, so that workers of many machines do not march in
- * step. */
-static uint64_t backoff_ns(unsigned quick_deaths)
-{
-	uint64_t wait = BACKOFF_FIRST_NS, jitter;
-
-	if (quick_deaths <= FREE_RESTARTS)
-		return 0;
-	for (unsigned i = FREE_RESTARTS + 1; i < quick_deaths && wait < BACKOFF_MAX_NS; i++)
-		wait *= 2;
-	if (wait > BACKOFF_MAX_NS)
-		wait = BACKOFF_MAX_NS;
-	if (wv_io_system.random(wv_io_system.ctx, &jitter, sizeof(jitter)) < 0)
-		jitter = 0;
-	return wait + jitter % (wait / 4);
-}
-
-static void worker_forget(struct worker *w)
-{
-	w->child = sd_event_source_disable_unref(w->child);
-	w->io = sd_event_source_disable_unref(w->io);
-	wv_closep(&w->control);
-	w->control = -1;
-	w->pid = 0;
-}
-
-static int on_child(sd_event_source *s _unused_, const siginfo_t *si, void *userdata)
-{
-	struct worker *w = userdata;
-	struct supervisor *sup = w->sup;
-	bool all_gone = true;
-	uint64_t wait;
-	int r;
-
-	worker_forget(w);
-	if (sup->stopping) {
-		for (int i = 0; i < N_WORKERS; i++)
-			all_gone &= sup->workers[i].pid == 0;
-		return all_gone ? sd_event_exit(sup->loop, 0) : 0;
-	}
-	w->quick_deaths = mono_ns() - w->started_ns > STABLE_NS ? 1 : w->quick_deaths + 1;
-	wait = backoff_ns(w->quick_deaths);
-	(void)wv_log_full(LOG_WARNING, 0, "supervisor", "%s ended (%s %d), restart in %llu ms",
-			  w->name, si->si_code == CLD_EXITED ? "status" : "signal", si->si_status,
-			  (unsigned long long)(wait / 1000000));
-	atomic_fetch_add(published(w, true), 1);
-	if (!wait) {
-		r = worker_spawn(w);
-		if (r == 0)
-			return 0;
-	}
-	w->restart = sd_event_source_disable_unref(w->restart);
-	r = sd_event_add_time_relative(sup->loop, &w->restart, CLOCK_MONOTONIC,
-				       (wait ?: BACKOFF_FIRST_NS) / 1000, 1000, on_restart, w);
-	return r < 0 ? wv_log_errno(r, "supervisor", "restart timer") : 0;
-}
-
-static int on_worker_message(sd_event_source *s, int fd, uint32_t revents _unused_, void *userdata)
-{
-	struct worker *w = userdata;
-	char message;
-
-	if (recv(fd, &message, 1, MSG_DONTWAIT) <= 0) /* it died; on_child does the rest */
-		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
-	if (message == WV_CONTROL_READY && !w->sup->ready) {
-		w->sup->ready = true;
-		(void)sd_notify(0, "READY=1");
-		wv_log_info(
-			"supervisor", "observing; first figures after %llu ms",
-			(unsigned long long)((mono_ns() - w->sup->snapshot.head->started_mono_ns) /
-					     1000000));
-		/* last: from here on this process sleeps, and what it used does not come back */
-		wv_memory_scan();
-		wv_memory_trim();
-	}
-	return 0;
-}
-
-static int worker_spawn(struct worker *w)
-{
-	struct supervisor *sup = w->sup;
-	int pair[2], r;
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid = fork();
-	if (pid < 0) {
-		r = -errno;
-		close(pair[0]);
-		close(pair[1]);
-		return r;
-	}
-	if (pid == 0) {
-		close(pair[0]);
-		_exit(worker_main(w, pair[1]));
-	}
-	close(pair[1]);
-	w->pid = pid;
-	w->control = pair[0];
-	w->started_ns = mono_ns();
-	atomic_store(published(w, false), (uint32_t)pid);
-	r = sd_event_add_child(sup->loop, &w->child, pid, WEXITED, on_child, w);
-	if (r >= 0)
-		r = sd_event_add_io(sup->loop, &w->io, w->control, EPOLLIN, on_worker_message, w);
-	return r < 0 ? r : 0;
-}
-
-/* Stopping ------------------------------------------------------------------------------------ */
-
-static int on_stop_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
+static void on_ready(void *userdata, enum wv_worker_id id)
 {
 	struct supervisor *sup = userdata;
 
-	for (int i = 0; i < N_WORKERS; i++)
-		if (sup->workers[i].pid)
-			(void)kill(sup->workers[i].pid, SIGKILL);
-	return 0;
+	if (id != WV_WORKER_CORE || sup->ready)
+		return;
+	sup->ready = true;
+	(void)sd_notify(0, "READY=1");
+	wv_log_info(
+		"supervisor", "observing; first figures after %llu ms",
+		(unsigned long long)((mono_ns() - sup->snapshot.head->started_mono_ns) / 1000000));
+	/* last: from here on this process sleeps, and what it used does not come back */
+	wv_memory_scan();
+	wv_memory_trim();
 }
+
+/* Stopping ------------------------------------------------------------------------------------ */
 
 /* Services end with the agent only where nothing of it is to stay. */
 static bool ends_services(const struct supervisor *sup)
@@ -274,31 +132,19 @@ static bool ends_services(const struct supervisor *sup)
 
 static int stop_workers(struct supervisor *sup)
 {
+	char last_words[WV_WORKER_N] = {0};
 	uint64_t timeout_us = STOP_TIMEOUT_US;
-	bool any = false;
 
-	if (sup->stopping)
+	if (sup->workers.stopping)
 		return 0;
-	sup->stopping = true;
 	(void)sd_notify(0, "STOPPING=1");
-	for (int i = 0; i < N_WORKERS; i++) {
-		struct worker *w = &sup->workers[i];
-		char message =
-			i == SERVICES && ends_services(sup) ? WV_CONTROL_END : WV_CONTROL_STOP;
-
-		w->restart = sd_event_source_disable_unref(w->restart);
-		if (!w->pid)
-			continue;
-		any = true;
-		if (message == WV_CONTROL_END) /* each service may take its time */
+	if (ends_services(sup)) {
+		last_words[WV_WORKER_SERVICES] = WV_CONTROL_END;
+		/* each service may take its time */
+		if (sup->workers.all[WV_WORKER_SERVICES].pid)
 			timeout_us += sup->policy->n_services * SERVICE_STOP_US;
-		if (send(w->control, &message, 1, MSG_NOSIGNAL) < 0)
-			(void)kill(w->pid, SIGTERM);
 	}
-	if (!any)
-		return sd_event_exit(sup->loop, 0);
-	return sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC, timeout_us, 0,
-					  on_stop_timeout, sup);
+	return wv_workers_stop(&sup->workers, last_words, timeout_us);
 }
 
 static int on_signal(sd_event_source *s _unused_, const struct signalfd_siginfo *si, void *userdata)
@@ -319,7 +165,6 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 {
 	struct supervisor *sup = userdata;
 	struct wv_config_error error = {.text = ""};
-	char message = WV_CONTROL_POLICY;
 	struct wv_policy *next;
 	int r = wv_policy_read_accepted(&next, sup->config, sup->paths, &sup->host, sup->bpf,
 					&error);
@@ -332,12 +177,8 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	}
 	wv_policy_free(sup->policy);
 	sup->policy = next;
-	/* a worker that just died starts with the new policy anyway */
-	for (int i = 0; i < N_WORKERS; i++)
-		if (sup->workers[i].pid && i != WEB)
-			(void)send(sup->workers[i].control, &message, 1, MSG_NOSIGNAL);
-	if (!sup->workers[SERVICES].pid)
-		r = start_services(sup);
+	wv_workers_tell(&sup->workers, WV_CONTROL_POLICY);
+	r = start_services(sup);
 	return r < 0 ? wv_log_errno(0, "supervisor", "services: %s", strerror(-r)) : 0;
 }
 
@@ -357,9 +198,6 @@ static void finish(struct supervisor *sup)
 	int r;
 
 	if (head) {
-		atomic_store(&head->core_pid, 0);
-		atomic_store(&head->web_pid, 0);
-		atomic_store(&head->services_pid, 0);
 		atomic_store(&head->supervisor_pid, 0);
 	}
 	if (!remove_all) {
@@ -497,11 +335,8 @@ static int start(struct supervisor *sup, uint64_t begin)
 static void on_switch(void *userdata)
 {
 	struct supervisor *sup = userdata;
-	char message = WV_CONTROL_SWITCH;
 
-	for (int i = 0; i < N_WORKERS; i++)
-		if (i != WEB && sup->workers[i].pid)
-			(void)send(sup->workers[i].control, &message, 1, MSG_NOSIGNAL);
+	wv_workers_tell(&sup->workers, WV_CONTROL_SWITCH);
 }
 
 /* With services to run, or some left that have to be ended. */
@@ -510,10 +345,9 @@ static int start_services(struct supervisor *sup)
 	char path[WV_PATH_SIZE + 32];
 
 	snprintf(path, sizeof(path), "%s/" WV_SERVICES_FILE, sup->paths->runtime);
-	if (sup->options->dry_run || sup->workers[SERVICES].pid ||
-	    (!sup->policy->n_services && access(path, F_OK) < 0))
+	if (sup->options->dry_run || (!sup->policy->n_services && access(path, F_OK) < 0))
 		return 0;
-	return worker_spawn(&sup->workers[SERVICES]);
+	return wv_worker_start(&sup->workers, WV_WORKER_SERVICES);
 }
 
 static int setup_loop(struct supervisor *sup)
@@ -531,6 +365,8 @@ static int setup_loop(struct supervisor *sup)
 	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
 		return -errno;
 	r = sd_event_new(&sup->loop);
+	sup->workers.loop = sup->loop;
+	sup->workers.head = sup->snapshot.head;
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
 		r = sd_event_add_signal(sup->loop, NULL, signals[i], on_signal, sup);
 	if (r >= 0)
@@ -546,9 +382,9 @@ static int setup_loop(struct supervisor *sup)
 	if (r >= 0)
 		r = start_services(sup); /* before core: they need none of it */
 	if (r >= 0)
-		r = worker_spawn(&sup->workers[CORE]);
+		r = wv_worker_start(&sup->workers, WV_WORKER_CORE);
 	if (r >= 0 && sup->listen_fd >= 0)
-		r = worker_spawn(&sup->workers[WEB]);
+		r = wv_worker_start(&sup->workers, WV_WORKER_WEB);
 	return r;
 }
 
@@ -562,9 +398,7 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 		.options = options,
 		.lock_fd = -1,
 		.listen_fd = -1,
-		.workers = {[CORE] = {.name = "core", .control = -1},
-			    [WEB] = {.name = "web", .control = -1},
-			    [SERVICES] = {.name = "services", .control = -1}},
+		.workers = {.run = run_worker, .ready = on_ready, .userdata = &sup},
 		.service_events = {-1, -1},
 	};
 	uint64_t begin = mono_ns();
@@ -574,8 +408,7 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	(void)mallopt(M_ARENA_MAX, 1);
 	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-	for (int i = 0; i < N_WORKERS; i++)
-		sup.workers[i].sup = &sup;
+	wv_workers_init(&sup.workers, 10 * config->agent_tick);
 	r = start(&sup, begin);
 	if (r == WV_EXIT_OK) {
 		r = setup_loop(&sup);

@@ -226,9 +226,12 @@ static void print_text(const struct status *s)
 
 	printf("waveos-bpf %s, policy %s, bundle %.12s\n", h->version, h->policy_version,
 	       h->bundle_id);
-	printf("%-10s running for %s; supervisor %u, core %u, web %u\n", "agent",
-	       wv_word_span(up, now - h->started_mono_ns), h->supervisor_pid, h->core_pid,
-	       h->web_pid);
+	printf("%-10s running for %s; supervisor %u", "agent",
+	       wv_word_span(up, now - h->started_mono_ns), h->supervisor_pid);
+	for (int i = 0; i < WV_WORKER_N; i++)
+		if (h->workers[i].pid)
+			printf(", %s %u", wv_worker_names[i], h->workers[i].pid);
+	putchar('\n');
 	printf("%-10s %s\n%-10s %s\n", "run", h->run_id, "", h->run_dir);
 	if (hooks[0])
 		printf("%-10s %s%s\n", "hooks", hooks,
@@ -246,7 +249,10 @@ static void print_text(const struct status *s)
 	printf("%-10s %llu written, %llu failed\n", "records",
 	       (unsigned long long)h->self.records_written,
 	       (unsigned long long)h->self.records_failed);
-	printf("%-10s core %u, web %u\n", "restarts", h->core_restarts, h->web_restarts);
+	printf("%-10s", "restarts");
+	for (int i = 0; i < WV_WORKER_N; i++)
+		printf("%s %s %u", i ? "," : "", wv_worker_names[i], h->workers[i].restarts);
+	putchar('\n');
 	print_cost(h, now);
 	if (h->metrics_address[0])
 		printf("%-10s http://%s/metrics\n", "metrics", h->metrics_address);
@@ -313,10 +319,14 @@ static struct json_object *losses_json(const struct wv_self *self)
 static void add_process(struct json_object *o, const struct wv_snapshot *h)
 {
 	wv_json_u64(o, "supervisor_pid", h->supervisor_pid);
-	wv_json_u64(o, "core_pid", h->core_pid);
-	wv_json_u64(o, "web_pid", h->web_pid);
-	wv_json_u64(o, "core_restarts", h->core_restarts);
-	wv_json_u64(o, "web_restarts", h->web_restarts);
+	for (int i = 0; i < WV_WORKER_N; i++) {
+		char key[40];
+
+		snprintf(key, sizeof(key), "%s_pid", wv_worker_names[i]);
+		wv_json_u64(o, key, h->workers[i].pid);
+		snprintf(key, sizeof(key), "%s_restarts", wv_worker_names[i]);
+		wv_json_u64(o, key, h->workers[i].restarts);
+	}
 	wv_json_u64(o, "cpu_ns", h->self.cpu_ns);
 	wv_json_u64(o, "rss_bytes", h->self.rss_bytes);
 	wv_json_u64(o, "pss_bytes", h->self.pss_bytes);
@@ -362,8 +372,6 @@ static void print_json(const struct status *s)
 		json_object_object_add(o, "armed",
 				       json_object_new_boolean(!atomic_load(&h->disarmed)));
 		wv_json_u64(o, "held", h->n_held);
-		wv_json_u64(o, "services_pid", atomic_load(&h->services_pid));
-		wv_json_u64(o, "services_restarts", atomic_load(&h->services_restarts));
 		wv_json_u64(o, "log_errno", atomic_load(&h->log_errno));
 		wv_json_u64(o, "enforce_errno", atomic_load(&h->enforce_errno));
 		wv_json_u64(o, "records_written", h->self.records_written);

@@ -150,8 +150,9 @@ static void loop(struct self *s, const struct wv_snapshot *h, uint64_t now_mono_
 	       now_mono_ns > h->mono_ns ? now_mono_ns - h->mono_ns : 0, WV_NS);
 	family(s, "waveos_worker_restarts_total", "counter",
 	       "Workers that died and were started again");
-	value(s, "worker", "core", atomic_load(&((struct wv_snapshot *)h)->core_restarts), WV_ONE);
-	value(s, "worker", "web", atomic_load(&((struct wv_snapshot *)h)->web_restarts), WV_ONE);
+	for (int i = 0; i < WV_WORKER_N; i++)
+		value(s, "worker", wv_worker_names[i],
+		      atomic_load(&((struct wv_snapshot *)h)->workers[i].restarts), WV_ONE);
 }
 
 static void enforcement(struct self *s, const struct wv_snapshot *h)

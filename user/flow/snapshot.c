@@ -14,6 +14,11 @@
 /* Longest wait for a consistent copy; core holds the lock for about a millisecond. */
 #define READ_TIMEOUT_NS 2000000000ULL
 
+const char *const wv_worker_names[WV_WORKER_N] = {
+#define WV_WORKER(ID, name, ...) #name,
+#include "waveos/workers.def"
+};
+
 /* Any change of a published struct changes this. */
 static uint32_t layout_id(void)
 {
@@ -22,6 +27,7 @@ static uint32_t layout_id(void)
 	id = id * 31 + sizeof(struct wv_snapshot);
 	id = id * 31 + sizeof(struct wv_row);
 	id = id * 31 + sizeof(struct wv_facet_row);
+	id = id * 31 + WV_WORKER_N;
 	id = id * 31 + WV_SIG_N;
 	id = id * 31 + WV_HIST_N;
 	for (int i = 0; i < WV_SIG_N; i++)

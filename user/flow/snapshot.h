@@ -17,6 +17,13 @@
 #define WV_SNAPSHOT_FILE "snapshot" /* in <runtime> */
 #define WV_MAX_PROGS 64
 
+enum wv_worker_id {
+#define WV_WORKER(ID, ...) WV_WORKER_##ID,
+#include "waveos/workers.def"
+	WV_WORKER_N
+};
+extern const char *const wv_worker_names[WV_WORKER_N];
+
 /* One BPF program's cost, from the kernel (bpf_prog_info); zero unless BPF statistics are on. */
 struct wv_prog_stats {
 	char name[32];
@@ -53,10 +60,11 @@ struct wv_snapshot {
 	char metrics_address[64]; /* "" if none */
 	char run_dir[512];
 	/* written by the supervisor */
-	_Atomic uint32_t supervisor_pid, core_pid, web_pid;
-	_Atomic uint32_t core_restarts, web_restarts;
+	_Atomic uint32_t supervisor_pid;
 	_Atomic uint32_t policies_refused; /* reloads that left the old policy in force */
-	_Atomic uint32_t services_pid, services_restarts;
+	struct {
+		_Atomic uint32_t pid, restarts;
+	} workers[WV_WORKER_N];
 	_Atomic uint32_t disarmed; /* kill switch is on */
 	_Atomic uint64_t disarmed_mono_ns;
 	/* written by core, for the watchdog: 0 or the errno that keeps it from its work */

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/agent/beat.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "user/agent/core.h"
+
+/* well below the shortest silence in workers.def */
+#define EVERY_US 3000000
+
+static void say(int control, char word)
+{
+	/* a supervisor that does not read is none: the worker ends with it anyway */
+	(void)send(control, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int on_beat(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	say((int)(intptr_t)userdata, WV_CONTROL_ALIVE);
+	(void)sd_event_source_set_time(s, usec + EVERY_US);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+int wv_beat_start(sd_event *loop, int control)
+{
+	int r;
+
+	if (control < 0)
+		return 0;
+	r = sd_event_add_time_relative(loop, NULL, CLOCK_MONOTONIC, EVERY_US, 500000, on_beat,
+				       (void *)(intptr_t)control);
+	if (r >= 0)
+		say(control, WV_CONTROL_READY);
+	return r < 0 ? r : 0;
+}
