@@ -310,7 +310,7 @@ static int find_target(struct wv_bundles *b, const struct wv_bundle_slot *slot,
 		record = wv_bundles_record(slot, good, WV_DEED_DAMAGE, WV_PHASE_DONE);
 		snprintf(record.cause, sizeof(record.cause), "damaged: %.180s", bad);
 		(void)wv_log_full(LOG_ERR, 0, "bundle", "%s %s: the last known good is damaged: %s",
-				  wv_bundle_kind_names[slot->kind], slot->name, bad);
+				  wv_bundle_kinds[slot->kind], slot->name, bad);
 		r = wv_bundles_emit(b, &record);
 		if (r < 0)
 			return r;
@@ -335,7 +335,7 @@ int wv_bundles_finish_rollback(struct wv_bundles *b, struct wv_bundle_slot *slot
 	snprintf(record.target, sizeof(record.target), "%s", target ? target->id : "");
 	snprintf(record.cause, sizeof(record.cause), "%s", failed->cause);
 	(void)wv_log_full(LOG_WARNING, 0, "bundle", "%s %s: rolled back from %.12s to %.12s: %s",
-			  wv_bundle_kind_names[slot->kind], slot->name, failed->id,
+			  wv_bundle_kinds[slot->kind], slot->name, failed->id,
 			  target ? target->id : "nothing", failed->cause);
 	return wv_bundles_emit(b, &record);
 }

@@ -40,7 +40,7 @@ static const unsigned char actions[WV_BUNDLE_STATE_N][WV_BUNDLE_EVENT_N] = {
 				   ON(ACTIVATED) = TO(TRIAL), /* tried again, by hand */
 				   ON(COLLECTED) = TO(ABSENT)},
 	[WV_BUNDLE_SUPERSEDED] = {ON(STAGED) = TO(SUPERSEDED), ON(RESTORED) = TO(CONFIRMED),
-				  ON(COLLECTED) = TO(ABSENT)},
+				  ON(DAMAGED) = TO(ROLLED_BACK), ON(COLLECTED) = TO(ABSENT)},
 };
 
 int wv_bundle_next(enum wv_bundle_state state, enum wv_bundle_event event)

@@ -87,7 +87,7 @@ struct json_object *wv_bundle_record_fields(const struct wv_bundle_record *r)
 	if (!o)
 		return NULL;
 	put_str(o, "deed", wv_bundle_deed_names[r->deed]);
-	put_str(o, "kind", wv_bundle_kind_names[r->kind]);
+	put_str(o, "kind", wv_bundle_kinds[r->kind]);
 	put_str(o, "name", r->name);
 	put_str(o, "bundle", r->id);
 	if (r->phase != WV_PHASE_INTENT)
@@ -194,7 +194,7 @@ static struct json_object *slot_fields(const struct wv_bundle_slot *slot)
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
 	struct json_object *hooks = json_object_new_object();
 
-	put_str(o, "kind", wv_bundle_kind_names[slot->kind]);
+	put_str(o, "kind", wv_bundle_kinds[slot->kind]);
 	put_str(o, "name", slot->name);
 	put_u64(o, "highest", slot->highest);
 	put_u64(o, "boots", slot->boots);

@@ -8,17 +8,10 @@
 
 #include "user/core/cleanup.h"
 
-const char *const wv_bundle_kind_names[WV_BUNDLE_KINDS] = {
-	[WV_BUNDLE_APP] = "app",
-	[WV_BUNDLE_CONFIG] = "config",
-	[WV_BUNDLE_POLICY] = "policy",
-	[WV_BUNDLE_CERT] = "cert",
-};
-
 int wv_bundle_kind_by_name(const char *name)
 {
 	for (int i = 0; i < WV_BUNDLE_KINDS; i++)
-		if (strcmp(wv_bundle_kind_names[i], name) == 0)
+		if (strcmp(wv_bundle_kinds[i], name) == 0)
 			return i;
 	return -1;
 }

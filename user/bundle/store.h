@@ -34,8 +34,6 @@ struct wv_store {
 	uint64_t reserve_bytes;
 };
 
-/* "app", "config", "policy", "cert" */
-extern const char *const wv_bundle_kind_names[WV_BUNDLE_KINDS];
 /* -1 if there is no such kind */
 int wv_bundle_kind_by_name(const char *name);
 

@@ -53,7 +53,7 @@ static int sync_path(const struct wv_io *io, int dir, const char *path)
 static int make_kind(const struct wv_io *io, int generation, enum wv_bundle_kind kind,
 		     const struct wv_store_link *links, unsigned n)
 {
-	const char *folder = wv_bundle_kind_names[kind];
+	const char *folder = wv_bundle_kinds[kind];
 	bool any = false;
 	int r = 0;
 
@@ -140,7 +140,7 @@ int wv_store_current(const struct wv_store *s, enum wv_bundle_kind kind, const c
 {
 	char path[WV_BUNDLE_NAME_SIZE + 64];
 
-	snprintf(path, sizeof(path), WV_BUNDLES_CURRENT "/%s/%s", wv_bundle_kind_names[kind], name);
+	snprintf(path, sizeof(path), WV_BUNDLES_CURRENT "/%s/%s", wv_bundle_kinds[kind], name);
 	return read_link(s, path, ret_id);
 }
 
@@ -156,7 +156,7 @@ int wv_store_current_of(const struct wv_store *s, enum wv_bundle_kind kind,
 	char path[64];
 	int dir, r;
 
-	snprintf(path, sizeof(path), WV_BUNDLES_CURRENT "/%s", wv_bundle_kind_names[kind]);
+	snprintf(path, sizeof(path), WV_BUNDLES_CURRENT "/%s", wv_bundle_kinds[kind]);
 	dir = s->io->open(s->io->ctx, s->dir, path, O_RDONLY | O_DIRECTORY, 0);
 	if (dir < 0)
 		return dir;
