@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * Bundles for tests of store and life: made in memory, and an I/O seam that fails, tears and dies
- * on demand.
- */
+/* What tests of bundles share: keys, roots, manifests and archives that are right until a test
+ * makes them wrong. */
 #ifndef WV_TESTS_BUNDLE_FIXTURE_H
 #define WV_TESTS_BUNDLE_FIXTURE_H
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,295 +13,200 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "user/bundle/store.h"
+#include "user/bundle/archive.h"
+#include "user/bundle/strict.h"
 #include "user/core/cleanup.h"
-#include "user/core/log.h"
+#include "user/evidence/canonical.h"
 
-enum mode { NONE, FAIL, CRASH };
+#define NOW 1750000000ULL
+#define DAY WV_BUNDLE_DAY_S
 
-static struct fault {
-	enum mode mode;
-	int error;
-	unsigned at, calls;
-	bool dead; /* after a CRASH nothing happens any more */
-	uint64_t free_bytes;
-	uint64_t now;
-} fault;
+/* Contents of the files of fx_manifest(). */
+static const char *const fx_contents[] = {"#!/bin/sh\necho hello\n", "", "key: value\n"};
+#define FX_FILES 3
 
-/* 0: go on; else what the call returns */
-static inline int step(void)
+static _unused_ struct wv_secret_key fx_key(unsigned char n)
 {
-	bool now = fault.calls++ == fault.at && fault.mode != NONE;
+	struct wv_secret_key k = {.seed = {0}};
 
-	if (fault.dead)
-		return -EIO;
-	if (now && fault.mode == CRASH)
-		fault.dead = true;
-	return now ? (fault.mode == CRASH ? -EIO : -fault.error) : 0;
+	memset(k.seed, n, sizeof(k.seed));
+	assert_int_equal(wv_key_derive(&k), 0);
+	return k;
 }
 
-#define SEAM(type, name, args, call)                                                               \
-	static inline type f_##name args                                                           \
-	{                                                                                          \
-		int r_ = step();                                                                   \
-                                                                                                   \
-		return r_ ?: wv_io_system.name call;                                               \
+static _unused_ struct json_object *fx_file(const char *path, const char *content, const char *mode)
+{
+	struct json_object *o = json_object_new_object();
+	char hex[WV_SHA256_HEX];
+
+	wv_sha256_hex(content, strlen(content), hex);
+	json_object_object_add(o, "mode", json_object_new_string(mode));
+	json_object_object_add(o, "path", json_object_new_string(path));
+	json_object_object_add(o, "sha256", json_object_new_string(hex));
+	json_object_object_add(o, "size", json_object_new_int64((int64_t)strlen(content)));
+	return o;
+}
+
+/* A manifest with every member, over three files, two of which have one content. */
+static _unused_ struct json_object *fx_manifest(const char *kind, uint64_t counter)
+{
+	static const char text[] =
+		"{\"app\":\"shop\",\"arch\":\"x86_64\",\"devices\":[\"waveos/0123456789abcdef\","
+		"\"waveos/1\"],\"environments\":[\"prod\",\"staging\"],\"flags\":{\"dark\":false,"
+		"\"fast\":true},\"health\":[{\"every_ns\":1000000000,\"failures\":3,\"kind\":"
+		"\"http\",\"target\":\"http://127.0.0.1:8080/health\",\"within_ns\":500000000},"
+		"{\"every_ns\":1000000000,\"failures\":1,\"kind\":\"agent\",\"within_ns\":"
+		"5000000000}],\"hooks\":[{\"do\":\"restart-service\",\"on\":\"activate\","
+		"\"service\":\"shop.service\"},{\"do\":\"reload-policy\",\"on\":\"rollback\"}],"
+		"\"min_waveos\":\"0.1.0-rc.1\",\"name\":\"shop\",\"schema_version\":1,"
+		"\"trial\":{\"boots\":3,\"for_ns\":60000000000},\"type\":\"waveos-bundle\","
+		"\"version\":\"1.2.3\"}";
+	struct json_object *o = json_tokener_parse(text), *files = json_object_new_array();
+
+	json_object_array_add(files, fx_file("bin/run", fx_contents[0], "0755"));
+	json_object_array_add(files, fx_file("bin/run-too", fx_contents[0], "0644"));
+	json_object_array_add(files, fx_file("empty", fx_contents[1], "0644"));
+	json_object_array_add(files, fx_file("etc/config.yaml", fx_contents[2], "0644"));
+	json_object_object_add(o, "files", files);
+	json_object_object_add(o, "kind", json_object_new_string(kind));
+	json_object_object_add(o, "counter", json_object_new_int64((int64_t)counter));
+	json_object_object_add(o, "created", json_object_new_int64(NOW - DAY));
+	json_object_object_add(o, "expires", json_object_new_int64(NOW + 30 * DAY));
+	return o;
+}
+
+/* Canonical text of o, whose reference is taken. */
+static _unused_ char *fx_text(struct json_object *o, size_t *ret_len)
+{
+	char *text = NULL;
+
+	assert_int_equal(wv_canonical(o, &text, ret_len), 0);
+	json_object_put(o);
+	return text;
+}
+
+static _unused_ void fx_parse(const char *kind, uint64_t counter, struct wv_manifest *m)
+{
+	struct wv_manifest_error error = {""};
+	size_t len;
+	_cleanup_free_ char *text = fx_text(fx_manifest(kind, counter), &len);
+
+	if (wv_manifest_parse(text, len, m, &error) < 0)
+		fail_msg("%s", error.text);
+}
+
+/* A root in which each role has keys 1..n_keys and that threshold; keys from `first` on. */
+static _unused_ void fx_root(struct wv_root *root, uint64_t version, unsigned char first,
+			     unsigned n_keys, unsigned threshold)
+{
+	memset(root, 0, sizeof(*root));
+	root->version = version;
+	root->created_s = NOW - 2 * DAY;
+	root->expires_s = NOW + 365 * DAY;
+	for (unsigned i = 0; i < n_keys; i++) {
+		struct wv_secret_key k = fx_key((unsigned char)(first + i));
+		struct wv_root_key row = {.key = k.public_key};
+		unsigned at = root->n_keys;
+
+		wv_key_id(&k.public_key, row.id);
+		snprintf(row.name, sizeof(row.name), "key%u", first + i);
+		while (at && strcmp(root->keys[at - 1].id, row.id) > 0) {
+			root->keys[at] = root->keys[at - 1];
+			at--;
+		}
+		root->keys[at] = row;
+		root->n_keys++;
 	}
-SEAM(int, open, (void *ctx _unused_, int dirfd, const char *path, int flags, mode_t mode),
-     (NULL, dirfd, path, flags, mode))
-SEAM(ssize_t, pread, (void *ctx _unused_, int fd, void *buf, size_t len, off_t off),
-     (NULL, fd, buf, len, off))
-SEAM(int, ftruncate, (void *ctx _unused_, int fd, off_t len), (NULL, fd, len))
-SEAM(int, rename, (void *ctx _unused_, int dirfd, const char *from, const char *to),
-     (NULL, dirfd, from, to))
-SEAM(int, unlink, (void *ctx _unused_, int dirfd, const char *path), (NULL, dirfd, path))
-SEAM(int, mkdir, (void *ctx _unused_, int dirfd, const char *path, mode_t mode),
-     (NULL, dirfd, path, mode))
-SEAM(int, rmdir, (void *ctx _unused_, int dirfd, const char *path), (NULL, dirfd, path))
-SEAM(int, symlink, (void *ctx _unused_, const char *target, int dirfd, const char *path),
-     (NULL, target, dirfd, path))
-SEAM(ssize_t, readlink, (void *ctx _unused_, int dirfd, const char *path, char *buf, size_t size),
-     (NULL, dirfd, path, buf, size))
-SEAM(int, size, (void *ctx _unused_, int fd, uint64_t *ret), (NULL, fd, ret))
-SEAM(int, list,
-     (void *ctx _unused_, int dirfd, int (*each)(void *userdata, const char *name), void *userdata),
-     (NULL, dirfd, each, userdata))
-#undef SEAM
-
-/* The real sync would only make the tests slow. */
-static inline int f_fsync(void *ctx _unused_, int fd _unused_)
-{
-	return step();
+	for (int role = 0; role < WV_ROLES; role++)
+		root->roles[role] =
+			(struct wv_root_role){.keys = (1ULL << n_keys) - 1, .threshold = threshold};
 }
 
-static inline ssize_t f_write(void *ctx _unused_, int fd, const void *buf, size_t len)
+/* An envelope over a payload by keys, a NUL-terminated list of their numbers. */
+static _unused_ char *fx_sign(const char *type, const char *payload, size_t len, bool detached,
+			      const char *keys, size_t *ret_len)
 {
-	bool was_dead = fault.dead;
-	int r = step();
+	struct wv_dsse d = {.n = 0};
+	char *text = NULL;
 
-	if (r == 0)
-		return wv_io_system.write(NULL, fd, buf, len);
-	if (!was_dead && fault.mode == CRASH)
-		(void)wv_io_system.write(NULL, fd, buf, len / 2);
-	return r;
+	for (; *keys; keys++) {
+		struct wv_secret_key k = fx_key((unsigned char)*keys);
+
+		assert_int_equal(wv_dsse_sign(&d, type, payload, len, &k), 0);
+	}
+	if (!detached) {
+		d.payload = malloc(len + 1);
+		memcpy(d.payload, payload, len);
+		d.payload[len] = '\0';
+		d.len = len;
+	}
+	assert_int_equal(wv_dsse_text(&d, type, &text, ret_len), 0);
+	wv_dsse_done(&d);
+	return text;
 }
 
-static inline int f_close(void *ctx _unused_, int fd)
+static _unused_ char *fx_signed_root(const struct wv_root *root, const char *keys, size_t *ret_len)
 {
-	return wv_io_system.close(NULL, fd);
-}
-
-static inline int f_lock(void *ctx _unused_, int fd, bool wait)
-{
-	return wv_io_system.lock(NULL, fd, wait);
-}
-
-static inline int f_unlock(void *ctx _unused_, int fd)
-{
-	return wv_io_system.unlock(NULL, fd);
-}
-
-static inline int f_free_bytes(void *ctx _unused_, int dirfd _unused_, uint64_t *ret)
-{
-	*ret = fault.free_bytes;
-	return 0;
-}
-
-static inline uint64_t f_clock(void *ctx _unused_)
-{
-	return fault.now += 1000;
-}
-
-static inline int f_random(void *ctx _unused_, void *buf, size_t len)
-{
-	return wv_io_system.random(NULL, buf, len);
-}
-
-static const struct wv_io faulty = {
-	.open = f_open,
-	.write = f_write,
-	.pread = f_pread,
-	.fsync = f_fsync,
-	.ftruncate = f_ftruncate,
-	.close = f_close,
-	.rename = f_rename,
-	.unlink = f_unlink,
-	.mkdir = f_mkdir,
-	.rmdir = f_rmdir,
-	.symlink = f_symlink,
-	.readlink = f_readlink,
-	.size = f_size,
-	.list = f_list,
-	.lock = f_lock,
-	.unlock = f_unlock,
-	.free_bytes = f_free_bytes,
-	.mono_ns = f_clock,
-	.wall_ns = f_clock,
-	.random = f_random,
-};
-
-static struct wv_paths paths;
-static char base[64];
-
-static inline int remove_one(const char *path, const struct stat *st _unused_, int type _unused_,
-			     struct FTW *f _unused_)
-{
-	return remove(path);
-}
-
-static inline void remove_base(void)
-{
-	assert_int_equal(nftw(base, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
-
-static inline void make_base(void)
-{
-	strcpy(base, "/tmp/wv-bundle-XXXXXX");
-	assert_non_null(mkdtemp(base));
-	snprintf(paths.state, sizeof(paths.state), "%s/state", base);
-}
-
-static inline void no_fault(void)
-{
-	fault = (struct fault){.free_bytes = 1ULL << 40, .now = fault.now};
-}
-
-static inline int setup(void **state _unused_)
-{
-	fault.now = 0;
-	no_fault();
-	wv_log_init(WV_LOG_TEXT, LOG_EMERG);
-	make_base();
-	return 0;
-}
-
-static inline int teardown(void **state _unused_)
-{
-	remove_base();
-	return 0;
-}
-
-/* A bundle in memory: contents by file. */
-#define FILES_MAX 8
-struct made {
-	struct wv_manifest m;
-	const char *texts[FILES_MAX];
-	unsigned at;	   /* next content */
-	const char *left;  /* of the present one */
-	unsigned reads;	   /* contents that were asked for */
-	const char *spoil; /* comes instead of the first content; NULL: nothing wrong */
-};
-
-/* n pairs of path and text. counter tells bundles of one name apart. */
-static inline void make_bundle(struct made *b, enum wv_bundle_kind kind, const char *name,
-			       uint64_t counter, unsigned n, const char *const files[][2])
-{
-	static char *devices[] = {(char *)"*", NULL}, *environments[] = {(char *)"prod", NULL};
-	struct wv_bundle_file list[FILES_MAX];
-	struct wv_manifest m = {.kind = kind,
-				.counter = counter,
-				.created_s = 1700000000,
-				.expires_s = 1800000000,
-				.devices = devices,
-				.environments = environments,
-				.files = list,
-				.n_files = n,
-				.trial_ns = 10000000000ULL,
-				.trial_boots = 2};
-	struct wv_manifest_error error = {.text = ""};
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *payload = NULL;
 	size_t len;
 
-	*b = (struct made){.at = 0};
-	snprintf(m.name, sizeof(m.name), "%s", name);
-	snprintf(m.version, sizeof(m.version), "1.0.%u", (unsigned)counter);
-	memset(list, 0, sizeof(list));
-	for (unsigned i = 0; i < n; i++) {
-		snprintf(list[i].path, sizeof(list[i].path), "%s", files[i][0]);
-		wv_sha256_hex(files[i][1], strlen(files[i][1]), list[i].sha256);
-		list[i].size = strlen(files[i][1]);
-		list[i].mode = i ? 0644 : 0755;
-		b->texts[i] = files[i][1];
-	}
-	assert_int_equal(wv_manifest_text(&m, &text, &len), 0);
-	if (wv_manifest_parse(text, len, &b->m, &error) < 0)
-		fail_msg("%s\n%s", error.text, text);
+	assert_int_equal(wv_root_text(root, &payload, &len), 0);
+	return fx_sign(WV_TYPE_ROOT, payload, len, false, keys, ret_len);
 }
 
-static inline void unmake(struct made *b)
+/* A source that has the contents. */
+static _unused_ ssize_t fx_source(void *ctx, const struct wv_bundle_file *f, uint64_t off,
+				  void *buf, size_t size)
 {
-	wv_manifest_done(&b->m);
-}
+	char hex[WV_SHA256_HEX];
 
-/* Contents in the order of the files, each once. */
-static inline int made_next(void *ctx, const struct wv_bundle_file **ret)
-{
-	struct made *b = ctx;
+	(void)ctx;
+	for (int i = 0; i < FX_FILES; i++) {
+		size_t len = strlen(fx_contents[i]);
 
-	for (; b->at < b->m.n_files; b->at++) {
-		bool again = false;
-
-		for (unsigned i = 0; i < b->at; i++)
-			again |= strcmp(b->m.files[i].sha256, b->m.files[b->at].sha256) == 0;
-		if (again)
+		wv_sha256_hex(fx_contents[i], len, hex);
+		if (strcmp(hex, f->sha256) != 0)
 			continue;
-		b->reads++;
-		*ret = &b->m.files[b->at];
-		b->left = b->spoil && b->at == 0 ? b->spoil : b->texts[b->at];
-		b->at++;
-		return 1;
+		if (off >= len)
+			return 0;
+		if (size > len - off)
+			size = len - off;
+		memcpy(buf, fx_contents[i] + off, size);
+		return (ssize_t)size;
 	}
-	return 0;
+	return -ENOENT;
 }
 
-static inline ssize_t made_read(void *ctx, void *buf, size_t size)
+/* A descriptor over these bytes. */
+static _unused_ int fx_fd(const void *bytes, size_t len)
 {
-	struct made *b = ctx;
-	size_t n = strlen(b->left);
+	int fd = memfd_create("bundle", MFD_CLOEXEC);
 
-	n = n < size ? n : size;
-	n = n < 100 ? n : 100; /* several reads a content */
-	memcpy(buf, b->left, n);
-	b->left += n;
-	return (ssize_t)n;
+	assert_true(fd >= 0);
+	assert_int_equal(wv_io_write_all(&wv_io_system, fd, bytes, len), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
 }
 
-static inline struct wv_store_source source_of(struct made *b)
+/* An archive of a manifest, signed by keys. */
+static _unused_ int fx_bundle(const struct wv_manifest *m, const char *keys)
 {
-	b->at = b->reads = 0;
-	return (struct wv_store_source){.manifest = &b->m,
-					.signatures = "{\"signatures\":[]}",
-					.signatures_len = 17,
-					.next = made_next,
-					.read = made_read,
-					.ctx = b};
+	size_t len;
+	_cleanup_free_ char *signatures =
+		fx_sign(WV_TYPE_MANIFEST, m->text, m->text_len, true, keys, &len);
+	const struct wv_bundle_parts parts = {
+		.manifest = m, .signatures = signatures, .signatures_len = len, .level = 3};
+	int fd = memfd_create("bundle", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(wv_bundle_write(&wv_io_system, fd, &parts, fx_source, NULL), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
 }
-
-static inline char *path_of(const char *name)
-{
-	static char path[4][3 * WV_PATH_SIZE];
-	static unsigned i;
-
-	i = (i + 1) % 4;
-	snprintf(path[i], sizeof(path[i]), "%s/" WV_BUNDLES_DIR "/%.600s", paths.state, name);
-	return path[i];
-}
-
-static inline unsigned count_names(const char *name)
-{
-	_cleanup_closedir_ DIR *d = opendir(path_of(name));
-	struct dirent *e;
-	unsigned n = 0;
-
-	while (d && (e = readdir(d)))
-		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
-	return n;
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 #endif

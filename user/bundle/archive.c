@@ -29,7 +29,7 @@ struct wv_bundle_reader {
 	int failed; /* of the input */
 	struct wv_manifest_error error;
 
-	char name[128]; /* of the entry whose header was read last */
+	char name[128];		 /* of the entry whose header was read last */
 	uint64_t size, position; /* of it, and where the next header must be */
 	bool have_entry, at_end;
 	uint64_t last_nonzero; /* place after the last byte that was not 0 */

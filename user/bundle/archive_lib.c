@@ -13,7 +13,7 @@ int wv_archive_lib(const struct wv_archive_lib **ret)
 #define WV_SYMBOL(name) {#name, &lib.name},
 		WV_ARCHIVE_FUNCTIONS(WV_SYMBOL)
 #undef WV_SYMBOL
-		{NULL, NULL},
+			{NULL, NULL},
 	};
 	static bool loaded;
 	int r = loaded ? 0 : wv_dl_load("libarchive.so.13", "libarchive13", symbols);

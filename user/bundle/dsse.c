@@ -195,8 +195,7 @@ int wv_dsse_text(const struct wv_dsse *d, const char *type, char **ret, size_t *
 		unsigned char sig[BASE64_LEN(WV_SIGNATURE_SIZE) + 1];
 
 		EVP_EncodeBlock(sig, d->signatures[i].bytes, WV_SIGNATURE_SIZE);
-		json_object_object_add(s, "keyid",
-				       json_object_new_string(d->signatures[i].key_id));
+		json_object_object_add(s, "keyid", json_object_new_string(d->signatures[i].key_id));
 		json_object_object_add(s, "sig", json_object_new_string((char *)sig));
 		json_object_array_add(list, s);
 	}

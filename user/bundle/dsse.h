@@ -10,9 +10,9 @@
 #include "user/bundle/manifest.h"
 #include "user/evidence/sign.h"
 
-#define WV_DSSE_MAX (8U << 20)		/* bytes of an envelope */
-#define WV_DSSE_SIGNATURES_MAX 32	/* in one envelope */
-#define WV_SIGNATURES_MAX (16U << 10)	/* bytes of an envelope without payload */
+#define WV_DSSE_MAX (8U << 20)	      /* bytes of an envelope */
+#define WV_DSSE_SIGNATURES_MAX 32     /* in one envelope */
+#define WV_SIGNATURES_MAX (16U << 10) /* bytes of an envelope without payload */
 
 #define WV_TYPE_MANIFEST "application/vnd.waveos.bundle+json"
 #define WV_TYPE_ROOT "application/vnd.waveos.root+json"

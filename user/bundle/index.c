@@ -11,7 +11,7 @@
 static const char *const types[] = {"waveos-index", NULL};
 
 struct row {
-	struct wv_index_entry entry;
+	struct wv_bundle_index_entry entry;
 	int kind;
 };
 
@@ -39,13 +39,13 @@ static const struct wv_strict_field entry_fields[] = {
 
 static int by_kind_and_name(const void *a, const void *b)
 {
-	const struct wv_index_entry *x = a, *y = b;
+	const struct wv_bundle_index_entry *x = a, *y = b;
 
 	return strcmp(wv_bundle_kinds[x->kind], wv_bundle_kinds[y->kind])
 		       ?: strcmp(x->name, y->name);
 }
 
-static int read_entries(struct json_object *list, struct wv_index *index,
+static int read_entries(struct json_object *list, struct wv_bundle_index *index,
 			struct wv_manifest_error *error)
 {
 	size_t n = json_object_array_length(list);
@@ -70,7 +70,7 @@ static int read_entries(struct json_object *list, struct wv_index *index,
 }
 
 struct whole {
-	struct wv_index index;
+	struct wv_bundle_index index;
 	uint64_t schema_version;
 	int type;
 	struct json_object *bundles;
@@ -78,7 +78,7 @@ struct whole {
 
 static const struct wv_strict_field fields[] = {
 	{"bundles", WV_STRICT_LIST, WV_STRICT_AT(struct whole, bundles),
-	 .max = WV_INDEX_ENTRIES_MAX},
+	 .max = WV_BUNDLE_INDEX_ENTRIES_MAX},
 	{"channel", WV_STRICT_TEXT, WV_STRICT_AT(struct whole, index.channel),
 	 .ok = wv_bundle_is_name, .want = "a name"},
 	{"created", WV_STRICT_UINT, WV_STRICT_AT(struct whole, index.created_s), .min = 1,
@@ -93,32 +93,32 @@ static const struct wv_strict_field fields[] = {
 	{0},
 };
 
-int wv_index_parse(const char *payload, size_t len, struct wv_index *ret,
-		   struct wv_manifest_error *error)
+int wv_bundle_index_parse(const char *payload, size_t len, struct wv_bundle_index *ret,
+			  struct wv_manifest_error *error)
 {
 	struct whole w = {.bundles = NULL};
 	struct json_object *o;
-	int r = wv_strict_parse(payload, len, WV_INDEX_MAX, &o, error);
+	int r = wv_strict_parse(payload, len, WV_BUNDLE_INDEX_MAX, &o, error);
 
 	if (r < 0)
 		return r;
 	r = wv_strict_read(o, "index", fields, &w, error);
 	if (r == 0 && (w.index.expires_s <= w.index.created_s ||
-		       w.index.expires_s - w.index.created_s > WV_INDEX_LIFE_MAX_S))
+		       w.index.expires_s - w.index.created_s > WV_BUNDLE_INDEX_LIFE_MAX_S))
 		r = wv_manifest_fail(error, "expires is not after created, or over %llu days",
-				     WV_INDEX_LIFE_MAX_S / WV_BUNDLE_DAY_S);
+				     WV_BUNDLE_INDEX_LIFE_MAX_S / WV_BUNDLE_DAY_S);
 	if (r == 0)
 		r = read_entries(w.bundles, &w.index, error);
 	json_object_put(o);
 	if (r < 0) {
-		wv_index_done(&w.index);
+		wv_bundle_index_done(&w.index);
 		return r;
 	}
 	*ret = w.index;
 	return 0;
 }
 
-int wv_index_text(struct wv_index *index, char **ret, size_t *ret_len)
+int wv_bundle_index_text(struct wv_bundle_index *index, char **ret, size_t *ret_len)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
 	int r;
@@ -126,7 +126,7 @@ int wv_index_text(struct wv_index *index, char **ret, size_t *ret_len)
 	if (index->n)
 		qsort(index->entries, index->n, sizeof(*index->entries), by_kind_and_name);
 	for (unsigned i = 0; i < index->n; i++) {
-		const struct wv_index_entry *e = &index->entries[i];
+		const struct wv_bundle_index_entry *e = &index->entries[i];
 		struct json_object *b = json_object_new_object();
 
 		json_object_object_add(b, "counter", json_object_new_uint64(e->counter));
@@ -150,8 +150,8 @@ int wv_index_text(struct wv_index *index, char **ret, size_t *ret_len)
 	return r;
 }
 
-const struct wv_index_entry *wv_index_find(const struct wv_index *index, enum wv_bundle_kind kind,
-					   const char *name)
+const struct wv_bundle_index_entry *wv_bundle_index_find(const struct wv_bundle_index *index,
+							 enum wv_bundle_kind kind, const char *name)
 {
 	for (unsigned i = 0; i < index->n; i++)
 		if (index->entries[i].kind == kind && strcmp(index->entries[i].name, name) == 0)
@@ -159,8 +159,8 @@ const struct wv_index_entry *wv_index_find(const struct wv_index *index, enum wv
 	return NULL;
 }
 
-void wv_index_done(struct wv_index *index)
+void wv_bundle_index_done(struct wv_bundle_index *index)
 {
 	free(index->entries);
-	*index = (struct wv_index){0};
+	*index = (struct wv_bundle_index){0};
 }

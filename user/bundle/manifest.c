@@ -72,16 +72,17 @@ static bool is_word(const char *text)
 static bool is_service(const char *text)
 {
 	return text[0] != '.' && text[0] != '-' &&
-	       strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@-") ==
+	       strspn(text,
+		      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@-") ==
 		       strlen(text);
 }
 
 /* A health rule never asks another machine, also not one that is written as a user's name. */
 static bool is_local_url(const char *text)
 {
-	static const char *const begins[] = {"http://127.0.0.1", "http://localhost", "http://[::1]",
-					     "https://127.0.0.1", "https://localhost",
-					     "https://[::1]"};
+	static const char *const begins[] = {"http://127.0.0.1",  "http://localhost",
+					     "http://[::1]",	  "https://127.0.0.1",
+					     "https://localhost", "https://[::1]"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(begins); i++) {
 		size_t n = strlen(begins[i]);
@@ -234,8 +235,10 @@ static int read_flags(struct json_object *flags, struct wv_manifest *m,
 	json_object_object_foreach(flags, name, value)
 	{
 		if (!wv_bundle_is_name(name) || !json_object_is_type(value, json_type_boolean))
-			return wv_manifest_fail(error, "flags: '%.64s' is no name that is true or "
-						       "false", name);
+			return wv_manifest_fail(error,
+						"flags: '%.64s' is no name that is true or "
+						"false",
+						name);
 		strcpy(m->flags[m->n_flags].name, name);
 		m->flags[m->n_flags++].on = json_object_get_boolean(value);
 	}

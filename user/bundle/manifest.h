@@ -25,8 +25,8 @@
 #define WV_BUNDLE_HOOKS_MAX 32
 #define WV_BUNDLE_HEALTH_MAX 32
 #define WV_BUNDLE_DAY_S 86400ULL
-#define WV_BUNDLE_LIFE_MAX_S (3660 * WV_BUNDLE_DAY_S)	 /* expires_s - created_s */
-#define WV_BUNDLE_TIME_MAX_S 253402300799ULL		 /* end of the year 9999 */
+#define WV_BUNDLE_LIFE_MAX_S (3660 * WV_BUNDLE_DAY_S)	      /* expires_s - created_s */
+#define WV_BUNDLE_TIME_MAX_S 253402300799ULL		      /* end of the year 9999 */
 #define WV_BUNDLE_SPAN_MAX_NS (30 * 86400ULL * 1000000000ULL) /* of a trial, of a rule */
 
 enum wv_bundle_kind {

@@ -102,14 +102,16 @@ static int read_role(struct json_object *o, enum wv_role role, struct wv_root *r
 		const struct wv_root_key *k = id ? wv_root_key_of(root, id) : NULL;
 
 		if (!k || strcmp(last, id) >= 0)
-			return wv_manifest_fail(error, "%s: key %.64s is unknown, twice or not "
-						       "sorted", wv_role_names[role], id ?: "?");
+			return wv_manifest_fail(error,
+						"%s: key %.64s is unknown, twice or not "
+						"sorted",
+						wv_role_names[role], id ?: "?");
 		to->keys |= 1ULL << (k - root->keys);
 		last = id;
 	}
 	if (row.threshold > n)
-		return wv_manifest_fail(error, "%s: threshold %u of %zu keys",
-					wv_role_names[role], (unsigned)row.threshold, n);
+		return wv_manifest_fail(error, "%s: threshold %u of %zu keys", wv_role_names[role],
+					(unsigned)row.threshold, n);
 	to->threshold = (uint32_t)row.threshold;
 	return 0;
 }
@@ -122,8 +124,10 @@ static int read_revoked(struct json_object *list, struct wv_root *root,
 
 		if (!id || !wv_strict_is_hex(id, WV_SHA256_HEX - 1) ||
 		    (i && strcmp(root->revoked[i - 1], id) >= 0))
-			return wv_manifest_fail(error, "revoked: %.64s is no key id, twice or not "
-						       "sorted", id ?: "?");
+			return wv_manifest_fail(error,
+						"revoked: %.64s is no key id, twice or not "
+						"sorted",
+						id ?: "?");
 		if (wv_root_key_of(root, id))
 			return wv_manifest_fail(error, "key %.64s is revoked and in use", id);
 		strcpy(root->revoked[root->n_revoked++], id);
@@ -222,8 +226,7 @@ static struct json_object *role_json(const struct wv_root *root, enum wv_role ro
 		if (root->roles[role].keys >> i & 1)
 			json_object_array_add(ids, json_object_new_string(root->keys[i].id));
 	json_object_object_add(o, "keys", ids);
-	json_object_object_add(o, "threshold",
-			       json_object_new_uint64(root->roles[role].threshold));
+	json_object_object_add(o, "threshold", json_object_new_uint64(root->roles[role].threshold));
 	return o;
 }
 

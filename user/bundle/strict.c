@@ -153,9 +153,9 @@ static int read_value(const struct wv_strict_field *f, struct json_object *v, co
 		if (!json_object_is_type(v, json_type_object) ||
 		    (uint64_t)json_object_object_length(v) < f->min ||
 		    (uint64_t)json_object_object_length(v) > f->max)
-			return wv_manifest_fail(error, "%s: %s is an object of %llu to %llu members",
-						where, f->name, (unsigned long long)f->min,
-						(unsigned long long)f->max);
+			return wv_manifest_fail(
+				error, "%s: %s is an object of %llu to %llu members", where,
+				f->name, (unsigned long long)f->min, (unsigned long long)f->max);
 		break;
 	}
 	*(struct json_object **)to = v;

@@ -26,10 +26,10 @@
 
 struct wv_trust {
 	const struct wv_io *io;
-	int dir;     /* -1: nothing is kept */
-	bool look;   /* nothing is written */
+	int dir;   /* -1: nothing is kept */
+	bool look; /* nothing is written */
 	struct wv_root root;
-	struct wv_index index;
+	struct wv_bundle_index index;
 	char index_sha256[WV_SHA256_HEX]; /* "" without an index */
 	uint64_t floor_s[WV_ROLES];	  /* 0: none */
 };
@@ -166,8 +166,9 @@ static int read_root(struct wv_trust *t)
 }
 
 /* An envelope whose signatures are those of the role index of the root in use. */
-static int open_index(const struct wv_trust *t, const char *text, size_t len, struct wv_index *ret,
-		      char sha256[WV_SHA256_HEX], struct wv_manifest_error *error)
+static int open_index(const struct wv_trust *t, const char *text, size_t len,
+		      struct wv_bundle_index *ret, char sha256[WV_SHA256_HEX],
+		      struct wv_manifest_error *error)
 {
 	struct wv_dsse d;
 	int r = wv_dsse_parse(text, len, WV_TYPE_INDEX, false, &d, error);
@@ -176,7 +177,7 @@ static int open_index(const struct wv_trust *t, const char *text, size_t len, st
 		return r;
 	r = wv_root_check(&t->root, WV_ROLE_INDEX, &d, WV_TYPE_INDEX, d.payload, d.len, error);
 	if (r == 0)
-		r = wv_index_parse(d.payload, d.len, ret, error);
+		r = wv_bundle_index_parse(d.payload, d.len, ret, error);
 	if (r == 0)
 		wv_sha256_hex(d.payload, d.len, sha256);
 	wv_dsse_done(&d);
@@ -185,7 +186,7 @@ static int open_index(const struct wv_trust *t, const char *text, size_t len, st
 
 static void forget_index(struct wv_trust *t)
 {
-	wv_index_done(&t->index);
+	wv_bundle_index_done(&t->index);
 	t->index_sha256[0] = '\0';
 }
 
@@ -196,7 +197,7 @@ static int read_index(struct wv_trust *t)
 	struct wv_manifest_error error;
 	_cleanup_free_ char *text = NULL;
 	size_t len;
-	int r = wv_io_read_file(t->io, t->dir, INDEX_FILE, WV_INDEX_MAX, &text, &len);
+	int r = wv_io_read_file(t->io, t->dir, INDEX_FILE, WV_BUNDLE_INDEX_MAX, &text, &len);
 
 	forget_index(t);
 	if (r < 0)
@@ -433,12 +434,13 @@ int wv_trust_learn(struct wv_trust *t, const struct wv_manifest *m)
 
 /* Counters of one channel only go up. An entry may go away; what was installed of it still has a
  * counter of its own. */
-static int check_counters(const struct wv_trust *t, const struct wv_index *next,
+static int check_counters(const struct wv_trust *t, const struct wv_bundle_index *next,
 			  struct wv_manifest_error *error)
 {
 	for (unsigned i = 0; i < next->n; i++) {
-		const struct wv_index_entry *e = &next->entries[i];
-		const struct wv_index_entry *old = wv_index_find(&t->index, e->kind, e->name);
+		const struct wv_bundle_index_entry *e = &next->entries[i];
+		const struct wv_bundle_index_entry *old =
+			wv_bundle_index_find(&t->index, e->kind, e->name);
 
 		if (!old || e->counter > old->counter ||
 		    (e->counter == old->counter && strcmp(e->id, old->id) == 0))
@@ -453,8 +455,9 @@ static int check_counters(const struct wv_trust *t, const struct wv_index *next,
 	return 0;
 }
 
-static int judge_index(const struct wv_trust *t, const struct wv_index *next, const char *sha256,
-		       const char *channel, uint64_t now_s, struct wv_manifest_error *error)
+static int judge_index(const struct wv_trust *t, const struct wv_bundle_index *next,
+		       const char *sha256, const char *channel, uint64_t now_s,
+		       struct wv_manifest_error *error)
 {
 	bool same_channel = t->index_sha256[0] && strcmp(t->index.channel, channel) == 0;
 
@@ -485,7 +488,7 @@ static int judge_index(const struct wv_trust *t, const struct wv_index *next, co
 static int take_index(struct wv_trust *t, const char *text, size_t len, const char *channel,
 		      uint64_t now_s, struct wv_manifest_error *error)
 {
-	struct wv_index next = {.n = 0};
+	struct wv_bundle_index next = {.n = 0};
 	char sha256[WV_SHA256_HEX];
 	int written, r = wv_trust_check_root(t, now_s, error);
 
@@ -494,13 +497,12 @@ static int take_index(struct wv_trust *t, const char *text, size_t len, const ch
 	if (r < 0)
 		return r;
 	r = judge_index(t, &next, sha256, channel, now_s, error);
-	written = r == 1 && !t->look
-			  ? wv_io_replace(t->io, t->dir, INDEX_FILE, text, len, 0644)
-			  : 0;
+	written =
+		r == 1 && !t->look ? wv_io_replace(t->io, t->dir, INDEX_FILE, text, len, 0644) : 0;
 	if (written < 0)
 		r = written;
 	if (r != 1) {
-		wv_index_done(&next);
+		wv_bundle_index_done(&next);
 		return r;
 	}
 	forget_index(t);
@@ -515,7 +517,7 @@ int wv_trust_take_index(struct wv_trust *t, const char *text, size_t len, const 
 {
 	int fd, r;
 
-	if (len > WV_INDEX_MAX) {
+	if (len > WV_BUNDLE_INDEX_MAX) {
 		(void)wv_manifest_fail(error, "an index of %zu bytes", len);
 		return -EFBIG;
 	}
@@ -528,7 +530,7 @@ int wv_trust_take_index(struct wv_trust *t, const char *text, size_t len, const 
 
 /* Judging ------------------------------------------------------------------------------------ */
 
-const struct wv_index *wv_trust_index(const struct wv_trust *t)
+const struct wv_bundle_index *wv_trust_index(const struct wv_trust *t)
 {
 	return t->index_sha256[0] ? &t->index : NULL;
 }
@@ -550,16 +552,15 @@ int wv_trust_check_root(const struct wv_trust *t, uint64_t now_s, struct wv_mani
 static int check_against_index(const struct wv_trust *t, const struct wv_manifest *m,
 			       struct wv_manifest_error *error)
 {
-	const struct wv_index_entry *e = wv_index_find(&t->index, m->kind, m->name);
+	const struct wv_bundle_index_entry *e = wv_bundle_index_find(&t->index, m->kind, m->name);
 
 	if (!e || m->counter > e->counter)
 		return 0;
 	if (m->counter == e->counter && strcmp(m->id, e->id) == 0)
 		return 0;
 	(void)wv_manifest_fail(error, "index %llu names counter %llu of %s %s, this is %llu%s",
-			       (unsigned long long)t->index.version,
-			       (unsigned long long)e->counter, wv_bundle_kinds[m->kind], m->name,
-			       (unsigned long long)m->counter,
+			       (unsigned long long)t->index.version, (unsigned long long)e->counter,
+			       wv_bundle_kinds[m->kind], m->name, (unsigned long long)m->counter,
 			       m->counter == e->counter ? ", another bundle" : "");
 	return -ESTALE;
 }

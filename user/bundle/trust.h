@@ -59,7 +59,7 @@ int wv_trust_take_index(struct wv_trust *t, const char *text, size_t len, const 
 			uint64_t now_s, struct wv_manifest_error *error);
 /* The index in use, which may have expired since; NULL if there is none. Valid until the next call.
  */
-const struct wv_index *wv_trust_index(const struct wv_trust *t);
+const struct wv_bundle_index *wv_trust_index(const struct wv_trust *t);
 const struct wv_root *wv_trust_root(const struct wv_trust *t);
 /* -EKEYEXPIRED if the root in use has expired at that time. */
 int wv_trust_check_root(const struct wv_trust *t, uint64_t now_s, struct wv_manifest_error *error);

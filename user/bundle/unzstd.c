@@ -14,7 +14,8 @@ int wv_unzstd_init(struct wv_unzstd *z, int fd, unsigned window_log_max)
 	z->in = malloc(IN_SIZE);
 	z->out = malloc(WV_UNZSTD_OUT);
 	if (!z->ctx || !z->in || !z->out ||
-	    ZSTD_isError(ZSTD_DCtx_setParameter(z->ctx, ZSTD_d_windowLogMax, (int)window_log_max))) {
+	    ZSTD_isError(
+		    ZSTD_DCtx_setParameter(z->ctx, ZSTD_d_windowLogMax, (int)window_log_max))) {
 		wv_unzstd_done(z);
 		return -ENOMEM;
 	}

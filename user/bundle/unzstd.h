@@ -22,8 +22,8 @@ struct wv_unzstd {
 };
 
 int wv_unzstd_init(struct wv_unzstd *z, int fd, unsigned window_log_max);
-/* The next bytes: > 0, they are z->out until the next call; 0 at the end. -EBADMSG: no frame, a torn
- * one, a wrong checksum, or something after it. */
+/* The next bytes: > 0, they are z->out until the next call; 0 at the end. -EBADMSG: no frame, a
+ * torn one, a wrong checksum, or something after it. */
 ssize_t wv_unzstd_read(struct wv_unzstd *z);
 void wv_unzstd_done(struct wv_unzstd *z);
 
