@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Store of bundles: whole or not at all, under failing I/O and crashes at every call. */
-#include "tests/unit/bundle_fixture.h"
+#include "tests/unit/store_fixture.h"
 
 static char large[20000];
 static const char *const FILES[][2] = {{"bin/server", large},
