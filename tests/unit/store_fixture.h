@@ -228,7 +228,7 @@ static inline void make_bundle(struct made *b, enum wv_bundle_kind kind, const c
 		snprintf(list[i].path, sizeof(list[i].path), "%s", files[i][0]);
 		wv_sha256_hex(files[i][1], strlen(files[i][1]), list[i].sha256);
 		list[i].size = strlen(files[i][1]);
-		list[i].mode = i ? 0644 : 0755;
+		list[i].mode = strncmp(files[i][0], "bin/", 4) == 0 ? 0755 : 0644;
 		b->texts[i] = files[i][1];
 	}
 	assert_int_equal(wv_manifest_text(&m, &text, &len), 0);
@@ -268,7 +268,7 @@ static inline ssize_t made_read(void *ctx, void *buf, size_t size)
 	size_t n = strlen(b->left);
 
 	n = n < size ? n : size;
-	n = n < 100 ? n : 100; /* several reads a content */
+	n = n < 4000 ? n : 4000; /* several reads a content */
 	memcpy(buf, b->left, n);
 	b->left += n;
 	return (ssize_t)n;

@@ -47,7 +47,7 @@ static struct wv_bundle_record record(enum wv_bundle_deed_id deed, unsigned n)
 				     .wall_ns = seq * 10};
 
 	snprintf(r.name, sizeof(r.name), "shop");
-	snprintf(r.id, sizeof(r.id), "%s", id_of(n));
+	snprintf(r.id, sizeof(r.id), "%.64s", id_of(n));
 	snprintf(r.version, sizeof(r.version), "1.0.%u", n);
 	return r;
 }
@@ -125,7 +125,7 @@ static void trial_failed_leads_back_to_confirmed(void **state _unused_)
 	assert_int_equal(slot()->pending, WV_DEED_ROLLBACK);
 	assert_int_equal(apply(WV_DEED_CONFIRM, 2), -EINVAL);
 	back = record(WV_DEED_ROLLBACK, 2);
-	snprintf(back.target, sizeof(back.target), "%s", id_of(1));
+	snprintf(back.target, sizeof(back.target), "%.64s", id_of(1));
 	assert_int_equal(wv_bundle_apply(&states, &back), 0);
 	assert_int_equal(slot()->pending, WV_DEED_NONE);
 	assert_int_equal(state_of(2), WV_BUNDLE_ROLLED_BACK);
@@ -237,7 +237,7 @@ static void walk(unsigned seed, unsigned steps)
 			continue; /* one deed at a time: the caller holds the lock */
 		r.moment = (enum wv_bundle_moment)(rand() % 3);
 		if (r.deed == WV_DEED_ROLLBACK && slot() && wv_bundle_good(slot()) && rand() % 4)
-			snprintf(r.target, sizeof(r.target), "%s", wv_bundle_good(slot())->id);
+			memcpy(r.target, wv_bundle_good(slot())->id, sizeof(r.target));
 		assert_int_equal(through_text(&r, &read), 1);
 		may = wv_bundle_may(&states, &r);
 		got = wv_bundle_apply(&states, &read);

@@ -267,6 +267,9 @@ int wv_bundles_activate(struct wv_bundles *b, enum wv_bundle_kind kind, const ch
 	r = wv_bundles_check(b, id, bad);
 	if (r < 0)
 		return r;
+	r = wv_store_keep_ballast(&b->store);
+	if (r < 0) /* it would not be there when the rollback needs it */
+		return r;
 	record = wv_bundles_record(slot, e, WV_DEED_ACTIVATE, WV_PHASE_INTENT);
 	r = wv_bundles_emit(b, &record);
 	if (r < 0)
@@ -340,12 +343,46 @@ int wv_bundles_finish_rollback(struct wv_bundles *b, struct wv_bundle_slot *slot
 	return wv_bundles_emit(b, &record);
 }
 
+/* With records: that it failed, the switch, that it was made. */
+static int roll_back(struct wv_bundles *b, struct wv_bundle_slot *slot,
+		     const struct wv_bundle_entry *e, const char *cause)
+{
+	if (e->state != WV_BUNDLE_FAILED) {
+		struct wv_bundle_record record =
+			wv_bundles_record(slot, e, WV_DEED_FAIL, WV_PHASE_DONE);
+		int r;
+
+		snprintf(record.cause, sizeof(record.cause), "%s", cause);
+		r = wv_bundles_emit(b, &record);
+		if (r < 0)
+			return r;
+	}
+	return wv_bundles_finish_rollback(b, slot);
+}
+
+/*
+ * The log cannot be written. Being well comes before being recorded: the switch is made, and the
+ * next recovery finds a trial that is not linked and records the rollback then.
+ */
+static void switch_unrecorded(struct wv_bundles *b, const struct wv_bundle_slot *slot,
+			      const char *cause)
+{
+	const struct wv_bundle_entry *good = wv_bundle_good(slot);
+	char bad[WV_BUNDLE_PATH_SIZE];
+	int r = good ? wv_bundles_check(b, good->id, bad) : 0;
+
+	if (r == 0)
+		r = wv_bundles_switch(b, slot, good ? good->id : "");
+	(void)wv_log_full(LOG_ERR, r, "bundle",
+			  "%s %s: rolled back without a record, for the log cannot be written: %s",
+			  wv_bundle_kinds[slot->kind], slot->name, cause);
+}
+
 int wv_bundles_roll_back(struct wv_bundles *b, enum wv_bundle_kind kind, const char *name,
 			 const char *cause, bool needs_target)
 {
 	struct wv_bundle_slot *slot = wv_bundle_slot(&b->states, kind, name);
 	const struct wv_bundle_entry *e = wv_bundle_active(slot), *target = NULL;
-	struct wv_bundle_record record;
 	int r;
 
 	if (!e)
@@ -355,14 +392,14 @@ int wv_bundles_roll_back(struct wv_bundles *b, enum wv_bundle_kind kind, const c
 		if (r < 0 || !target)
 			return r < 0 ? r : -ENODATA;
 	}
-	if (e->state != WV_BUNDLE_FAILED) {
-		record = wv_bundles_record(slot, e, WV_DEED_FAIL, WV_PHASE_DONE);
-		snprintf(record.cause, sizeof(record.cause), "%s", cause);
-		r = wv_bundles_emit(b, &record);
-		if (r < 0)
-			return r;
+	r = roll_back(b, slot, e, cause);
+	if (r == -ENOSPC || r == -EDQUOT) {
+		(void)wv_store_drop_ballast(&b->store);
+		r = roll_back(b, slot, e, cause);
 	}
-	return wv_bundles_finish_rollback(b, slot);
+	if (r < 0)
+		switch_unrecorded(b, slot, cause);
+	return r;
 }
 
 int wv_bundles_hooks_done(struct wv_bundles *b, enum wv_bundle_kind kind, const char *name,

@@ -86,13 +86,19 @@ static int roll_back(struct wv_bundles *b, const struct wv_bundle_slot *slot, co
 	return wv_bundles_roll_back(b, slot->kind, slot->name, cause, false);
 }
 
-/* The bytes that will be used are hashed; what is not whole is not used. */
+/*
+ * The bytes that will be used are hashed; what is not whole is not used. A trial that is not linked
+ * was taken back while the log could not be written (wv_bundles_roll_back).
+ */
 static int check_active(struct wv_bundles *b, struct wv_bundle_slot *slot)
 {
 	const struct wv_bundle_entry *e = wv_bundle_active(slot);
-	char bad[WV_BUNDLE_PATH_SIZE], cause[WV_BUNDLE_PATH_SIZE + 32];
+	char bad[WV_BUNDLE_PATH_SIZE], cause[WV_BUNDLE_PATH_SIZE + 32], id[WV_SHA256_HEX] = "";
 	int r = e ? wv_bundles_check(b, e->id, bad) : 0;
 
+	(void)wv_store_current(&b->store, slot->kind, slot->name, id);
+	if (r == 0 && e && e->state == WV_BUNDLE_TRIAL && strcmp(id, e->id) != 0)
+		return roll_back(b, slot, "it is not linked: taken back without a record");
 	if (r != -EBADMSG)
 		return r;
 	snprintf(cause, sizeof(cause), "damaged: %s", bad);
@@ -140,20 +146,41 @@ static bool links_are_right(const struct wv_bundles *b)
 	return true;
 }
 
+/* One slot that cannot be looked after does not keep the others from it. */
+static int recover_slot(struct wv_bundles *b, unsigned i, const char *run)
+{
+	struct wv_bundle_slot *slot = &b->states.slots[i];
+	int r = finish_pending(b, slot);
+
+	r = r ?: wv_bundles_finish_rollback(b, slot);
+	r = r ?: check_active(b, slot);
+	if (r == 0 && run)
+		r = count_boot(b, slot, run);
+	if (r < 0)
+		(void)wv_log_errno(r, "bundle", "look after %s %s", wv_bundle_kinds[slot->kind],
+				   slot->name);
+	return r;
+}
+
 int wv_bundles_recover(struct wv_bundles *b, const char *run)
 {
-	int r = 0;
+	int first = 0, r = 0;
+	bool trial = false;
 
-	for (unsigned i = 0; r == 0 && i < b->states.n; i++)
-		r = finish_pending(b, &b->states.slots[i]);
-	for (unsigned i = 0; r == 0 && i < b->states.n; i++)
-		r = check_active(b, &b->states.slots[i]);
-	for (unsigned i = 0; r == 0 && run && i < b->states.n; i++)
-		r = count_boot(b, &b->states.slots[i], run);
-	if (r == 0 && !links_are_right(b))
-		r = wv_bundles_switch(b, NULL, NULL);
+	for (unsigned i = 0; i < b->states.n; i++) {
+		r = recover_slot(b, i, run);
+		first = first ?: r;
+		trial |= wv_bundle_in(&b->states.slots[i], WV_BUNDLE_TRIAL) != NULL;
+	}
+	if (first == 0 && !links_are_right(b))
+		first = wv_bundles_switch(b, NULL, NULL);
+	/* convenience from here on: no reason to fail a start */
+	r = trial ? wv_store_keep_ballast(&b->store) : wv_store_drop_ballast(&b->store);
 	r = r ?: wv_store_clean(&b->store, false);
-	return r ?: wv_bundles_refresh(b);
+	r = r ?: wv_bundles_refresh(b);
+	if (r < 0)
+		(void)wv_log_warn(r, "bundle", "clean %s/" WV_BUNDLES_DIR, b->paths->state);
+	return first;
 }
 
 int wv_bundle_recover(const struct wv_io *io, const struct wv_paths *paths, const char *run)

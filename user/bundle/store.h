@@ -67,6 +67,15 @@ struct wv_store_staged {
 int wv_store_stage(struct wv_store *s, const struct wv_store_source *from,
 		   struct wv_store_staged *ret);
 
+/*
+ * Space that a rollback can have on a full disk: kept while there is a trial, given back before the
+ * rollback's records and links are written. Failing to keep it changes nothing else.
+ */
+#define WV_STORE_BALLAST "ballast"
+#define WV_STORE_BALLAST_BYTES (256U << 10)
+int wv_store_keep_ballast(struct wv_store *s);
+int wv_store_drop_ballast(struct wv_store *s);
+
 /* store_files.c ----------------------------------------------------------------------------------
  */
 

@@ -339,3 +339,34 @@ int wv_store_stage(struct wv_store *s, const struct wv_store_source *from,
 	*ret = g.got;
 	return 0;
 }
+
+int wv_store_keep_ballast(struct wv_store *s)
+{
+	const struct wv_io *io = s->io;
+	_cleanup_free_ char *buf = NULL;
+	uint64_t size = 0;
+	int fd = io->open(io->ctx, s->dir, WV_STORE_BALLAST, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+	int r, closed;
+
+	if (fd < 0)
+		return fd;
+	r = io->size(io->ctx, fd, &size);
+	if (r == 0 && size < WV_STORE_BALLAST_BYTES) {
+		/* written, for a hole would take no space */
+		buf = malloc(WV_STORE_BALLAST_BYTES);
+		if (buf)
+			memset(buf, 0x5a, WV_STORE_BALLAST_BYTES);
+		r = buf ? wv_io_write_all(io, fd, buf, WV_STORE_BALLAST_BYTES) : -ENOMEM;
+		r = r ?: io->fsync(io->ctx, fd);
+	}
+	closed = io->close(io->ctx, fd);
+	return r ?: closed;
+}
+
+int wv_store_drop_ballast(struct wv_store *s)
+{
+	int r = s->io->unlink(s->io->ctx, s->dir, WV_STORE_BALLAST);
+
+	r = r ?: wv_io_sync_dir(s->io, s->dir);
+	return r == -ENOENT ? 0 : r;
+}
