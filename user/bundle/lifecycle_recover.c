@@ -76,8 +76,8 @@ static int finish_pending(struct wv_bundles *b, struct wv_bundle_slot *slot)
 		return finish_activate(b, slot);
 	case WV_DEED_COLLECT:
 		return finish_collect(b, slot);
-	default:
-		return wv_bundles_finish_rollback(b, slot);
+	default: /* a rollback: the state says so, too */
+		return 0;
 	}
 }
 
@@ -152,7 +152,8 @@ static int recover_slot(struct wv_bundles *b, unsigned i, const char *run)
 	struct wv_bundle_slot *slot = &b->states.slots[i];
 	int r = finish_pending(b, slot);
 
-	r = r ?: wv_bundles_finish_rollback(b, slot);
+	if (r == 0 && wv_bundle_in(slot, WV_BUNDLE_FAILED))
+		r = roll_back(b, slot, "");
 	r = r ?: check_active(b, slot);
 	if (r == 0 && run)
 		r = count_boot(b, slot, run);
