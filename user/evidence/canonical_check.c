@@ -29,6 +29,21 @@ static const bool plain[256] = {
 	[0x5d ... 0x7f] = true,
 };
 
+#define BYTES(b) (0x0101010101010101ULL * (b))
+
+/* Eight bytes at a time: 0x80 is set in each byte of what is no plain byte. A zero byte borrows
+ * from the next only if it is one itself, so that "none" is always right. */
+static bool all_plain(const char *p)
+{
+	uint64_t v, quote, backslash;
+
+	memcpy(&v, p, sizeof(v));
+	quote = v ^ BYTES('"');
+	backslash = v ^ BYTES('\\');
+	return !((v | (v - BYTES(0x20)) | (quote - BYTES(1)) | (backslash - BYTES(1))) &
+		 BYTES(0x80));
+}
+
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
@@ -85,6 +100,8 @@ static bool scan_string(struct scan *s, bool *ret_escapes)
 	if (p == end || *p++ != '"')
 		return false;
 	for (;;) {
+		while ((size_t)(end - p) >= sizeof(uint64_t) && all_plain(p))
+			p += sizeof(uint64_t);
 		while (p < end && plain[(unsigned char)*p])
 			p++;
 		if (p == end)
