@@ -65,8 +65,7 @@ static void cosignature_of_public_witnesses_verifies(void **state _unused_)
 		"KYTzwZ2rhIgcqoXHAwVkjZr4AscylP3v7sEodkRAErumC2q44vdgJY096st5BQ==\n" DASH
 		"witness1.smartit.nu/witness1 "
 		"pIyCDwAAAABqEiEghIp82KWebrw7/oHQwlTAm3g2RKS4+eebl8eO0WH"
-		"+/iEcxZ75W3u5hNI7TOQtmJbqmNWVuE0tgh0XwzdZsDsUAQ==\n" DASH
-		"remora.n621.de "
+		"+/iEcxZ75W3u5hNI7TOQtmJbqmNWVuE0tgh0XwzdZsDsUAQ==\n" DASH "remora.n621.de "
 		"2net5wAAAABqEiEgPlfF3V06o0Y+fHM+J5J9s27wgxxcOVSpZ/2g/KSiXCg9DEZI+aVC"
 		"IobWX9sXTynk5XeU/zZ0WBxtqB0DrAWfBw==\n";
 	static const char *const keys[] = {

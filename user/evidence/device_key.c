@@ -20,7 +20,8 @@
 #define PEM_MAX 4096
 
 /* fixed for ever: names of devices derive from it */
-#define NAME_ID SD_ID128_MAKE(5d, 9c, 3f, 1e, 70, 4a, 4b, 8b, 9a, 2e, 61, c7, 0d, 88, f2, 35)
+static const sd_id128_t name_id = {.bytes = {0x5d, 0x9c, 0x3f, 0x1e, 0x70, 0x4a, 0x4b, 0x8b, 0x9a,
+					     0x2e, 0x61, 0xc7, 0x0d, 0x88, 0xf2, 0x35}};
 
 static void name_of(const struct wv_public_key *key, char ret[WV_KEY_NAME_SIZE])
 {
@@ -28,7 +29,7 @@ static void name_of(const struct wv_public_key *key, char ret[WV_KEY_NAME_SIZE])
 	const unsigned char *b = digest;
 	sd_id128_t machine;
 
-	if (sd_id128_get_machine_app_specific(NAME_ID, &machine) >= 0)
+	if (sd_id128_get_machine_app_specific(name_id, &machine) >= 0)
 		b = machine.bytes;
 	else
 		SHA256(key->bytes, sizeof(key->bytes), digest);
