@@ -370,10 +370,12 @@ const char *wv_bundle_read_signatures(const struct wv_bundle_reader *r, size_t *
 	return r->signatures.text;
 }
 
-const char *wv_bundle_read_root(const struct wv_bundle_reader *r, unsigned i, size_t *ret_len)
+const char *wv_bundle_read_root(const struct wv_bundle_reader *r, unsigned i, uint64_t *ret_version,
+				size_t *ret_len)
 {
 	if (i >= r->n_roots)
 		return NULL;
+	*ret_version = r->root_versions[i];
 	*ret_len = r->roots[i].len;
 	return r->roots[i].text;
 }

@@ -33,7 +33,8 @@ const struct wv_manifest *wv_bundle_read_manifest(const struct wv_bundle_reader 
 /* Signatures as they came, for keeping beside the manifest. */
 const char *wv_bundle_read_signatures(const struct wv_bundle_reader *r, size_t *ret_len);
 /* Roots as they came, the oldest first; NULL after the last. */
-const char *wv_bundle_read_root(const struct wv_bundle_reader *r, unsigned i, size_t *ret_len);
+const char *wv_bundle_read_root(const struct wv_bundle_reader *r, unsigned i, uint64_t *ret_version,
+				size_t *ret_len);
 /*
  * 1: *ret_file is the next content (of several files with the same one, the first by path); 0: all
  * came, and nothing came after them; or -errno (-EBADMSG: one is missing, unasked for, or of

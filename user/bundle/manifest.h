@@ -98,6 +98,10 @@ struct wv_manifest_error {
 	char text[256];
 };
 
+/* Always -EBADMSG; fills the error. Control characters in it become '?'. */
+int wv_manifest_fail(struct wv_manifest_error *error, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* Names as they stand in manifests; NULL-terminated, in the order of the enums. */
 extern const char *const wv_bundle_kinds[], *const wv_bundle_moments[], *const wv_bundle_deeds[];
 extern const char *const wv_health_kinds[], *const wv_bundle_environments[];

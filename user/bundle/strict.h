@@ -37,9 +37,6 @@ struct wv_strict_field {
 #define WV_STRICT_AT(owner, member)                                                                \
 	.offset = offsetof(owner, member), .size = sizeof(((owner *)0)->member)
 
-/* Always -EBADMSG; fills the error. Control characters in it become '?'. */
-int wv_manifest_fail(struct wv_manifest_error *error, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
 /* One canonical JSON object of at most max bytes; *ret is to be put. -EBADMSG, -EFBIG, -ENOMEM. */
 int wv_strict_parse(const char *text, size_t len, size_t max, struct json_object **ret,
 		    struct wv_manifest_error *error);
