@@ -77,9 +77,6 @@ static void note(struct wv_updater *u, const struct wv_manifest *m, const char *
 	snprintf(k.from, sizeof(k.from), "%s", from);
 	if (error)
 		snprintf(k.why, sizeof(k.why), "%s", *why ? why : strerror(-error));
-	/* an old file that is found again says nothing new of what is installed */
-	if (k.result == WV_UPDATE_OLD && old)
-		return;
 	if (k.result == WV_UPDATE_REFUSED &&
 	    (!old || strcmp(old->id, k.id) != 0 || old->result != WV_UPDATE_REFUSED))
 		record(u, &k, from, k.why);
@@ -87,7 +84,9 @@ static void note(struct wv_updater *u, const struct wv_manifest *m, const char *
 			  "%s %s %s, counter %llu, from the %s: %s%s%s", wv_bundle_kinds[m->kind],
 			  m->name, m->version, (unsigned long long)m->counter, from,
 			  wv_update_results[k.result], error ? ": " : "", k.why);
-	wv_update_note(&u->state, &k);
+	/* an old file says nothing new of what is installed */
+	if (k.result != WV_UPDATE_OLD || !old)
+		wv_update_note(&u->state, &k);
 }
 
 static int check_new(struct wv_updater *u, const struct wv_manifest *m,

@@ -190,6 +190,17 @@ static struct curl_slist *add_header(struct curl_slist *list, const char *name, 
 	return lib.curl_slist_append(list, line) ?: list;
 }
 
+/* libcurl takes up to 100 buffers that are there before it looks at the speed again: with small
+ * ones that is at most a second's worth. */
+static void set_bandwidth(CURL *c, uint64_t bandwidth)
+{
+	uint64_t buffer = bandwidth / 100;
+
+	buffer = buffer < 1024 ? 1024 : buffer > 16384 ? 16384 : buffer;
+	lib.curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)buffer);
+	lib.curl_easy_setopt(c, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)bandwidth);
+}
+
 static struct curl_slist *prepare(struct wv_http *h, const struct wv_http_request *q)
 {
 	const struct wv_http_options *o = &h->options;
@@ -217,7 +228,7 @@ static struct curl_slist *prepare(struct wv_http *h, const struct wv_http_reques
 	lib.curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, SLOW_S);
 	lib.curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)q->timeout_s);
 	if (o->bandwidth)
-		lib.curl_easy_setopt(c, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)o->bandwidth);
+		set_bandwidth(c, o->bandwidth);
 	lib.curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->message);
 	lib.curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	lib.curl_easy_setopt(c, CURLOPT_HEADERDATA, h);
