@@ -27,7 +27,8 @@ static int fuzz_manifest(const char *text, size_t len, struct wv_manifest_error 
 
 	if (r < 0)
 		return r;
-	same(wv_manifest_text(&m, &again, &again_len), again, again_len, text, len);
+	r = wv_manifest_text(&m, &again, &again_len);
+	same(r, again, again_len, text, len);
 	wv_manifest_done(&m);
 	return 0;
 }
@@ -41,7 +42,8 @@ static int fuzz_root(const char *text, size_t len, struct wv_manifest_error *err
 
 	if (r < 0)
 		return wv_root_open(NULL, text, len, &opened, error);
-	same(wv_root_text(&root, &again, &again_len), again, again_len, text, len);
+	r = wv_root_text(&root, &again, &again_len);
+	same(r, again, again_len, text, len);
 	return 0;
 }
 
@@ -54,7 +56,8 @@ static int fuzz_index(const char *text, size_t len, struct wv_manifest_error *er
 
 	if (r < 0)
 		return r;
-	same(wv_bundle_index_text(&index, &again, &again_len), again, again_len, text, len);
+	r = wv_bundle_index_text(&index, &again, &again_len);
+	same(r, again, again_len, text, len);
 	wv_bundle_index_done(&index);
 	return 0;
 }
