@@ -17,6 +17,17 @@
 #define WV_BUNDLE_NAME_SIZE 64
 #define WV_BUNDLE_PATH_SIZE 256
 #define WV_BUNDLE_FILES_MAX 4096
+/* ustar, in which bundles travel, has no larger ones */
+#define WV_BUNDLE_FILE_BYTES_MAX ((8ULL << 30) - 1)
+#define WV_BUNDLE_BYTES_MAX (64ULL << 30) /* all files together */
+#define WV_BUNDLE_DEVICES_MAX 4096
+#define WV_BUNDLE_FLAGS_MAX 64
+#define WV_BUNDLE_HOOKS_MAX 32
+#define WV_BUNDLE_HEALTH_MAX 32
+#define WV_BUNDLE_DAY_S 86400ULL
+#define WV_BUNDLE_LIFE_MAX_S (3660 * WV_BUNDLE_DAY_S)	      /* expires_s - created_s */
+#define WV_BUNDLE_TIME_MAX_S 253402300799ULL		      /* end of the year 9999 */
+#define WV_BUNDLE_SPAN_MAX_NS (30 * 86400ULL * 1000000000ULL) /* of a trial, of a rule */
 
 enum wv_bundle_kind {
 	WV_BUNDLE_APP,
@@ -82,12 +93,50 @@ struct wv_manifest {
 	size_t text_len;
 };
 
-/* Why a manifest is none, for people. */
+/* Why something is refused, for people. */
 struct wv_manifest_error {
 	char text[256];
 };
+
+/* Always -EBADMSG; fills the error. Control characters in it become '?'. */
+int wv_manifest_fail(struct wv_manifest_error *error, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Names as they stand in manifests; NULL-terminated, in the order of the enums. */
+extern const char *const wv_bundle_kinds[], *const wv_bundle_moments[], *const wv_bundle_deeds[];
+extern const char *const wv_health_kinds[], *const wv_bundle_environments[];
+
+/*
+ * Takes canonical bytes apart. -EBADMSG (error says which member and why), -EFBIG, -ENOMEM; ret is
+ * untouched then. Release with wv_manifest_done().
+ */
 int wv_manifest_parse(const char *text, size_t len, struct wv_manifest *ret,
 		      struct wv_manifest_error *error);
 void wv_manifest_done(struct wv_manifest *m);
+/* The other way: canonical bytes, to be freed, that wv_manifest_parse() takes if m is right. id and
+ * text are not looked at. -ENOMEM. */
+int wv_manifest_text(const struct wv_manifest *m, char **ret, size_t *ret_len);
+
+/* Letters, digits and "._-" in lower case, led by a letter or digit: may be a file's name. */
+bool wv_bundle_is_name(const char *text);
+/* Relative, of printable ASCII, each component a name that is neither "." nor "..". */
+bool wv_bundle_is_path(const char *text);
+
+/* Semantic versions (semver.org 2.0.0). */
+bool wv_semver_is(const char *text);
+/* -1, 0, 1: precedence, build metadata apart. Both must be versions. */
+int wv_semver_compare(const char *a, const char *b);
+
+/* What a device is, for the constraints of a manifest. */
+struct wv_bundle_target {
+	const char *device;	 /* name of its key (wv_device_key) */
+	const char *environment; /* dev, staging or prod */
+	const char *arch;	 /* as uname(2) has it */
+	const char *waveos;	 /* version that runs */
+	const char *const *apps; /* applications that it has, NULL-terminated; NULL: none */
+};
+/* 0, or -EXDEV with error saying which constraint does not hold. */
+int wv_manifest_fits(const struct wv_manifest *m, const struct wv_bundle_target *target,
+		     struct wv_manifest_error *error);
 
 #endif
