@@ -4,14 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #include "user/bundle/archive.h"
 #include "user/bundle/health.h"
 #include "user/bundle/strict.h"
+#include "user/bundle/target.h"
 #include "user/bundle/trust.h"
 #include "user/core/cleanup.h"
-#include "user/evidence/sign.h"
 
 /* strict.h's helper always says -EBADMSG: here the reason is another one. */
 #define REFUSE(error, code, ...) (wv_manifest_fail((error), __VA_ARGS__), (code))
@@ -34,23 +33,14 @@ static int check_device(const struct wv_bundles *b, const struct wv_manifest *m,
 			const struct wv_install_options *options, struct wv_manifest_error *error)
 {
 	const char *apps[WV_BUNDLE_SLOTS_MAX + 2];
-	char device[WV_KEY_NAME_SIZE];
-	struct wv_secret_key key;
-	struct utsname host;
-	struct wv_bundle_target target = {.device = device,
-					  .environment = options->environment,
-					  .arch = host.machine,
-					  .waveos = WV_VERSION,
-					  .apps = apps};
-	int r = wv_device_key(b->io, b->paths, true, &key, device);
+	struct wv_bundle_here here;
+	int r = wv_bundle_here(&here, b->io, b->paths, options->environment, true);
 
 	if (r < 0)
 		return r;
-	wv_secret_key_wipe(&key);
-	if (uname(&host) < 0)
-		return -errno;
 	list_apps(&b->states, m, apps);
-	return wv_manifest_fits(m, &target, error);
+	here.target.apps = apps;
+	return wv_manifest_fits(m, &here.target, error);
 }
 
 /* The agent has one policy and one configuration. */
@@ -179,13 +169,31 @@ static void tell(const struct wv_manifest *m, struct wv_installed *ret)
 	snprintf(ret->version, sizeof(ret->version), "%s", m->version);
 }
 
+int wv_bundle_install_read(const struct wv_io *io, const struct wv_paths *paths,
+			   struct wv_bundle_reader *reader, struct wv_trust *trust,
+			   const struct wv_install_options *options, struct wv_installed *ret,
+			   struct wv_manifest_error *error)
+{
+	struct wv_bundles b;
+	int r;
+
+	*ret = (struct wv_installed){.known = false};
+	error->text[0] = '\0';
+	tell(wv_bundle_read_manifest(reader), ret);
+	r = wv_bundles_open(&b, io, paths, options->run_id, true);
+	if (r < 0)
+		return r;
+	r = put_in(&b, reader, trust, options, ret, error);
+	wv_bundles_close(&b);
+	return r;
+}
+
 int wv_bundle_install(const struct wv_io *io, const struct wv_paths *paths, int fd,
 		      const struct wv_install_options *options, struct wv_installed *ret,
 		      struct wv_manifest_error *error)
 {
 	struct wv_bundle_reader *reader = NULL;
 	struct wv_trust *trust = NULL;
-	struct wv_bundles b;
 	int r = wv_trust_open(&trust, io, paths);
 
 	*ret = (struct wv_installed){.known = false};
@@ -198,12 +206,7 @@ int wv_bundle_install(const struct wv_io *io, const struct wv_paths *paths, int 
 		return r;
 	r = wv_bundle_read_open(&reader, fd, trust, wv_trust_now_s(trust), error);
 	if (r == 0) {
-		tell(wv_bundle_read_manifest(reader), ret);
-		r = wv_bundles_open(&b, io, paths, options->run_id, true);
-		if (r == 0) {
-			r = put_in(&b, reader, trust, options, ret, error);
-			wv_bundles_close(&b);
-		}
+		r = wv_bundle_install_read(io, paths, reader, trust, options, ret, error);
 		wv_bundle_read_close(reader);
 	}
 	wv_trust_close(trust);

@@ -36,6 +36,15 @@ int wv_bundle_install(const struct wv_io *io, const struct wv_paths *paths, int 
 		      const struct wv_install_options *options, struct wv_installed *ret,
 		      struct wv_manifest_error *error);
 
+/* The same for a bundle that is being read: it was verified against trust, and no content of it was
+ * taken yet. */
+struct wv_bundle_reader;
+struct wv_trust;
+int wv_bundle_install_read(const struct wv_io *io, const struct wv_paths *paths,
+			   struct wv_bundle_reader *reader, struct wv_trust *trust,
+			   const struct wv_install_options *options, struct wv_installed *ret,
+			   struct wv_manifest_error *error);
+
 /* use.c ------------------------------------------------------------------------------------------
  */
 
