@@ -103,7 +103,7 @@ static int read_checkpoint(struct wv_pack_stage *s, int dir, struct wv_checkpoin
 				     "the newest checkpoint is at record %" PRIu64
 				     ", before the last one that is asked for (%" PRIu64 ")",
 				     ret->size, o->last_seq);
-	return wv_stage_add(s, "log/checkpoint", note, len);
+	return wv_stage_add(s, WV_PACK_CHECKPOINT, note, len);
 }
 
 static int add_proof(struct wv_pack_stage *s, const struct leaves *l, const struct wv_checkpoint *c,
@@ -139,9 +139,9 @@ static int add_proof(struct wv_pack_stage *s, const struct leaves *l, const stru
 	json_object_object_add(o, "last_seq", json_object_new_uint64(last + 1));
 	json_object_object_add(o, "first_path", path_json(g.first_path, g.n_first));
 	json_object_object_add(o, "last_path", path_json(g.last_path, g.n_last));
-	r = add_json(s, "log/proof.json", o);
+	r = add_json(s, WV_PACK_PROOF, o);
 	json_object_put(o);
-	return r ?: wv_stage_add(s, "log/leaves", leaves, n * sizeof(*leaves));
+	return r ?: wv_stage_add(s, WV_PACK_LEAVES, leaves, n * sizeof(*leaves));
 }
 
 /* Classes that the redactor found in one record. */
@@ -220,7 +220,7 @@ static int add_records(struct wv_pack_stage *s, const struct wv_hash *leaves,
 	if (r < 0)
 		return wv_stage_fail(s, r, "record %" PRIu64 " cannot be read: %s", want,
 				     strerror(-r));
-	return wv_stage_add(s, "log/records.jsonl", all, all_len);
+	return wv_stage_add(s, WV_PACK_RECORDS, all, all_len);
 }
 
 int wv_stage_log(struct wv_pack_stage *s)

@@ -5,6 +5,13 @@
 
 #include "user/evidence/pack.h"
 
+#define WV_PACK_RUN "run/"
+#define WV_PACK_RECORDS "log/records.jsonl"
+#define WV_PACK_LEAVES "log/leaves"
+#define WV_PACK_CHECKPOINT "log/checkpoint"
+#define WV_PACK_PROOF "log/proof.json"
+#define WV_PACK_OPEN_METRICS "run/metrics.open.csv"
+
 struct wv_pack_file {
 	char name[WV_PACK_NAME_SIZE];
 	char sha256[WV_SHA256_HEX];
