@@ -162,7 +162,8 @@ int wv_evidence_verify_pack(struct wv_cli *cli, int argc, char **argv)
 	close(fd);
 	if (r < 0) {
 		fprintf(stderr, "waveos-bpf evidence verify: %s: %s\n", argv[argc - 1],
-			r == -EBADMSG ? "no evidence pack (.tar.zst)"
+			r == -EBADMSG ? "no evidence pack (.tar.zst), or one that is damaged or "
+					"cut off near its beginning"
 			: r == -ENOPKG
 				? "libarchive cannot be loaded: install the package libarchive13"
 				: strerror(-r));
