@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "user/agent/drift.h"
 #include "user/agent/guard.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/self.h"
@@ -413,6 +414,8 @@ static void record_start(struct core *c)
 	(void)on_record(&c->agent, "core-start", fields);
 	if (ctx->guard && !restarts)
 		wv_guard_record(ctx->guard, &c->agent);
+	if (c->records && !restarts)
+		wv_drift_record(&c->agent, wv_records_dir(c->records), ctx->snapshot->head->drift);
 	record_policy(c, true);
 }
 
