@@ -13,7 +13,8 @@
 #include "user/evidence/pack.h"
 
 static const struct wv_option options[] = {
-	{"key", 'k', "FILE", "public key of the device that must have signed: PEM, or minisign's"},
+	{"key", 'k', "FILE",
+	 "public key of the device that must have signed: PEM, minisign's, or a verifier key"},
 	{0},
 };
 static const char examples[] =
@@ -26,14 +27,41 @@ static int set_option(void *ctx, const struct wv_option *o _unused_, const char 
 	return 0;
 }
 
+bool wv_evidence_names_pack(int argc, char **argv)
+{
+	static const char end[] = ".tar.zst";
+
+	for (int i = 2; i < argc; i++) {
+		size_t len = strlen(argv[i]);
+
+		if (len > strlen(end) && strcmp(argv[i] + len - strlen(end), end) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A file in any of the forms that public keys have, or a verifier key itself. */
 static int read_key(const char *file, struct wv_public_key *ret)
 {
 	_cleanup_free_ char *text = NULL;
+	struct wv_note_verifier v;
 	unsigned char id[8];
-	int r = wv_io_read_file(&wv_io_system, AT_FDCWD, file, 64U << 10, &text, NULL);
+	int r;
 
+	if (wv_note_verifier_parse(file, &v) == 0) {
+		*ret = v.key;
+		return 0;
+	}
+	r = wv_io_read_file(&wv_io_system, AT_FDCWD, file, 64U << 10, &text, NULL);
 	if (r < 0)
 		return r;
+	if (strcspn(text, "\n") < WV_NOTE_MAX && !strchr(text, ' ')) {
+		text[strcspn(text, "\n")] = '\0';
+		if (wv_note_verifier_parse(text, &v) == 0) {
+			*ret = v.key;
+			return 0;
+		}
+	}
 	return wv_public_key_from_pem(text, ret) == 0 ? 0 : wv_minisign_parse_public(text, ret, id);
 }
 

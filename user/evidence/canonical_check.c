@@ -17,8 +17,9 @@
 
 struct scan {
 	const char *p, *end;
-	unsigned levels; /* that may still be opened */
-	bool lenient;	 /* any form of RFC 8259 */
+	unsigned levels;	     /* that may still be opened */
+	bool lenient;		     /* any form of RFC 8259 */
+	struct wv_record_head *head; /* what is wanted of the outermost object; MAY be NULL */
 };
 
 /* Bytes that stand in a string for themselves and are whole characters. */
@@ -167,9 +168,26 @@ static bool at(struct scan *s, char c)
 	return true;
 }
 
+/* Member of the outermost object, its value from `value` to where the scan is. */
+static void note_member(const struct scan *s, const struct key *key, const char *value)
+{
+	struct wv_record_head *h = s->head;
+
+	if (key->len == 3 && memcmp(key->text, "seq", 3) == 0) {
+		for (h->seq = 0; value < s->p && is_digit(*value) && h->seq < UINT64_MAX / 10 - 1;)
+			h->seq = h->seq * 10 + (uint64_t)(*value++ - '0');
+		if (value < s->p)
+			h->seq = 0;
+	} else if (key->len == 4 && memcmp(key->text, "type", 4) == 0 && *value == '"') {
+		h->type = value + 1;
+		h->type_len = (size_t)(s->p - value - 2);
+	}
+}
+
 static bool scan_object(struct scan *s)
 {
 	struct key last = {0}, key;
+	const char *value;
 
 	s->p++;
 	if (at(s, '}'))
@@ -183,8 +201,13 @@ static bool scan_object(struct scan *s)
 		if (last.text && !s->lenient && !in_order(&last, &key))
 			return false;
 		last = key;
-		if (!at(s, ':') || !scan_value(s))
+		if (!at(s, ':'))
 			return false;
+		value = s->p;
+		if (!scan_value(s))
+			return false;
+		if (s->head && s->levels == WV_JSON_LEVELS - 1)
+			note_member(s, &key, value);
 	} while (at(s, ','));
 	return at(s, '}');
 }
@@ -363,24 +386,32 @@ static int has_repeated_names(const char *text, size_t len)
 	return r;
 }
 
-static bool scan_all(const char *text, size_t len, bool lenient)
+static bool scan_all(struct scan *s)
 {
-	struct scan s = {text, text + len, WV_JSON_LEVELS, lenient};
-
-	if (!scan_value(&s))
+	if (!scan_value(s))
 		return false;
-	skip_space(&s);
-	return s.p == s.end;
+	skip_space(s);
+	return s->p == s->end;
+}
+
+int wv_canonical_record(const char *text, size_t len, struct wv_record_head *ret)
+{
+	struct scan s = {.p = text, .end = text + len, .levels = WV_JSON_LEVELS, .head = ret};
+	int r;
+
+	*ret = (struct wv_record_head){0};
+	if (scan_all(&s))
+		return 0;
+	s = (struct scan){text, text + len, WV_JSON_LEVELS, true, ret};
+	if (len >= INT_MAX || !scan_all(&s))
+		return -EPROTO;
+	r = has_repeated_names(text, len);
+	return r < 0 ? r : r ? -EPROTO : -EBADMSG;
 }
 
 int wv_canonical_check(const char *text, size_t len)
 {
-	int r;
+	struct wv_record_head head;
 
-	if (scan_all(text, len, false))
-		return 0;
-	if (len >= INT_MAX || !scan_all(text, len, true))
-		return -EPROTO;
-	r = has_repeated_names(text, len);
-	return r < 0 ? r : r ? -EPROTO : -EBADMSG;
+	return wv_canonical_record(text, len, &head);
 }
