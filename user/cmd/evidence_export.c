@@ -9,6 +9,7 @@
 #include "user/cmd/evidence_cmd.h"
 #include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
+#include "user/core/config.h"
 #include "user/evidence/pack_device.h"
 
 struct arguments {
