@@ -58,11 +58,14 @@ struct wv_pack_result {
 /* Writes the pack to output, atomically. 0 or -errno with ret->error filled. */
 int wv_pack_make(const struct wv_pack_options *o, const char *output, struct wv_pack_result *ret);
 
-/* What to look for in the log. Exactly one of run_id, incident, since and from is given. */
+/* What to look for in the log. Exactly one of run_id, incident, at_mono_ns, since and from is
+ * given. */
 struct wv_pack_query {
 	const char *run_id;
-	uint64_t from, to;	      /* seq; to 0: the end */
-	uint64_t incident;	      /* seq of a record ... */
+	uint64_t from, to;   /* seq; to 0: the end */
+	uint64_t incident;   /* seq of a record, or 0 ... */
+	uint64_t at_mono_ns; /* ... a time in the boot at_boot_id ... */
+	const char *at_boot_id;
 	uint64_t before_ns, after_ns; /* ... and how much around it */
 	uint64_t since_wall_ns;
 };

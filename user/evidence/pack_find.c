@@ -42,7 +42,7 @@ static bool wanted(const struct wv_pack_query *q, const struct record *r,
 		return strcmp(q->run_id, r->run_id) == 0;
 	if (q->since_wall_ns)
 		return r->wall_ns >= q->since_wall_ns;
-	if (!q->incident)
+	if (!q->incident && !q->at_boot_id)
 		return r->seq >= q->from && (!q->to || r->seq <= q->to);
 	/* monotonic times compare within a boot only */
 	if (strcmp(r->boot_id, center->boot_id) != 0)
@@ -76,7 +76,7 @@ int wv_pack_find(const struct wv_io *io, const char *state, const struct wv_pack
 {
 	struct wv_pack_range range = {0};
 	struct wv_tlog_reader *reader;
-	struct record center = {0}, rec;
+	struct record center = {.mono_ns = q->at_mono_ns}, rec;
 	const char *line;
 	uint64_t seq;
 	size_t len;
@@ -84,6 +84,8 @@ int wv_pack_find(const struct wv_io *io, const char *state, const struct wv_pack
 
 	if (r < 0)
 		return r;
+	if (q->at_boot_id)
+		snprintf(center.boot_id, sizeof(center.boot_id), "%s", q->at_boot_id);
 	r = wv_tlog_read_open(&reader, io, state, q->from ?: 1);
 	if (r < 0)
 		return r;
