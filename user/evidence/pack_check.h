@@ -30,6 +30,8 @@ void wv_pack_finding(struct wv_pack_reading *p, const char *what, const char *wh
 struct wv_pack_entry *wv_pack_entry(struct wv_pack_reading *p, const char *name);
 /* A whole number from 0; false if there is none of that name. */
 bool wv_pack_u64(struct json_object *o, const char *key, uint64_t *ret);
+/* Everything after reading: fills the verdict. */
+void wv_pack_judge(struct wv_pack_reading *p);
 /* pack_check_log.c: checkpoint, proof, leaves and records */
 void wv_pack_check_log(struct wv_pack_reading *p);
 

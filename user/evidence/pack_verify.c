@@ -298,6 +298,20 @@ static void check_files(struct wv_pack_reading *p)
 			wv_pack_finding(p, "file", p->entries[i].name, "is not in the manifest");
 }
 
+void wv_pack_judge(struct wv_pack_reading *p)
+{
+	struct wv_pack_verdict *v = p->verdict;
+
+	parse_manifest(p);
+	check_signatures(p);
+	check_files(p);
+	wv_pack_check_log(p);
+	v->files = p->n;
+	v->bytes = p->total;
+	v->manifest = TAKE_PTR(p->manifest);
+	v->trusted = v->trusted && v->findings == 0;
+}
+
 int wv_pack_verify(int fd, const struct wv_pack_check *check, struct wv_pack_verdict *ret)
 {
 	struct wv_pack_reading *p = calloc(1, sizeof(*p));
@@ -309,16 +323,8 @@ int wv_pack_verify(int fd, const struct wv_pack_check *check, struct wv_pack_ver
 	p->check = check;
 	p->verdict = ret;
 	r = read_all(p, fd);
-	if (r == 0) {
-		parse_manifest(p);
-		check_signatures(p);
-		check_files(p);
-		wv_pack_check_log(p);
-		ret->files = p->n;
-		ret->bytes = p->total;
-		ret->manifest = TAKE_PTR(p->manifest);
-		ret->trusted = ret->trusted && ret->findings == 0;
-	}
+	if (r == 0)
+		wv_pack_judge(p);
 	for (unsigned i = 0; i < p->n; i++)
 		free(p->entries[i].data);
 	free(p);
