@@ -19,8 +19,17 @@ for run in tests/fixtures/artifacts/v*/run; do
 	python3 $check planted "$run" || bad "$run: a planted fault"
 	# read for ever
 	"$BIN" report "$run" --json | jq -e '.decisions | length == 4' >/dev/null || bad "report does not read $run"
-	"$BIN" report "$run" | grep -q 'busy\|slow' || bad "report of $run says nothing of its decisions"
-	"$BIN" policy replay "$run" | grep -q '3 decisions, the same as were made live' || bad "policy replay does not read $run"
+	"$BIN" report "$run" | grep 'busy\|slow' >/dev/null || bad "report of $run says nothing of its decisions"
+	"$BIN" policy replay "$run" | grep '3 decisions, the same as were made live' >/dev/null || bad "policy replay does not read $run"
+	# and in the newest form
+	tmp=$(mktemp -d)
+	"$BIN" migrate "$run" --output "$tmp/new" --root "$tmp/root" >/dev/null || bad "migrate $run"
+	jq -es 'all(.[]; .schema_version == 2)' "$tmp/new/events.jsonl" >/dev/null || bad "$run is not migrated"
+	python3 $check events "$tmp/new/events.jsonl" || bad "$run, migrated"
+	"$BIN" policy replay "$tmp/new" | grep '3 decisions, the same as were made live' >/dev/null || bad "policy replay of $run, migrated"
+	jq -es --arg h "$(sha256sum "$tmp/new/events.jsonl" | cut -d' ' -f1)" 'any(.[]; .type == "transformation" and .to_sha256 == $h)' \
+		"$tmp/root/var/lib/waveos/log/events.jsonl" >/dev/null || bad "the log does not say that $run was migrated"
+	rm -rf "$tmp"
 done
 
 python3 - <<'PY' || bad "types of records"

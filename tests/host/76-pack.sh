@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 for tool in jq python3 minisign openssl zstd; do command -v $tool >/dev/null || skip "no $tool"; done
 python3 -c 'import jsonschema' 2>/dev/null || skip "no python3-jsonschema"
-ldconfig -p | grep -q libarchive.so.13 || skip "no libarchive13"
+ldconfig -p | grep libarchive.so.13 >/dev/null || skip "no libarchive13"
 check=$(dirname "$0")/check_contracts.py
 
 name=wvtest-pack-$$

@@ -3,7 +3,7 @@
 # the window; packs are bounded in number; a cadence makes them without a rule.
 . "$(dirname "$0")/lib.sh"
 for tool in jq zstd; do command -v $tool >/dev/null || skip "no $tool"; done
-ldconfig -p | grep -q libarchive.so.13 || skip "no libarchive13"
+ldconfig -p | grep libarchive.so.13 >/dev/null || skip "no libarchive13"
 
 name=wvtest-incident-$$
 dir=$(cgroup_make "$name")
@@ -25,7 +25,7 @@ n_packs() { [ "$(packs "$1" | wc -l)" -ge "$2" ]; }
 records() { jq -s --arg t "$1" '[.[] | select(.type == $t)]' "$state/log/events.jsonl"; }
 made() { [ "$(records pack-made | jq length)" -ge "$1" ]; }
 busy() { cgroup_run "$dir" timeout 1.5 sh -c 'while :; do :; done' || true; }
-waiting() { find "$state/packs" -name 'due-*.json' | grep -q .; }
+waiting() { [ -n "$(find "$state/packs" -name "due-*.json")" ]; }
 
 policy 2s
 agent_start --set agent.tick=200ms --set evidence.pack_gap=1s
