@@ -50,10 +50,8 @@ static uint32_t key_id(const char *name, enum wv_note_algorithm algorithm,
 		       const struct wv_public_key *key)
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH], in[WV_KEY_NAME_SIZE * 2 + 2 + WV_PUBLIC_KEY_SIZE];
-	size_t len = strlen(name);
+	size_t len = (size_t)snprintf((char *)in, sizeof(in), "%s\n", name);
 
-	memcpy(in, name, len);
-	in[len++] = '\n';
 	in[len++] = (unsigned char)algorithm;
 	memcpy(in + len, key->bytes, sizeof(key->bytes));
 	SHA256(in, len + sizeof(key->bytes), hash);

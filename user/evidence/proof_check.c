@@ -169,6 +169,7 @@ int wv_proof_check(const char *text, size_t len, const struct wv_note_verifier *
 		   unsigned n, struct wv_proof_facts *ret)
 {
 	struct check c = {.verifiers = verifiers, .n_verifiers = n, .facts = ret};
+	_cleanup_free_ char *copy = NULL;
 	const char *type;
 	size_t type_len = 0;
 	int r;
@@ -182,7 +183,11 @@ int wv_proof_check(const char *text, size_t len, const struct wv_note_verifier *
 	r = len > PROOF_MAX ? -EPROTO : wv_canonical_check(text, len);
 	if (r < 0)
 		return wrong(&c, r == -ENOMEM ? r : -EPROTO, "it is not canonical JSON");
-	c.o = json_tokener_parse(text);
+	/* what ends at len need not end with a NUL */
+	copy = strndup(text, len);
+	if (!copy)
+		return -ENOMEM;
+	c.o = json_tokener_parse(copy);
 	type = text_of(&c, "type", &type_len);
 	if (type && strcmp(type, "inclusion-proof") == 0) {
 		ret->kind = WV_PROOF_INCLUSION;
