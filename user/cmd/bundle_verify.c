@@ -131,6 +131,9 @@ static const char *judge(const struct seen *s, const struct wv_root *root, unsig
 	for (unsigned n = 0; n < i; n++)
 		if (strcmp(s->d.signatures[n].key_id, sig->key_id) == 0)
 			return "again";
+	for (unsigned n = 0; n < root->n_revoked; n++)
+		if (strcmp(root->revoked[n], sig->key_id) == 0)
+			return "revoked key";
 	if (!k)
 		return "unknown key";
 	if (!(root->roles[s->m->kind].keys >> (k - root->keys) & 1))
