@@ -335,6 +335,7 @@ static void reload_policy(struct core *c)
 	}
 	wv_policy_free(old);
 	record_policy(c, false);
+	atomic_fetch_add(&c->ctx->snapshot->head->policies_taken, 1);
 	c->agent.want_tick = true;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/bundle/install.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
 #include "user/enforce/breaker.h"
@@ -13,10 +14,25 @@
 #include "user/flow/budget.h"
 #include "user/policy/policy.h"
 
+/* Of the active policy bundle; sha256 "": there is none. */
+static const char *bundle_policy(const struct wv_paths *paths, char sha256[WV_SHA256_HEX])
+{
+	static char path[WV_PATH_SIZE]; /* one agent a process */
+
+	sha256[0] = '\0';
+	return wv_bundle_use(paths, WV_BUNDLE_POLICY, path, sha256) == 0 ? path : NULL;
+}
+
 const char *wv_policy_path(const struct wv_config *config, const struct wv_paths *paths)
 {
+	char sha256[WV_SHA256_HEX];
+	const char *bundle;
+
 	if (config->policy_file[0])
 		return config->policy_file;
+	bundle = bundle_policy(paths, sha256);
+	if (bundle)
+		return bundle;
 	return access(paths->policy, F_OK) == 0 ? paths->policy : "";
 }
 
@@ -41,7 +57,9 @@ static int with_budgets(struct wv_policy *p, const struct wv_config *config, str
 int wv_policy_read(struct wv_policy **ret, const struct wv_config *config,
 		   const struct wv_paths *paths, struct wv_config_error *ret_error)
 {
-	const char *path = wv_policy_path(config, paths);
+	char sha256[WV_SHA256_HEX];
+	const char *bundle = config->policy_file[0] ? NULL : bundle_policy(paths, sha256);
+	const char *path = bundle ?: wv_policy_path(config, paths);
 	struct wv_policy *p = NULL;
 	int r = 0;
 
@@ -49,6 +67,11 @@ int wv_policy_read(struct wv_policy **ret, const struct wv_config *config,
 		r = wv_policy_load(&p, path, ret_error);
 	else if (!(p = wv_policy_new()))
 		r = -ENOMEM;
+	/* the very bytes that were parsed are those that were signed */
+	if (r == 0 && bundle && strcmp(p->digest, sha256) != 0) {
+		wv_policy_free(p);
+		r = wv_config_fail(ret_error, "%.300s is not the file that was signed", path);
+	}
 	return r < 0 ? r : with_budgets(p, config, ret, ret_error);
 }
 

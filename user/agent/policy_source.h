@@ -15,8 +15,8 @@
 
 #define WV_POLICY_ACCEPTED "policy.yaml" /* in <runtime> */
 
-/* The owner's file: policy.file of the configuration, or the default place ("" if nothing is
- * there). */
+/* The owner's file: policy.file of the configuration, that of the active policy bundle, or the
+ * default place ("" if nothing is there). Valid until the next call. */
 const char *wv_policy_path(const struct wv_config *config, const struct wv_paths *paths);
 /*
  * Reads the owner's policy with the configuration's budgets added; an empty one where there is no

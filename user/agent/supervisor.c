@@ -17,6 +17,7 @@
 #include "user/agent/policy_source.h"
 #include "user/agent/prepare.h"
 #include "user/agent/workers.h"
+#include "user/bundle/install.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
@@ -61,6 +62,7 @@ static uint64_t mono_ns(void)
 /* Workers ------------------------------------------------------------------------------------- */
 
 static int start_services(struct supervisor *sup);
+static int start_bundle(struct supervisor *sup);
 
 static struct wv_worker_context worker_context(struct supervisor *sup, struct wv_bpf *bpf,
 					       int control)
@@ -90,6 +92,7 @@ static int (*const runs[WV_WORKER_N])(const struct wv_worker_context *ctx) = {
 	[WV_WORKER_CORE] = wv_core_run,
 	[WV_WORKER_WEB] = run_web,
 	[WV_WORKER_SERVICES] = wv_services_run,
+	[WV_WORKER_BUNDLE] = wv_bundle_run,
 };
 
 /* In the worker's process. */
@@ -179,7 +182,8 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	sup->policy = next;
 	wv_workers_tell(&sup->workers, WV_CONTROL_POLICY);
 	r = start_services(sup);
-	return r < 0 ? wv_log_errno(0, "supervisor", "services: %s", strerror(-r)) : 0;
+	r = r ?: start_bundle(sup);
+	return r < 0 ? wv_log_errno(0, "supervisor", "worker: %s", strerror(-r)) : 0;
 }
 
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
@@ -350,6 +354,14 @@ static int start_services(struct supervisor *sup)
 	return wv_worker_start(&sup->workers, WV_WORKER_SERVICES);
 }
 
+/* Where a bundle was ever installed; its verbs send SIGHUP for the first one. */
+static int start_bundle(struct supervisor *sup)
+{
+	return sup->options->dry_run || !wv_bundle_wanted(sup->paths)
+		       ? 0
+		       : wv_worker_start(&sup->workers, WV_WORKER_BUNDLE);
+}
+
 static int setup_loop(struct supervisor *sup)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGUSR2};
@@ -383,6 +395,8 @@ static int setup_loop(struct supervisor *sup)
 		r = start_services(sup); /* before core: they need none of it */
 	if (r >= 0)
 		r = wv_worker_start(&sup->workers, WV_WORKER_CORE);
+	if (r >= 0)
+		r = start_bundle(sup);
 	if (r >= 0 && sup->listen_fd >= 0)
 		r = wv_worker_start(&sup->workers, WV_WORKER_WEB);
 	return r;

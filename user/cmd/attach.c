@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "user/agent/policy_source.h"
+#include "user/agent/prepare.h"
 #include "user/agent/supervisor.h"
+#include "user/bundle/install.h"
 #include "user/cmd/cmd.h"
+#include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 
@@ -78,10 +81,15 @@ static int apply_set(struct wv_config *config, const char *set, struct wv_config
 static int load_config(const struct wv_cli *cli, const struct attach *a, struct wv_config *config)
 {
 	struct wv_config_error error = {.text = ""};
+	char bundled[WV_PATH_SIZE], sha256[WV_SHA256_HEX] = "";
 	const char *path = a->config ?: cli->paths.config;
 	int r;
 
+	if (!a->config && wv_bundle_use(&cli->paths, WV_BUNDLE_CONFIG, bundled, sha256) == 0)
+		path = bundled;
 	r = wv_config_load(config, path, &error);
+	if (r == 0 && sha256[0] && strcmp(config->digest, sha256) != 0)
+		r = wv_config_fail(&error, "%.300s is not the file that was signed", path);
 	if (r == -ENOENT && !a->config)
 		r = 0;
 	if (r == 0)
@@ -95,6 +103,24 @@ static int load_config(const struct wv_cli *cli, const struct attach *a, struct 
 	else
 		fprintf(stderr, "waveos-bpf attach: cannot read %s: %s\n", path, strerror(-r));
 	return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_USAGE;
+}
+
+/*
+ * Before any file of a bundle is used: what a crash left is put in order, this start is counted for
+ * one in trial, and what is damaged is rolled back. Not while another agent runs: that one did, and
+ * this one will not start.
+ */
+static void recover_bundles(const struct wv_cli *cli, const struct attach *a)
+{
+	char run[64];
+	int pid, r;
+
+	if (a->options.dry_run || wv_view_agent_runs(&cli->paths, &pid) ||
+	    wv_make_run_id(run, sizeof(run)) < 0)
+		return;
+	r = wv_bundle_recover(&wv_io_system, &cli->paths, run);
+	if (r < 0)
+		(void)wv_log_errno(r, "attach", "put bundles in %s in order", cli->paths.state);
 }
 
 static int load_policy(const struct wv_cli *cli, const struct wv_config *config,
@@ -137,6 +163,7 @@ int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 		wv_config_print_help(stdout);
 		return WV_EXIT_OK;
 	}
+	recover_bundles(cli, &a);
 	r = load_config(cli, &a, &config);
 	if (r != WV_EXIT_OK)
 		return r;

@@ -8,6 +8,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
+#include "user/core/io.h"
 #include "user/core/sha256.h"
 #include "user/core/thread.h"
 #include "user/flow/policy.h"
@@ -70,6 +71,34 @@ static int executable_known(void)
 	return executable.error;
 }
 
+/*
+ * Where the executable is a file of an installed bundle, <bundles>/<id>/files/..., whose manifest
+ * has that id and names the executable's hash: the bundle's id. Else nothing is changed.
+ */
+static void bundle_of_executable(const char *executable_hex_digits, char ret[WV_SHA256_HEX])
+{
+	_cleanup_free_ char *manifest = NULL;
+	char path[4096], hex[WV_SHA256_HEX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
+	char *files, *id;
+	size_t len;
+
+	if (n <= 0)
+		return;
+	path[n] = '\0';
+	files = strstr(path, "/files/");
+	if (!files || files - path < WV_SHA256_HEX)
+		return;
+	strcpy(files, "/manifest.json");
+	id = files - (WV_SHA256_HEX - 1);
+	if (id[-1] != '/' ||
+	    wv_io_read_file(&wv_io_system, AT_FDCWD, path, 1U << 20, &manifest, &len) < 0)
+		return;
+	wv_sha256_hex(manifest, len, hex);
+	if (strncmp(id, hex, WV_SHA256_HEX - 1) == 0 && strstr(manifest, executable_hex_digits))
+		memcpy(ret, hex, WV_SHA256_HEX);
+}
+
 int wv_version_get(const struct wv_config *config, const struct wv_policy *policy,
 		   struct wv_version *ret)
 {
@@ -87,6 +116,8 @@ int wv_version_get(const struct wv_config *config, const struct wv_policy *polic
 		snprintf(v.policy, sizeof(v.policy), "config@%.12s", hex);
 	r = executable_known();
 	memcpy(v.bundle_id, executable.hex, sizeof(executable.hex));
+	if (r == 0)
+		bundle_of_executable(executable.hex, v.bundle_id);
 	*ret = v;
 	return r;
 }

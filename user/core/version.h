@@ -13,8 +13,8 @@ struct wv_version {
 	char waveos[32]; /* semantic version of this build */
 	char policy[80]; /* "<name>@<first 12 hex digits of the SHA-256>" of the policy; where none
 			    is declared "config@..." of the configuration's bytes */
-	char bundle_id[72]; /* hex SHA-256 of the running executable, until bundles exist; "" if
-			       unreadable */
+	char bundle_id[72]; /* of the installed bundle that the executable is a file of; else hex
+			       SHA-256 of the executable itself; "" if unreadable */
 };
 
 /* Begins to read the executable, beside what else the start does; MAY be called before the first

@@ -62,6 +62,7 @@ struct wv_snapshot {
 	/* written by the supervisor */
 	_Atomic uint32_t supervisor_pid;
 	_Atomic uint32_t policies_refused; /* reloads that left the old policy in force */
+	_Atomic uint32_t policies_taken;   /* reloads that core has put in force */
 	struct {
 		_Atomic uint32_t pid, restarts;
 	} workers[WV_WORKER_N];

@@ -45,6 +45,11 @@ int wv_act_reboot(const struct wv_act_request *q, struct wv_act_result *ret);
  * active after that. */
 int wv_act_restart_unit(const char *unit, uint64_t since_mono_ns, uint64_t timeout_ns,
 			struct wv_act_result *ret);
+/* StartUnit or StopUnit, and waits for the job. */
+int wv_act_unit(const char *method, const char *unit, uint64_t timeout_ns,
+		struct wv_act_result *ret);
+/* ActiveState of a unit and when it became active (CLOCK_MONOTONIC, 0: it is not). 0 or -errno. */
+int wv_unit_state(const char *unit, char *ret_state, size_t size, uint64_t *ret_since_mono_ns);
 /* Asks systemd for an orderly reboot. */
 int wv_act_systemd_reboot(struct wv_act_result *ret);
 

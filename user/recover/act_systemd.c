@@ -91,7 +91,9 @@ static uint64_t active_since_ns(sd_bus *bus, const char *unit)
 	return since * 1000;
 }
 
-static int restart_job(sd_bus *bus, const char *unit, uint64_t end_ns, struct wv_act_result *ret)
+/* method: RestartUnit, StartUnit, StopUnit; waits until systemd says that the job has ended. */
+static int unit_job(sd_bus *bus, const char *method, const char *unit, uint64_t end_ns,
+		    struct wv_act_result *ret)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	_cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
@@ -106,22 +108,22 @@ static int restart_job(sd_bus *bus, const char *unit, uint64_t end_ns, struct wv
 				on_job_removed, &job);
 	if (r < 0)
 		return bus_fail(ret, r, NULL, "listen to systemd");
-	r = sd_bus_call_method(bus, DESTINATION, MANAGER_PATH, MANAGER, "RestartUnit", &e, &reply,
-			       "ss", unit, "replace");
+	r = sd_bus_call_method(bus, DESTINATION, MANAGER_PATH, MANAGER, method, &e, &reply, "ss",
+			       unit, "replace");
 	if (r < 0)
-		return bus_fail(ret, r, &e, "RestartUnit");
+		return bus_fail(ret, r, &e, method);
 	r = sd_bus_message_read(reply, "o", &path);
 	if (r < 0)
-		return bus_fail(ret, r, NULL, "RestartUnit");
+		return bus_fail(ret, r, NULL, method);
 	/* signals are queued behind the answer and dispatched only by sd_bus_process() */
 	snprintf(job.path, sizeof(job.path), "%s", path);
 	r = wait_job(bus, &job, end_ns);
 	if (r < 0)
-		return wv_act_fail(ret, r, "the restart of %.80s did not end: %s", unit,
+		return wv_act_fail(ret, r, "%s of %.80s did not end: %s", method, unit,
 				   strerror(-r));
 	if (strcmp(job.result, "done") != 0)
-		return wv_act_fail(ret, -EIO, "systemd says '%s' about the restart of %.80s",
-				   job.result, unit);
+		return wv_act_fail(ret, -EIO, "systemd says '%s' about %s of %.80s", job.result,
+				   method, unit);
 	return 0;
 }
 
@@ -140,7 +142,43 @@ int wv_act_restart_unit(const char *unit, uint64_t since_mono_ns, uint64_t timeo
 			 "it was restarted before the agent ended");
 		return 0;
 	}
-	return restart_job(bus, unit, end, ret);
+	return unit_job(bus, "RestartUnit", unit, end, ret);
+}
+
+int wv_act_unit(const char *method, const char *unit, uint64_t timeout_ns,
+		struct wv_act_result *ret)
+{
+	_cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+	uint64_t end = wv_boot_ns() + timeout_ns;
+	int r = connect_systemd(&bus);
+
+	snprintf(ret->how, sizeof(ret->how), "systemd: %.20s %.60s", method, unit);
+	if (r < 0)
+		return bus_fail(ret, r, NULL, "connect to systemd");
+	return unit_job(bus, method, unit, end, ret);
+}
+
+int wv_unit_state(const char *unit, char *ret_state, size_t size, uint64_t *ret_since_mono_ns)
+{
+	_cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	_cleanup_free_ char *state = NULL;
+	const char *path;
+	int r = connect_systemd(&bus);
+
+	if (r >= 0)
+		r = sd_bus_call_method(bus, DESTINATION, MANAGER_PATH, MANAGER, "LoadUnit", NULL,
+				       &reply, "s", unit);
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "o", &path);
+	if (r >= 0)
+		r = sd_bus_get_property_string(bus, DESTINATION, path, DESTINATION ".Unit",
+					       "ActiveState", NULL, &state);
+	if (r < 0)
+		return r;
+	snprintf(ret_state, size, "%s", state);
+	*ret_since_mono_ns = active_since_ns(bus, unit);
+	return 0;
 }
 
 int wv_act_systemd_reboot(struct wv_act_result *ret)

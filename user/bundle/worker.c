@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The agent's bundle worker: sleeps until a bundle changes (a name in <state>/bundles) or a look at
+ * a trial is due. It holds nothing: killed at any point, the next one goes on from the states.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <systemd/sd-event.h>
+
+#include "user/agent/beat.h"
+#include "user/agent/core.h"
+#include "user/bundle/install.h"
+#include "user/bundle/trial.h"
+#include "user/core/cleanup.h"
+#include "user/core/log.h"
+
+struct worker {
+	struct wv_trial trial;
+	sd_event *loop;
+	sd_event_source *timer;
+};
+
+bool wv_bundle_wanted(const struct wv_paths *paths)
+{
+	struct wv_store s;
+
+	if (wv_store_open(&s, &wv_io_system, paths->state, false) < 0)
+		return false;
+	wv_store_close(&s);
+	return true;
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata);
+
+static int step(struct worker *w)
+{
+	uint64_t next = UINT64_MAX;
+	int r = wv_trial_step(&w->trial, &next);
+
+	if (r < 0)
+		(void)wv_log_errno(r, "bundle", "look after trials");
+	w->timer = sd_event_source_disable_unref(w->timer);
+	if (next == UINT64_MAX)
+		return 0;
+	return sd_event_add_time(w->loop, &w->timer, CLOCK_MONOTONIC, next / 1000 + 1, 1000,
+				 on_timer, w);
+}
+
+static int on_timer(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
+{
+	return step(userdata);
+}
+
+/* The states are written anew after every change, by whoever made it. */
+static int on_folder(sd_event_source *s _unused_, const struct inotify_event *event, void *userdata)
+{
+	return event->len && strcmp(event->name, "state.json") == 0 ? step(userdata) : 0;
+}
+
+static int on_control(sd_event_source *s, int fd, uint32_t revents _unused_, void *userdata)
+{
+	char message;
+	ssize_t n = recv(fd, &message, 1, MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	if (n == 1 && (message == WV_CONTROL_POLICY || message == WV_CONTROL_SWITCH))
+		return step(userdata);
+	return sd_event_exit(sd_event_source_get_event(s), 0);
+}
+
+int wv_bundle_run(const struct wv_worker_context *ctx)
+{
+	char path[WV_PATH_SIZE + 16];
+	struct worker w = {.loop = NULL};
+	int r = sd_event_new(&w.loop);
+
+	wv_trial_init(&w.trial, &wv_io_system, ctx->paths, ctx->run_id);
+	snprintf(path, sizeof(path), "%s/" WV_BUNDLES_DIR, ctx->paths->state);
+	if (r >= 0)
+		r = sd_event_add_signal(w.loop, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_io(w.loop, NULL, ctx->control, EPOLLIN, on_control, &w);
+	if (r >= 0)
+		r = sd_event_add_inotify(w.loop, NULL, path, IN_MOVED_TO, on_folder, &w);
+	if (r >= 0)
+		r = wv_beat_start(w.loop, ctx->control);
+	if (r >= 0)
+		r = step(&w);
+	if (r >= 0)
+		r = sd_event_loop(w.loop);
+	if (r < 0)
+		(void)wv_log_errno(r, "bundle", "worker");
+	wv_trial_done(&w.trial);
+	sd_event_unref(w.loop);
+	return r < 0 ? 1 : 0;
+}
