@@ -242,6 +242,17 @@ old() { grep -q 'cert ninth .*: old' run.log; }
 wait_until 10 old || fail "the same counter: $(cat run.log)"
 status
 [ "$(jq -r '.bundles[] | select(.name == "ninth") | .id' said)" = "$id" ] || fail "another ninth: $(cat said)"
+# roots and an index come by folder, too
+B root rotate source/root.2.json -o root.tmp --sign key.pem >/dev/null
+mv root.tmp folder/root.3.json
+index --version 400
+mv source/index.json folder/
+touch folder/look.wvb # an empty one: looked at, refused
+trusted() {
+	[ "$(B root show --json --root "$ROOT" | jq .root.version)" = 3 ] &&
+		cmp -s folder/index.json "$ROOT/var/lib/waveos/trust/index.json"
+}
+wait_until 10 trusted || fail "root or index of the folder: $(cat run.log)"
 # one that is made for another environment
 mkdir -p spec-prod/files
 echo x >spec-prod/files/x
