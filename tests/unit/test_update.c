@@ -241,7 +241,7 @@ static void root_edited_keeps_who_is_in_which_role(void **state)
 {
 	_cleanup_free_ struct wv_root *root = calloc(1, sizeof(*root));
 	struct wv_secret_key k[6];
-	char name[8];
+	char name[16];
 
 	(void)state;
 	for (unsigned char i = 0; i < 6; i++) {
