@@ -46,4 +46,5 @@ fuzz: ## runs each fuzzer for FUZZ_SECONDS
 		clang $(CPPFLAGS) -I$(O)-fuzz -std=gnu11 -O1 -g -fsanitize=fuzzer $(FUZZ_SAN) -o $(O)-fuzz/$$name $$t \
 			$(USER_OBJECTS:$(O)/%=$(O)-fuzz/%) $(PKG_LIBS) -lm -pthread && \
 		mkdir -p $(O)-fuzz/corpus-$$name && \
-		$(O)-fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -max_len=4096 $(O)-fuzz/corpus-$$name || exit 1; done
+		$(O)-fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -max_len=4096 $(O)-fuzz/corpus-$$name \
+			$$(ls -d tests/fuzz/seeds/$$name 2>/dev/null) || exit 1; done

@@ -164,7 +164,9 @@ static inline void remove_base(void)
 
 static inline void make_base(void)
 {
-	strcpy(base, "/tmp/wv-bundle-XXXXXX");
+	/* in memory where that is: thousands of small trees are made and removed */
+	strcpy(base, access("/dev/shm", W_OK) == 0 ? "/dev/shm/wv-bundle-XXXXXX"
+						   : "/tmp/wv-bundle-XXXXXX");
 	assert_non_null(mkdtemp(base));
 	snprintf(paths.state, sizeof(paths.state), "%s/state", base);
 }

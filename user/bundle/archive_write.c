@@ -103,7 +103,9 @@ static int add_content(struct writer *w, const struct wv_bundle_file *f, wv_bund
 		if (n > 0) {
 			wv_sha256_add(&sum, buf, (size_t)n);
 			off += (uint64_t)n;
-			n = add_data(w, buf, (size_t)n) ?: n;
+			r = add_data(w, buf, (size_t)n);
+			if (r < 0)
+				n = r;
 		}
 		if (n > 0)
 			continue;

@@ -210,7 +210,7 @@ int wv_dsse_sign(struct wv_dsse *d, const char *type, const void *payload, size_
 		 const struct wv_secret_key *key)
 {
 	_cleanup_free_ char *pae = NULL;
-	struct wv_dsse_signature s;
+	struct wv_dsse_signature s = {.key_id = ""};
 	size_t pae_len;
 	unsigned i = 0;
 	int r = wv_dsse_pae(type, payload, len, &pae, &pae_len);

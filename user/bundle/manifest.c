@@ -187,7 +187,7 @@ static int by_path(const void *a, const void *b)
 static int check_folders(const struct wv_manifest *m, const struct wv_bundle_file *f,
 			 struct wv_manifest_error *error)
 {
-	struct wv_bundle_file parent;
+	struct wv_bundle_file parent = {.size = 0};
 
 	for (const char *slash = strchr(f->path, '/'); slash; slash = strchr(slash + 1, '/')) {
 		memcpy(parent.path, f->path, (size_t)(slash - f->path));

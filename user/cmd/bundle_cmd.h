@@ -17,8 +17,9 @@ struct wv_bundle_verb {
 	const char *name, *summary;
 	int (*run)(struct wv_cli *cli, int argc, char **argv);
 };
-/* Runs the one that argv[1] names; rows end with {NULL}. verb: "bundle", "bundle root". */
-int wv_bundle_dispatch(const char *verb, const struct wv_bundle_verb *rows, const char *examples,
+/* Runs the one that argv[1] names; rows end with {NULL}. verb: "bundle", "bundle root"; lines: its
+ * examples. */
+int wv_bundle_dispatch(const char *verb, const struct wv_bundle_verb *rows, const char *lines,
 		       struct wv_cli *cli, int argc, char **argv);
 
 /* Says "waveos-bpf VERB: what: why" and gives the exit code for the error; why "": its errno. */

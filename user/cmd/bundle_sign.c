@@ -197,16 +197,15 @@ static int sign_envelope(struct wv_cli *cli, const char *path, const struct wv_b
 	_cleanup_free_ char *text = NULL, *out = NULL;
 	struct wv_dsse d = {.n = 0};
 	char what[256], sha256[WV_SHA256_HEX];
-	size_t len, i;
+	size_t len, i = 0;
 	int code, r = wv_bundle_load_file(path, WV_DSSE_MAX, &text, &len);
 
 	if (r < 0)
 		return wv_bundle_say(VERB, path, r, NULL);
-	for (i = 0; i < ARRAY_SIZE(envelopes); i++) {
-		r = wv_dsse_parse(text, len, envelopes[i].type, false, &d, &error);
-		if (r == 0)
-			break;
-	}
+	/* the error that is told is that of the last type */
+	while ((r = wv_dsse_parse(text, len, envelopes[i].type, false, &d, &error)) < 0 &&
+	       i + 1 < ARRAY_SIZE(envelopes))
+		i++;
 	if (r == 0)
 		r = envelopes[i].describe(&d, what, sizeof(what), &error);
 	if (r < 0) {

@@ -97,7 +97,7 @@ static void look_at_signers(struct seen *s, struct wv_trust *trust)
 {
 	size_t len;
 	const char *text = wv_bundle_read_signatures(s->first, &len);
-	struct wv_manifest_error error;
+	struct wv_manifest_error error = {.text = ""};
 
 	if (wv_dsse_parse(text, len, WV_TYPE_MANIFEST, true, &s->d, &error) == 0)
 		(void)wv_root_signers(wv_trust_root(trust), (enum wv_role)s->m->kind, &s->d,
@@ -131,6 +131,9 @@ static const char *judge(const struct seen *s, const struct wv_root *root, unsig
 	for (unsigned n = 0; n < i; n++)
 		if (strcmp(s->d.signatures[n].key_id, sig->key_id) == 0)
 			return "again";
+	for (unsigned n = 0; n < root->n_revoked; n++)
+		if (strcmp(root->revoked[n], sig->key_id) == 0)
+			return "revoked key";
 	if (!k)
 		return "unknown key";
 	if (!(root->roles[s->m->kind].keys >> (k - root->keys) & 1))

@@ -104,9 +104,8 @@ static void print_text(const struct wv_update_state *s)
 	}
 	if (s->error[0])
 		printf("went wrong    %s (%u times in a row)\n", s->error, s->failures);
-	printf("downloaded    %llu bytes, %llu of them not twice\n",
-	       (unsigned long long)(s->downloaded_bytes + s->resumed_bytes),
-	       (unsigned long long)s->resumed_bytes);
+	printf("downloaded    %llu bytes; %llu were here already\n",
+	       (unsigned long long)s->downloaded_bytes, (unsigned long long)s->resumed_bytes);
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct wv_update_known *k = &s->known[i];
 
@@ -178,7 +177,7 @@ static int check(struct wv_cli *cli, int argc, char **argv)
 	u->io = &wv_io_system;
 	u->paths = &cli->paths;
 	u->config = &c;
-	u->sink = wv_update_sink_here(&cli->paths);
+	u->sink = wv_update_sink_here(u);
 	r = wv_updater_open(u);
 	if (r < 0)
 		return wv_bundle_say("update check", cli->paths.state, r, NULL);
