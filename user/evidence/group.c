@@ -139,8 +139,6 @@ static int write_batch(struct wv_group *g, const struct batch *b)
 	int r = hash_batch(g, b);
 
 	l->dirty = true;
-	if (!l->begun_ns)
-		l->begun_ns = l->io->wall_ns(l->io->ctx);
 	if (r == 0)
 		r = wv_io_write_all(l->io, l->fd, b->buf, b->used);
 	if (r < 0)
@@ -200,6 +198,8 @@ static void write_open(struct wv_group *g)
 	int r;
 
 	next_batch(g, &b);
+	if (!g->l->begun_ns)
+		g->l->begun_ns = g->l->io->wall_ns(g->l->io->ctx);
 	pthread_mutex_unlock(&g->mutex);
 	r = write_batch(g, b);
 	pthread_mutex_lock(&g->mutex);
