@@ -233,20 +233,19 @@ static void *write_loop(void *ctx)
 
 	pthread_mutex_lock(&g->mutex);
 	for (;;) {
-		/* the syncer decides what fails */
-		if (g->failed) {
-			pthread_cond_wait(&g->writer, &g->mutex);
-		} else if (g->wanted && !g->held && !g->keeping) {
+		bool may = !g->failed; /* the syncer decides what fails */
+
+		if (may && g->wanted && !g->held && !g->keeping)
 			take_lock(g);
-		} else if (g->open->n && g->written_len - durable_len(g) <= g->o.unsynced_bytes) {
+		else if (may && g->open->n &&
+			 g->written_len - durable_len(g) <= g->o.unsynced_bytes)
 			write_open(g);
-		} else if (g->held && !g->fresh && is_idle(g) && !g->keeping) {
+		else if (may && g->held && !g->fresh && is_idle(g) && !g->keeping)
 			give_up_lock(g);
-		} else if (g->closing && is_idle(g)) {
+		else if (may && g->closing && is_idle(g))
 			break;
-		} else {
+		else
 			pthread_cond_wait(&g->writer, &g->mutex);
-		}
 	}
 	g->written_all = true;
 	pthread_cond_signal(&g->syncer);
