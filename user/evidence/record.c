@@ -64,7 +64,7 @@ static char *record_line(void *ctx, uint64_t seq, size_t *ret_len)
 {
 	const struct entry *e = ctx;
 	const struct wv_records *r = e->r;
-	struct json_object *o = json_object_new_object();
+	struct json_object *o = json_object_new_object(), *fields = e->fields;
 	char *line = NULL;
 	int f;
 
@@ -75,8 +75,8 @@ static char *record_line(void *ctx, uint64_t seq, size_t *ret_len)
 	json_object_object_add(o, "wall_ns", json_object_new_uint64(r->io->wall_ns(r->io->ctx)));
 	json_object_object_add(o, "run_id", json_object_new_string(r->meta.run_id));
 	json_object_object_add(o, "type", json_object_new_string(e->type));
-	if (json_object_is_type(e->fields, json_type_object)) {
-		json_object_object_foreach(e->fields, key, value)
+	if (json_object_is_type(fields, json_type_object)) {
+		json_object_object_foreach(fields, key, value)
 			json_object_object_add(o, key, json_object_get(value));
 	}
 	f = wv_canonical(o, &line, ret_len);
