@@ -18,6 +18,7 @@
 #include "user/evidence/artifacts.h"
 #include "user/evidence/canonical.h"
 #include "user/evidence/meta.h"
+#include "user/evidence/redact.h"
 #include "user/evidence/run_log.h"
 #include "user/evidence/samples.h"
 #include "user/flow/policy.h"
@@ -86,10 +87,16 @@ static char *record_line(void *ctx, uint64_t seq, size_t *ret_len)
 static int append(struct wv_records *r, const char *type, struct json_object *fields, bool durable)
 {
 	struct entry e = {.r = r, .type = type, .fields = fields};
+	struct wv_redactor filter;
 	int f;
 
 	if (has_reserved(fields))
 		return -EINVAL;
+	/* free text of the kernel and of programs comes in here: secrets go no further */
+	wv_redactor_records(&filter);
+	f = wv_redact_json(&filter, fields);
+	if (f < 0)
+		return f;
 	f = wv_run_log_append(&r->log, record_line, &e, durable);
 	if (f == 0)
 		r->meta.records = r->log.records;
@@ -316,13 +323,22 @@ enum { SAMPLES_AUTO, SAMPLES_ON, SAMPLES_OFF };
 
 static int keep_policy(struct wv_records *r, const struct wv_policy *policy)
 {
+	_cleanup_free_ char *clean = NULL;
+	struct wv_redactor filter;
+	const char *text = policy->text;
 	char name[48];
+	int e;
 
 	if (!policy->name[0])
 		return 0;
+	/* commands of services may have passwords in them */
+	wv_redactor_records(&filter);
+	e = wv_redact_text(&filter, NULL, text, &clean);
+	if (e < 0)
+		return e;
+	text = e ? clean : text;
 	snprintf(name, sizeof(name), "policy-%.12s.yaml", policy->digest);
-	return wv_io_replace(r->io, r->dirfd, name, policy->text, policy->text_len,
-			     WV_ARTIFACT_MODE);
+	return wv_io_replace(r->io, r->dirfd, name, text, strlen(text), WV_ARTIFACT_MODE);
 }
 
 int wv_records_policy(struct wv_records *r, const struct wv_policy *policy, bool restarted)
