@@ -50,6 +50,12 @@ for path, text in sources.items():
     for table in re.finditer(r"transition_types\[[^;]*?\{(.*?)\};", text, re.S):
         for name in re.findall(r'"([a-z-]+)"', table.group(1)):
             used.setdefault(name, path)
+# types that have a name of their own
+for path in glob.glob("user/*/*.h"):
+    for macro, name in re.findall(r'#define (WV_[A-Z_]+) "([a-z]+(?:-[a-z]+)+)"', open(path).read()):
+        for source, text in sources.items():
+            if re.search(r"(wv_event\([^;]*|record_type\([^)]*\)\s*\{[^}]*)\b" + macro + r"\b", text, re.S):
+                used.setdefault(name, source)
 bad = [f"{p}: type '{t}' is not in events.def" for t, p in used.items() if t not in documented]
 bad += [f"events.def: nothing writes '{t}'" for t in documented if t not in used]
 bad += [f"events.def: '{t}' is there twice" for t in set(documented) if documented.count(t) > 1]

@@ -72,6 +72,15 @@ unpack() {
 	mkdir "$TMP/x"
 	tar -I zstd -xf "$1" -C "$TMP/x"
 }
+# repack: what is in x becomes bad.tar.zst
+repack() (
+	cd "$TMP/x"
+	{
+		printf '%s\n' manifest.json*
+		find . -type f ! -name 'manifest*' | sed 's,^\./,,' | sort
+	} >"$TMP/names"
+	tar -I zstd -cf "$TMP/bad.tar.zst" -T "$TMP/names"
+)
 cp -r "$state" "$TMP/scan"
 for pack in live run external incident range; do
 	unpack "$TMP/$pack.tar.zst"
@@ -117,13 +126,13 @@ tamper() {
 	shift 2
 	unpack "$TMP/run.tar.zst"
 	(cd "$TMP/x" && eval "$*")
-	(cd "$TMP/x" && tar -I zstd -cf "$TMP/bad.tar.zst" manifest.json* $(find . -type f ! -name 'manifest*' | sed 's,^\./,,' | sort))
+	repack
 	"$BIN" evidence verify "$TMP/bad.tar.zst" --key "$key" >"$TMP/out" 2>&1 || rc=$?
 	[ $rc -eq 1 ] || fail "$what: exit $rc: $(cat "$TMP/out")"
 	grep -qE "$pattern" "$TMP/out" || fail "$what: not named: $(cat "$TMP/out")"
 }
 # packed anew by tar and not touched otherwise, it verifies
-(cd "$TMP/x" && tar -I zstd -cf "$TMP/bad.tar.zst" manifest.json* $(find . -type f ! -name 'manifest*' | sed 's,^\./,,' | sort))
+repack
 "$BIN" evidence verify "$TMP/bad.tar.zst" --key "$key" >/dev/null || fail "an untouched pack does not verify"
 third=$(sed -n 3p "$TMP/x/log/records.jsonl" | jq .seq)
 tamper "altered record" "record $third was altered" 'sed -i "3s/\"wall_ns\":./\"wall_ns\":9/" log/records.jsonl'

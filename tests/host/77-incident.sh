@@ -65,7 +65,7 @@ settled() { ! pgrep -f "^$BIN attach --root $ROOT " >/dev/null; }
 wait_until 10 settled || fail "a pack's process does not end"
 n=$(find "$state/packs" -name 'pack-*.tar.zst' | wc -l)
 [ "$n" -le 3 ] || fail "$n packs are kept"
-for pack in $(find "$state/packs" -name 'pack-*.tar.zst'); do
+for pack in "$state"/packs/pack-*.tar.zst; do
 	"$BIN" evidence verify "$pack" --root "$ROOT" >"$TMP/out" || fail "$pack does not verify: $(cat "$TMP/out")"
 done
 [ -z "$(find "$state/packs" -name '.stage*' -o -name '.pack*')" ] || fail "something half made is left"

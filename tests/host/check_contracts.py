@@ -58,6 +58,8 @@ def rule_of(s, kind):
 
 def event_errors(s, event):
     bad = errors(s, event)
+    if not rule_of(s, event.get("type")):
+        bad.append(f"type '{event.get('type')}' is not documented")
     known = set(s["properties"]) | set(rule_of(s, event.get("type")).get("properties", {}))
     return bad + [f"{event.get('type')}: member '{k}' is not documented" for k in event if k not in known]
 

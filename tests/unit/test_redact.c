@@ -94,6 +94,13 @@ static void text_that_is_no_secret_kept(void **state _unused_)
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		check(NULL, texts[i], texts[i]);
 	check("password_file", "/etc/waveos/key", "/etc/waveos/key");
+	/* made to be shown */
+	check("signature", FAKE_RANDOM, FAKE_RANDOM);
+	check("checkpoint", "waveos/x\n1\n" FAKE_RANDOM "\n", "waveos/x\n1\n" FAKE_RANDOM "\n");
+	check(NULL,
+	      "-----BEGIN PUBLIC KEY-----\n" FAKE_RANDOM
+	      "\n-----END PUBLIC KEY-----\nx " FAKE_RANDOM,
+	      "-----BEGIN PUBLIC KEY-----\n" FAKE_RANDOM "\n-----END PUBLIC KEY-----\nx [secret]");
 }
 
 static void json_nested_values_masked(void **state _unused_)
@@ -165,12 +172,35 @@ static void profile_internal_keeps_and_settings_override(void **state _unused_)
 	wv_config_done(&c);
 }
 
+/* The short cut for plain texts must not let through what the finders would take: a secret behind
+ * every kind of text. */
+static void text_plain_before_a_secret_does_not_hide_it(void **state _unused_)
+{
+	static const char *const lead[] = {"",	"plain words ", "/system.slice/nginx.service ",
+					   "(", "a, ",		"\n"};
+	static const char *const secrets[] = {FAKE_AWS, "xoxb-1234567890", "--password x",
+					      "pass=x", "Bearer x",	   "u://a:b@h/"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lead); i++)
+		for (size_t k = 0; k < ARRAY_SIZE(secrets); k++) {
+			struct wv_redactor r;
+			char text[128];
+			_cleanup_free_ char *got = NULL;
+
+			wv_redactor_records(&r);
+			snprintf(text, sizeof(text), "%s%s", lead[i], secrets[k]);
+			got = clean(&r, NULL, text);
+			assert_string_not_equal(got, text);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_planted_secret_masked),
 		cmocka_unit_test(text_planted_credential_masked),
 		cmocka_unit_test(text_that_is_no_secret_kept),
+		cmocka_unit_test(text_plain_before_a_secret_does_not_hide_it),
 		cmocka_unit_test(json_nested_values_masked),
 		cmocka_unit_test(profile_external_hashes_equal_values_alike),
 		cmocka_unit_test(profile_internal_keeps_and_settings_override),

@@ -10,6 +10,7 @@
 #include "user/agent/supervisor.h"
 #include "user/bundle/install.h"
 #include "user/cmd/cmd.h"
+#include "user/cmd/evidence_cmd.h"
 #include "user/cmd/status_view.h"
 #include "user/cmd/evidence_cmd.h"
 #include "user/core/cleanup.h"

@@ -12,6 +12,8 @@ static const struct {
 } subverbs[] = {
 	{"verify", "whether the log, a proof or a pack is what was signed; names what is not",
 	 wv_evidence_verify},
+	{"export", "an evidence pack: records with proofs, the run's artifacts, signed",
+	 wv_evidence_export},
 	{"prove", "a proof that a record is in the log, to be checked anywhere", wv_evidence_prove},
 	{"consistency", "a proof that an older state of the log is a prefix of a newer one",
 	 wv_evidence_consistency},
