@@ -199,7 +199,7 @@ int wv_bundle_install(const struct wv_io *io, const struct wv_paths *paths, int 
 	*ret = (struct wv_installed){.known = false};
 	error->text[0] = '\0';
 	if (r == -ENOENT)
-		return REFUSE(error, r,
+		return REFUSE(error, -EKEYREJECTED,
 			      "this device trusts nobody yet; `waveos-bpf bundle root pin ROOT` "
 			      "tells it whom");
 	if (r < 0)
