@@ -38,7 +38,7 @@ static int with(const struct wv_io *io, int (*deed)(struct wv_bundles *b, unsign
 
 	if (r < 0)
 		return r;
-	r = wv_bundles_recover(&b, NULL);
+	r = wv_bundles_settle(&b);
 	r = r ?: deed(&b, n);
 	wv_bundles_close(&b);
 	return r;

@@ -58,6 +58,8 @@ typedef void (*wv_bundles_collected_fn)(void *ctx, const struct wv_bundle_slot *
  * what was staged in part. dry_run: only tells. */
 int wv_bundles_collect(struct wv_bundles *b, bool dry_run, wv_bundles_collected_fn tell, void *ctx);
 
+/* Before another change: finishes what a crash interrupted. Hashes nothing that is in use. */
+int wv_bundles_settle(struct wv_bundles *b);
 /*
  * Before anything of a bundle is used: finishes what a crash interrupted, hashes what is in use,
  * rolls back what is damaged or was started too often, sets the links right. run: a name of this
