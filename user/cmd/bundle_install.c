@@ -52,7 +52,7 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 
 static const char *environment_of(const struct wv_cli *cli)
 {
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_config config;
 	const char *name = "";
 
