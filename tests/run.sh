@@ -13,8 +13,9 @@ cd "$(dirname "$0")/.." || exit 1
 export O=${O:-build} SOAK RETRY=${RETRY:-1}
 export BIN=${BIN:-$PWD/$O/waveos-bpf}
 only=${ONLY:-*}
-# a test that hangs must not hold up the rest
-limit=${TEST_TIMEOUT:-180}
+# a test that hangs must not hold up the rest; "# limit: N, soak: M" (seconds) in its head allows for more
+default_limit=${TEST_TIMEOUT:-180}
+limit=$default_limit
 passed=0 failed=0 skipped=0
 failures=() second=()
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/waveos-test.XXXXXX")
@@ -51,10 +52,18 @@ once() {
 	return $status
 }
 
+# limit_of FILE: sets limit
+limit_of() {
+	local own
+	own=$(sed -n "1,5s/^# limit: ${SOAK:+.*soak: }\([0-9]*\).*/\1/p" "$1")
+	limit=${own:-$default_limit}
+}
+
 # script FILE: one test and its result
 script() {
 	local level name start=$SECONDS status=0 log=$scratch/log
 	level=$(basename "$(dirname "$1")")
+	limit_of "$1"
 	name=$level/$(basename "$1" .sh)
 	once "$1" "$log" || status=$?
 	if [ "$RETRY" != 0 ] && [ "$level" != build ] && [ $status -ne 0 ] && [ $status -ne 77 ]; then
@@ -119,7 +128,7 @@ vm() {
 	mapfile -t -O ${#second[@]} second < <(sed -n 's/^second try: /vm\//p' "$log")
 	# shellcheck disable=SC2053 # a glob on purpose
 	[[ systemd.sh == $only ]] || return 0
-	limit=500
+	default_limit=500
 	script tests/vm/systemd.sh
 }
 

@@ -114,6 +114,13 @@ static inline int f_mkdir(void *ctx _unused_, int dirfd, const char *path, mode_
 	return r ?: wv_io_system.mkdir(NULL, dirfd, path, mode);
 }
 
+static inline int f_rmdir(void *ctx _unused_, int dirfd, const char *path)
+{
+	int r = step();
+
+	return r ?: wv_io_system.rmdir(NULL, dirfd, path);
+}
+
 static inline int f_size(void *ctx _unused_, int fd, uint64_t *ret)
 {
 	int r = step();
@@ -139,6 +146,13 @@ static inline int f_unlock(void *ctx _unused_, int fd)
 	return wv_io_system.unlock(NULL, fd);
 }
 
+static inline int f_random(void *ctx _unused_, void *buf, size_t len)
+{
+	int r = step();
+
+	return r ?: wv_io_system.random(NULL, buf, len);
+}
+
 static inline uint64_t f_clock(void *ctx _unused_)
 {
 	return ++fault.now;
@@ -154,12 +168,14 @@ static const struct wv_io faulty = {
 	.rename = f_rename,
 	.unlink = f_unlink,
 	.mkdir = f_mkdir,
+	.rmdir = f_rmdir,
 	.size = f_size,
 	.list = f_list,
 	.lock = f_lock,
 	.unlock = f_unlock,
 	.mono_ns = f_clock,
 	.wall_ns = f_clock,
+	.random = f_random,
 };
 
 static struct wv_paths paths;

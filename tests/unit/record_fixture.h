@@ -24,7 +24,9 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/evidence/artifacts.h"
+#include "user/evidence/canonical.h"
 #include "user/evidence/record.h"
+#include "user/evidence/tlog.h"
 #include "tests/unit/faulty_io.h"
 
 #define SECOND 1000000000ULL
@@ -161,24 +163,49 @@ static inline void tick(struct wv_records *r, unsigned n)
 	(void)wv_records_tick(r, &sample);
 }
 
-/* The lines of the log: whole, numbered without a gap; what was acknowledged is there, once, in
- * order. */
+/* Every record of the run from seq `first` on stands in the device's log as in these lines. */
+static void check_in_log(const char *text, uint64_t first)
+{
+	struct wv_tlog_reader *r;
+	const char *line, *id;
+	size_t len, id_len;
+	uint64_t seq;
+
+	assert_int_equal(wv_tlog_read_open(&r, &wv_io_system, paths.state, first), 0);
+	while (wv_tlog_read(r, &seq, &line, &len) == 1) {
+		assert_int_equal(wv_record_member(line, len, "run_id", &id, &id_len), 0);
+		if (strncmp(id, "\"" RUN "\"", id_len) != 0)
+			continue;
+		assert_int_equal(strncmp(text, line, len), 0);
+		assert_int_equal(text[len], '\n');
+		text += len + 1;
+	}
+	wv_tlog_read_close(r);
+	assert_string_equal(text, "");
+}
+
+/* The lines of the run's part of the log: whole, canonical, numbered without a gap (nobody else
+ * writes here), those of the log itself; what was acknowledged is there, once, in order. */
 static uint64_t check_log(uint64_t *ret_lost)
 {
 	_cleanup_free_ char *text = slurp(RUN "/" WV_EVENTS_NAME);
-	uint64_t seq = 0, last_n = 0;
+	uint64_t seq = 0, lines = 0, last_n = 0;
 	bool seen[TICKS + 1] = {false};
 
 	*ret_lost = 0;
 	assert_non_null(text);
+	assert_int_equal(wv_record_number(text, strcspn(text, "\n"), "seq", &seq), 0);
+	check_in_log(text, seq--);
 	for (char *line = text, *end; *line; line = end + 1) {
 		struct json_object *o;
 
 		end = strchr(line, '\n');
 		assert_non_null(end);
 		*end = '\0';
+		lines++;
+		assert_int_equal(wv_canonical_check(line, (size_t)(end - line)), 0);
 		o = parse(line);
-		assert_int_equal(number(o, NULL, "schema_version"), 1);
+		assert_int_equal(number(o, NULL, "schema_version"), 2);
 		assert_int_equal(number(o, NULL, "seq"), ++seq);
 		assert_string_equal(text_of(o, "run_id"), RUN);
 		assert_int_equal(strlen(text_of(o, "boot_id")), 36);
@@ -197,7 +224,7 @@ static uint64_t check_log(uint64_t *ret_lost)
 		assert_true(!acknowledged[n] || seen[n]);
 		assert_false(refused[n] && seen[n]);
 	}
-	return seq;
+	return lines;
 }
 
 /* A segment: header, then whole rows; rows_of counts rows a sample. */

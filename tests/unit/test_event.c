@@ -88,7 +88,7 @@ static void event_is_a_canonical_record_with_the_common_fields(void **state _unu
 	assert_int_equal(strspn(boot, "0123456789abcdef-"), 36);
 	rest = boot + 36;
 	assert_string_equal(rest,
-			    "\",\"mono_ns\":7,\"run_id\":\"run-1\",\"schema_version\":1,\"seq\":1,"
+			    "\",\"mono_ns\":7,\"run_id\":\"run-1\",\"schema_version\":2,\"seq\":1,"
 			    "\"type\":\"test\",\"wall_ns\":1800000000000000001,"
 			    "\"what\":\"a\\n\"}");
 }

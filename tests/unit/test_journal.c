@@ -121,6 +121,15 @@ static int p_mkdir(void *ctx, int dirfd, const char *path, mode_t mode)
 	return dead ? -EIO : r;
 }
 
+static int p_rmdir(void *ctx, int dirfd, const char *path)
+{
+	int r;
+
+	GUARD((struct process *)ctx);
+	r = wv_io_system.rmdir(NULL, dirfd, path);
+	return dead ? -EIO : r;
+}
+
 static struct wv_io process_io(struct process *p)
 {
 	return (struct wv_io){
@@ -132,6 +141,7 @@ static struct wv_io process_io(struct process *p)
 		.rename = p_rename,
 		.unlink = p_unlink,
 		.mkdir = p_mkdir,
+		.rmdir = p_rmdir,
 		.ctx = p,
 	};
 }

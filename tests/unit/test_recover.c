@@ -128,6 +128,11 @@ static int p_mkdir(void *ctx, int dirfd, const char *path, mode_t mode)
 	(void)ctx;
 	return CALL(wv_io_system.mkdir(NULL, dirfd, path, mode));
 }
+static int p_rmdir(void *ctx, int dirfd, const char *path)
+{
+	(void)ctx;
+	return CALL(wv_io_system.rmdir(NULL, dirfd, path));
+}
 static uint64_t p_mono(void *ctx)
 {
 	(void)ctx;
@@ -153,6 +158,7 @@ static const struct wv_io io = {
 	.rename = p_rename,
 	.unlink = p_unlink,
 	.mkdir = p_mkdir,
+	.rmdir = p_rmdir,
 	.mono_ns = p_mono,
 	.wall_ns = p_wall,
 	.random = p_random,

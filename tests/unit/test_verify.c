@@ -305,19 +305,39 @@ static void verify_missing_segment_is_told(void **state _unused_)
 
 static ssize_t compose_retired(void *ctx, uint64_t seq, char *buf, size_t room)
 {
+	const int *range = ctx;
+
 	return snprintf(buf, room,
-			"{\"first\":1,\"last\":%d,\"seq\":%" PRIu64
+			"{\"first\":%d,\"last\":%d,\"seq\":%" PRIu64
 			",\"type\":\"segment-retired\"}",
-			*(int *)ctx, seq);
+			range[0], range[1], seq);
+}
+
+/* The record about the first ones went with the second ones. */
+static void verify_retired_before_what_is_told_is_no_finding(void **state _unused_)
+{
+	struct wv_tlog *l = open_log();
+	int range[] = {16, 30};
+	char path[600];
+
+	assert_int_equal(wv_tlog_append(l, compose_retired, range, NULL), 0);
+	assert_int_equal(wv_tlog_commit(l), 0);
+	wv_tlog_close(l);
+	assert_int_equal(unlink(log_path(FIRST_SEGMENT, path)), 0);
+	assert_int_equal(unlink(log_path(SECOND_SEGMENT, path)), 0);
+	verify();
+	assert_int_equal(report.n_findings, 0);
+	assert_int_equal(report.retired, 15);
+	assert_int_equal(report.untold, 15);
 }
 
 static void verify_retired_segment_is_no_finding(void **state _unused_)
 {
 	struct wv_tlog *l = open_log();
 	char path[600];
-	int last = 15;
+	int range[] = {1, 15};
 
-	assert_int_equal(wv_tlog_append(l, compose_retired, &last, NULL), 0);
+	assert_int_equal(wv_tlog_append(l, compose_retired, range, NULL), 0);
 	assert_int_equal(wv_tlog_commit(l), 0);
 	assert_int_equal(wv_tlog_checkpoint(l), 0);
 	wv_tlog_close(l);
@@ -526,6 +546,7 @@ int main(void)
 		TEST(verify_truncated_log_is_told),
 		TEST(verify_missing_segment_is_told),
 		TEST(verify_retired_segment_is_no_finding),
+		TEST(verify_retired_before_what_is_told_is_no_finding),
 		TEST(verify_altered_leaf_hash_leaves_the_record_right),
 		TEST(verify_record_altered_with_its_leaf_hash_leaves_a_range),
 		TEST(verify_missing_leaf_hashes_are_made_of_the_lines),

@@ -15,6 +15,16 @@ static const struct {
 	{"prove", "a proof that a record is in the log, to be checked anywhere", wv_evidence_prove},
 	{"consistency", "a proof that an older state of the log is a prefix of a newer one",
 	 wv_evidence_consistency},
+	{"append", "lines of standard input become records of the log", wv_evidence_append},
+	{"tail", "the newest records, and those that come", wv_evidence_tail},
+	{"hold", "place, release and list legal holds", wv_evidence_hold},
+	{"retain", "compress closed segments, retire those that are old enough",
+	 wv_evidence_retain},
+	{"checkpoint", "sign the log's state now, and show it to witnesses",
+	 wv_evidence_checkpoint},
+	{"witness", "remember other machines' logs, and cosign what continues them",
+	 wv_evidence_witness},
+	{"anchor", "have the TPM sign the log's state", wv_evidence_anchor},
 	{"key", "the public key that this device signs with", wv_evidence_key},
 };
 

@@ -7,12 +7,20 @@
 
 #include "user/cmd/cmd.h"
 #include "user/evidence/note.h"
+#include "user/evidence/witness.h"
 
 /* argv[0] is "evidence <name>". Each returns an exit code. */
 int wv_evidence_verify(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_prove(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_consistency(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_key(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_append(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_tail(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_hold(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_retain(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_checkpoint(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_witness(struct wv_cli *cli, int argc, char **argv);
+int wv_evidence_anchor(struct wv_cli *cli, int argc, char **argv);
 
 /* evidence_common.c ---------------------------------------------------------------------------- */
 
@@ -37,6 +45,23 @@ const char *wv_evidence_folder(const struct wv_paths *paths, const char *log,
 int wv_evidence_failed(const char *verb, const char *what, int error);
 /* Text to a file, or to standard output where there is none ("-" too). 0 or an exit code. */
 int wv_evidence_write(const char *verb, const char *file, const char *text);
+/* evidence_checkpoint.c: witnesses to ask over the network */
+#define WV_EVIDENCE_URLS_MAX 8
+#define WV_EVIDENCE_ANSWER_SIZE 512
+struct wv_evidence_url {
+	char url[256];
+	struct wv_note_verifier key;
+};
+struct wv_evidence_witnesses {
+	struct wv_evidence_url list[WV_EVIDENCE_URLS_MAX];
+	unsigned n;
+};
+/* "URL VKEY". 0 or an exit code, having said why. */
+int wv_evidence_add_url(struct wv_evidence_witnesses *w, const char *verb, const char *text);
+/* What an answer to a checkpoint of `size` records means, in words. */
+const char *wv_evidence_answer_text(const struct wv_witness_answer *a, const char *url,
+				    uint64_t size, char ret[WV_EVIDENCE_ANSWER_SIZE]);
+
 /* Prints and releases the object. */
 void wv_evidence_print(struct json_object *o);
 

@@ -13,6 +13,7 @@
 #include "user/core/config.h"
 #include "user/core/io.h"
 #include "user/evidence/proof.h"
+#include "user/evidence/tlog.h"
 #include "user/evidence/verify.h"
 
 #define PROOF_MAX (1U << 20)
@@ -21,6 +22,7 @@ struct ask {
 	const char *verb, *log, *proof;
 	uint64_t from;
 	struct wv_evidence_keys keys;
+	struct wv_evidence_witnesses witnesses;
 };
 
 static const struct wv_option options[] = {
@@ -28,6 +30,8 @@ static const struct wv_option options[] = {
 	{"key", 'k', "VKEY",
 	 "whose signatures count: a verifier key or a file with one (default: this device's)"},
 	{"witness", 'w', "VKEY", "a witness whose cosignatures count, too; may be repeated"},
+	{"ask", 'a', "'URL VKEY'",
+	 "ask this witness over the network whether it saw a longer or another log"},
 	{"from", 'f', "SEQ", "leave out the lines of segments that end before this record"},
 	{"proof", 'p', "FILE", "check this proof instead of a log; needs nothing else but a key"},
 	{0},
@@ -51,6 +55,8 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 	case 'p':
 		ask->proof = value;
 		return 0;
+	case 'a':
+		return wv_evidence_add_url(&ask->witnesses, ask->verb, value);
 	case 'w':
 		return wv_evidence_add_witness(&ask->keys, ask->verb, value);
 	default:
@@ -132,6 +138,7 @@ static void print_json(const struct wv_verify_report *r)
 	add_number(o, "first", r->first);
 	add_number(o, "last", r->last);
 	add_number(o, "retired", r->retired);
+	add_number(o, "untold", r->untold);
 	add_number(o, "leaves", r->leaves);
 	add_number(o, "checkpoints", r->checkpoints);
 	add_number(o, "covered", r->covered);
@@ -167,6 +174,9 @@ static void print_text(const struct wv_verify_report *r)
 	       r->first, r->last, r->bytes);
 	if (r->retired)
 		printf("; %" PRIu64 " older ones were retired", r->retired);
+	if (r->untold)
+		printf("; the first %" PRIu64 " are missing, and what said why was retired too",
+		       r->untold);
 	printf("\n");
 	if (r->checkpoints) {
 		wv_base64_encode(r->root.bytes, sizeof(r->root.bytes), root);
@@ -192,6 +202,60 @@ static void print_text(const struct wv_verify_report *r)
 	printf(r->n_findings ? "the log does not verify\n" : "the log verifies\n");
 }
 
+/* A note that a witness can be shown; to be freed. */
+static int newest_checkpoint(int dirfd, struct wv_checkpoint *ret, char **ret_note)
+{
+	_cleanup_free_ char *note = NULL;
+	size_t len, text_len;
+	uint64_t by;
+	int r;
+
+	r = wv_io_read_file(&wv_io_system, dirfd, WV_TLOG_CHECKPOINT_NAME, WV_NOTE_MAX, &note,
+			    &len);
+	if (r == 0)
+		r = wv_note_open(note, len, NULL, 0, &by, NULL, &text_len);
+	if (r == 0)
+		r = wv_checkpoint_parse(note, text_len, ret);
+	if (r == 0)
+		*ret_note = TAKE_PTR(note);
+	return r;
+}
+
+/* What witnesses remember goes with the log, or is a finding. 0, or -errno: not asked. */
+static int ask_witnesses(const struct ask *ask, const char *folder, struct wv_verify_report *report)
+{
+	_cleanup_close_ int dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ char *note = NULL;
+	char text[WV_EVIDENCE_ANSWER_SIZE];
+	struct wv_leaf_file leaves;
+	struct wv_checkpoint c;
+	int r = newest_checkpoint(dirfd, &c, &note);
+
+	if (r == 0)
+		r = wv_leaf_file_open(&leaves, dirfd);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < ask->witnesses.n && r == 0; i++) {
+		const struct wv_evidence_url *u = &ask->witnesses.list[i];
+		struct wv_witness_answer a = {0};
+
+		r = wv_witness_submit(wv_witness_post, NULL, u->url, &u->key, &leaves, note, &a);
+		if (r < 0)
+			break;
+		wv_evidence_answer_text(&a, u->url, c.size, text);
+		if (a.verdict == WV_WITNESS_COSIGNED) {
+			report->cosigned = c.size;
+			report->cosigned_s = a.time;
+			report->cosigners = i + 1;
+		} else {
+			wv_verify_add(report, WV_FINDING_ROLLBACK, 0, 0, "%.250s", text);
+		}
+		free(a.line);
+	}
+	wv_leaf_file_close(&leaves);
+	return r;
+}
+
 static int verify_log(struct wv_cli *cli, struct ask *ask)
 {
 	struct wv_verify_options o = {
@@ -204,6 +268,10 @@ static int verify_log(struct wv_cli *cli, struct ask *ask)
 	r = wv_verify(folder, &o, &report);
 	if (r < 0)
 		return wv_evidence_failed(ask->verb, folder, r);
+	r = ask->witnesses.n ? ask_witnesses(ask, folder, &report) : 0;
+	if (r < 0)
+		wv_verify_add(&report, WV_FINDING_ROLLBACK, 0, 0,
+			      "a witness could not be asked: %s", strerror(-r));
 	if (cli->json)
 		print_json(&report);
 	else

@@ -40,6 +40,11 @@ static int sys_fsync(void *ctx _unused_, int fd)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
+static int sys_fdatasync(void *ctx _unused_, int fd)
+{
+	return fdatasync(fd) < 0 ? -errno : 0;
+}
+
 static int sys_ftruncate(void *ctx _unused_, int fd, off_t len)
 {
 	return ftruncate(fd, len) < 0 ? -errno : 0;
@@ -164,6 +169,7 @@ const struct wv_io wv_io_system = {
 	.write = sys_write,
 	.pread = sys_pread,
 	.fsync = sys_fsync,
+	.fdatasync = sys_fdatasync,
 	.ftruncate = sys_ftruncate,
 	.close = sys_close,
 	.rename = sys_rename,
@@ -200,6 +206,11 @@ int wv_io_write_all(const struct wv_io *io, int fd, const void *buf, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+int wv_io_sync_data(const struct wv_io *io, int fd)
+{
+	return io->fdatasync ? io->fdatasync(io->ctx, fd) : io->fsync(io->ctx, fd);
 }
 
 int wv_io_sync_dir(const struct wv_io *io, int dirfd)
@@ -287,6 +298,27 @@ int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t 
 	return 0;
 }
 
+/* The folder that a path's last name is in. */
+static int sync_parent(const struct wv_io *io, char *path)
+{
+	char *slash = strrchr(path, '/'), *end = slash == path ? slash + 1 : slash, kept = '\0';
+	int fd, r;
+
+	if (slash) {
+		kept = *end;
+		*end = '\0';
+	}
+	fd = io->open(io->ctx, AT_FDCWD, slash ? path : ".", O_RDONLY | O_DIRECTORY, 0);
+	if (slash)
+		*end = kept;
+	if (fd < 0)
+		return fd;
+	r = io->fsync(io->ctx, fd);
+	(void)io->close(io->ctx, fd);
+	/* cgroups and other file systems of the kernel keep nothing and refuse to (fsync(2)) */
+	return r == -EINVAL ? 0 : r;
+}
+
 int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode)
 {
 	char part[PATH_MAX];
@@ -302,6 +334,11 @@ int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode)
 		memcpy(part, path, i);
 		part[i] = '\0';
 		r = io->mkdir(io->ctx, AT_FDCWD, part, mode);
+		if (r == 0) {
+			r = sync_parent(io, part);
+			if (r < 0) /* else the next try would take it for durable */
+				(void)io->rmdir(io->ctx, AT_FDCWD, part);
+		}
 		if (r < 0 && r != -EEXIST)
 			return r;
 	}

@@ -17,6 +17,8 @@ struct wv_io {
 	ssize_t (*write)(void *ctx, int fd, const void *buf, size_t len);
 	ssize_t (*pread)(void *ctx, int fd, void *buf, size_t len, off_t off);
 	int (*fsync)(void *ctx, int fd);
+	/* MAY: the bytes and the length, but not the times; see wv_io_sync_data() */
+	int (*fdatasync)(void *ctx, int fd);
 	int (*ftruncate)(void *ctx, int fd, off_t len);
 	int (*close)(void *ctx, int fd);
 	int (*rename)(void *ctx, int dirfd, const char *from, const char *to);
@@ -55,13 +57,15 @@ int wv_io_write_all(const struct wv_io *io, int fd, const void *buf, size_t len)
  */
 int wv_io_replace(const struct wv_io *io, int dirfd, const char *name, const void *buf, size_t len,
 		  mode_t mode);
+/* fdatasync, or fsync where the table has none. */
+int wv_io_sync_data(const struct wv_io *io, int fd);
 /* fsync of the folder itself, so that names created in it survive a power cut. */
 int wv_io_sync_dir(const struct wv_io *io, int dirfd);
 /* Reads a whole file of at most max bytes; *ret_buf is malloc'ed and NUL-terminated. -EFBIG over
  * max. */
 int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t max, char **ret_buf,
 		    size_t *ret_len);
-/* mkdir -p, mode for new ones. */
+/* mkdir -p, mode for new ones, which are durable when it returns 0. */
 int wv_io_mkdirs(const struct wv_io *io, const char *path, mode_t mode);
 
 #endif

@@ -14,6 +14,7 @@
 #include "user/flow/sample.h"
 
 #define WV_SCHEMA_VERSION 1
+#define WV_EVENT_SCHEMA_VERSION 2 /* lines of the log: canonical, seq counts over runs */
 #define WV_CSV_NAME "metrics.csv"
 #define WV_CSV_TEMPORARY ".metrics.csv.tmp"
 #define WV_EVENTS_NAME "events.jsonl"

@@ -16,14 +16,13 @@
 #include "user/core/log.h"
 #include "user/evidence/sign.h"
 
-#define KEY_FILE "device.pem"
 #define PEM_MAX 4096
 
 /* fixed for ever: names of devices derive from it */
 static const sd_id128_t name_id = {.bytes = {0x5d, 0x9c, 0x3f, 0x1e, 0x70, 0x4a, 0x4b, 0x8b, 0x9a,
 					     0x2e, 0x61, 0xc7, 0x0d, 0x88, 0xf2, 0x35}};
 
-static void name_of(const struct wv_public_key *key, char ret[WV_KEY_NAME_SIZE])
+void wv_key_device_name(const struct wv_public_key *key, char ret[WV_KEY_NAME_SIZE])
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 	const unsigned char *b = digest;
@@ -37,13 +36,13 @@ static void name_of(const struct wv_public_key *key, char ret[WV_KEY_NAME_SIZE])
 		 b[3], b[4], b[5], b[6], b[7]);
 }
 
-static int read_key(const struct wv_io *io, int dirfd, struct wv_secret_key *ret)
+static int read_key(const struct wv_io *io, int dirfd, const char *file, struct wv_secret_key *ret)
 {
 	size_t len;
 	char *pem;
 	int r;
 
-	r = wv_io_read_file(io, dirfd, KEY_FILE, PEM_MAX, &pem, &len);
+	r = wv_io_read_file(io, dirfd, file, PEM_MAX, &pem, &len);
 	if (r < 0)
 		return r;
 	r = wv_secret_key_from_pem(pem, ret);
@@ -52,7 +51,7 @@ static int read_key(const struct wv_io *io, int dirfd, struct wv_secret_key *ret
 	return r;
 }
 
-static int write_key(const struct wv_io *io, int dirfd, struct wv_secret_key *ret)
+static int write_key(const struct wv_io *io, int dirfd, const char *file, struct wv_secret_key *ret)
 {
 	char *secret = NULL, *public = NULL;
 	struct wv_secret_key key;
@@ -63,7 +62,7 @@ static int write_key(const struct wv_io *io, int dirfd, struct wv_secret_key *re
 		return r;
 	r = wv_key_to_pem(&key, &secret, &public);
 	if (r == 0) {
-		r = wv_io_replace(io, dirfd, KEY_FILE, secret, strlen(secret), 0600);
+		r = wv_io_replace(io, dirfd, file, secret, strlen(secret), 0600);
 		OPENSSL_cleanse(secret, strlen(secret));
 	}
 	free(secret);
@@ -74,7 +73,7 @@ static int write_key(const struct wv_io *io, int dirfd, struct wv_secret_key *re
 	return r;
 }
 
-static int make_key(const struct wv_io *io, int dirfd, struct wv_secret_key *ret)
+static int make_key(const struct wv_io *io, int dirfd, const char *file, struct wv_secret_key *ret)
 {
 	int lock = io->open(io->ctx, dirfd, "lock", O_RDWR | O_CREAT, 0600), r;
 
@@ -82,9 +81,9 @@ static int make_key(const struct wv_io *io, int dirfd, struct wv_secret_key *ret
 		return lock;
 	r = io->lock(io->ctx, lock, true);
 	if (r == 0)
-		r = read_key(io, dirfd, ret);
+		r = read_key(io, dirfd, file, ret);
 	if (r == -ENOENT)
-		r = write_key(io, dirfd, ret);
+		r = write_key(io, dirfd, file, ret);
 	(void)io->close(io->ctx, lock);
 	return r;
 }
@@ -115,29 +114,38 @@ static int open_folder(const struct wv_io *io, const char *state)
 	return io->open(io->ctx, AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 }
 
-int wv_device_key(const struct wv_io *io, const struct wv_paths *paths, bool create,
-		  struct wv_secret_key *ret, char ret_name[WV_KEY_NAME_SIZE])
+int wv_own_key(const struct wv_io *io, const struct wv_paths *paths, const char *file, bool create,
+	       struct wv_secret_key *ret)
 {
 	struct wv_secret_key key;
 	int fd = open_folder(io, paths->state), r;
 
-	r = fd < 0 ? fd : read_key(io, fd, &key);
+	r = fd < 0 ? fd : read_key(io, fd, file, &key);
 	if (r == -ENOENT && create) {
 		if (fd >= 0)
 			(void)io->close(io->ctx, fd);
 		r = make_folder(io, paths->state);
 		fd = r < 0 ? r : open_folder(io, paths->state);
-		r = fd < 0 ? fd : make_key(io, fd, &key);
+		r = fd < 0 ? fd : make_key(io, fd, file, &key);
 	}
 	if (fd >= 0)
 		(void)io->close(io->ctx, fd);
 	if (r == -EINVAL)
-		wv_log_errno(r, "evidence", "%s/keys/" KEY_FILE " is no Ed25519 key in PEM",
-			     paths->state);
+		wv_log_errno(r, "evidence", "%s/keys/%s is no Ed25519 key in PEM", paths->state,
+			     file);
 	if (r < 0)
 		return r;
-	name_of(&key.public_key, ret_name);
 	*ret = key;
 	wv_secret_key_wipe(&key);
 	return 0;
+}
+
+int wv_device_key(const struct wv_io *io, const struct wv_paths *paths, bool create,
+		  struct wv_secret_key *ret, char ret_name[WV_KEY_NAME_SIZE])
+{
+	int r = wv_own_key(io, paths, "device.pem", create, ret);
+
+	if (r == 0)
+		wv_key_device_name(&ret->public_key, ret_name);
+	return r;
 }

@@ -6,20 +6,9 @@
 #include <systemd/sd-id128.h>
 
 #include "user/core/cleanup.h"
+#include "user/core/config.h"
+#include "user/evidence/artifacts.h"
 #include "user/evidence/canonical.h"
-
-#define SCHEMA_VERSION 1
-
-/*
- * How a log is kept that nobody set up otherwise. A segment is small enough to be compressed in a
- * second and large enough that a year of a quiet machine is a few hundred files; what is not yet
- * under a checkpoint is at most a minute or a thousand records.
- */
-#define SEGMENT_BYTES (64ULL << 20)
-#define SEGMENT_NS (24 * 3600 * 1000000000ULL)
-#define CHECKPOINT_RECORDS 1000
-#define CHECKPOINT_NS (60 * 1000000000ULL)
-#define COMPRESS_LEVEL 3
 
 static const char *const common[] = {"boot_id", "mono_ns", "run_id", "schema_version",
 				     "seq",	"type",	   "wall_ns"};
@@ -42,8 +31,8 @@ static int boot_id(char ret[SD_ID128_UUID_STRING_MAX])
 	return r < 0 ? r : 0;
 }
 
-static int add_common(struct json_object *o, const struct wv_io *io, const char *run_id,
-		      const char *type)
+int wv_event_common(struct json_object *o, const struct wv_io *io, const char *run_id,
+		    const char *type)
 {
 	char boot[SD_ID128_UUID_STRING_MAX];
 	size_t i;
@@ -62,7 +51,7 @@ static int add_common(struct json_object *o, const struct wv_io *io, const char 
 	if (r == 0)
 		r = add(o, "run_id", json_object_new_string(run_id));
 	if (r == 0)
-		r = add(o, "schema_version", json_object_new_int(SCHEMA_VERSION));
+		r = add(o, "schema_version", json_object_new_int(WV_EVENT_SCHEMA_VERSION));
 	if (r == 0)
 		r = add(o, "type", json_object_new_string(type));
 	if (r == 0)
@@ -70,7 +59,7 @@ static int add_common(struct json_object *o, const struct wv_io *io, const char 
 	return r;
 }
 
-static ssize_t compose(void *ctx, uint64_t seq, char *buf, size_t room)
+ssize_t wv_event_compose(void *ctx, uint64_t seq, char *buf, size_t room)
 {
 	_cleanup_free_ char *text = NULL;
 	struct json_object *o = ctx;
@@ -97,9 +86,9 @@ int wv_event(struct wv_tlog *l, const struct wv_io *io, const char *run_id, cons
 
 	if (!o)
 		return -ENOMEM;
-	r = add_common(o, io, run_id, type);
+	r = wv_event_common(o, io, run_id, type);
 	if (r == 0)
-		r = wv_tlog_append(l, compose, o, &seq);
+		r = wv_tlog_append(l, wv_event_compose, o, &seq);
 	json_object_put(o);
 	if (r == 0 && durable)
 		r = wv_tlog_commit(l);
@@ -110,22 +99,37 @@ int wv_event(struct wv_tlog *l, const struct wv_io *io, const char *run_id, cons
 	return 0;
 }
 
+void wv_tlog_options_of(const struct wv_config *c, struct wv_tlog_options *ret)
+{
+	*ret = (struct wv_tlog_options){
+		.segment_bytes = c->evidence_segment_size,
+		.segment_ns = c->evidence_segment_age,
+		.checkpoint_records = c->evidence_checkpoint_records,
+		.checkpoint_ns = c->evidence_checkpoint_every,
+		.compress_level = (int)c->evidence_compress,
+	};
+}
+
 int wv_tlog_open_device(struct wv_tlog **ret, const struct wv_io *io, const struct wv_paths *paths)
 {
 	/* the log keeps a pointer to it; a process is of one device */
 	static struct wv_secret_key key;
 	char name[WV_KEY_NAME_SIZE];
-	struct wv_tlog_options options = {
-		.key = &key,
-		.name = name,
-		.segment_bytes = SEGMENT_BYTES,
-		.segment_ns = SEGMENT_NS,
-		.checkpoint_records = CHECKPOINT_RECORDS,
-		.checkpoint_ns = CHECKPOINT_NS,
-		.compress_level = COMPRESS_LEVEL,
-	};
-	int r;
+	struct wv_config_error error;
+	struct wv_tlog_options options;
+	struct wv_config config;
+	int r = wv_config_init(&config);
 
+	if (r < 0)
+		return r;
+	/* a file that is wrong is told by those whose settings it has; here defaults will do */
+	(void)wv_config_load(&config, paths->config, &error);
+	wv_tlog_options_of(&config, &options);
+	wv_config_done(&config);
 	r = wv_device_key(io, paths, true, &key, name);
-	return r < 0 ? r : wv_tlog_open(ret, io, paths->state, &options, NULL);
+	if (r < 0)
+		return r;
+	options.key = &key;
+	options.name = name;
+	return wv_tlog_open(ret, io, paths->state, &options, NULL);
 }

@@ -17,8 +17,17 @@
 int wv_event(struct wv_tlog *l, const struct wv_io *io, const char *run_id, const char *type,
 	     struct json_object *fields, bool durable, uint64_t *ret_seq);
 
-/* Opens the device's log as verbs and workers do: with the device's key, defaults of the settings.
- */
+/* For who appends by other ways: the fields that all records have but seq, into the object; and a
+ * wv_tlog_compose_fn whose context is that object (it gets `seq`). */
+int wv_event_common(struct json_object *o, const struct wv_io *io, const char *run_id,
+		    const char *type);
+ssize_t wv_event_compose(void *ctx, uint64_t seq, char *buf, size_t room);
+
+/* How the log is kept by these settings; the key and its name are the caller's to add. */
+struct wv_config;
+void wv_tlog_options_of(const struct wv_config *c, struct wv_tlog_options *ret);
+/* Opens the device's log as verbs do: with the device's key and the settings of the configuration
+ * file (defaults where there is none that can be read). One of them a process. */
 int wv_tlog_open_device(struct wv_tlog **ret, const struct wv_io *io, const struct wv_paths *paths);
 
 #endif

@@ -13,20 +13,24 @@
 
 struct wv_lines {
 	const struct wv_io *io;
-	int fd;	      /* -1: not open */
-	uint64_t len; /* bytes that are whole lines */
-	bool torn;    /* bytes after len may be in the file */
+	int fd;		  /* -1: not open */
+	uint64_t len;	  /* bytes that are whole lines */
+	uint64_t flushed; /* of them, what is known to be on disk */
+	bool torn;	  /* bytes after len may be in the file */
+	bool refused;	  /* the last fsync failed */
 };
 
 /*
- * Opens dirfd/name for reading and appending, creating it. What follows the last newline is cut
- * off, *ret_cut says how many bytes that was. On failure l is closed.
+ * Opens dirfd/name for reading and appending, creating it. What a crash tore is cut off: what
+ * follows the last newline, and everything from a line with a NUL on (a block that never reached
+ * the disk reads as zeros). *ret_cut says how many bytes that was. The name is not durable before
+ * the caller synced the folder. On failure l is closed.
  */
 int wv_lines_open(struct wv_lines *l, const struct wv_io *io, int dirfd, const char *name,
 		  mode_t mode, uint64_t *ret_cut);
 /* Appends whole lines: all of them or, on failure, none. durable: fsync, too. */
 int wv_lines_append(struct wv_lines *l, const void *buf, size_t len, bool durable);
-/* Cuts back to a length that was reached before. */
+/* Cuts back to a length that was reached before, durably. */
 int wv_lines_cut(struct wv_lines *l, uint64_t len);
 /* The last line without its newline, into buf. -ENODATA if there is none, -EFBIG if it does not
  * fit. */

@@ -216,7 +216,7 @@ int wv_meta_write(const struct wv_meta *m, const struct wv_io *io, int dirfd,
 	json_object_object_add(o, "config", config_facts(config));
 	add_u64(o, "segments_completed", m->segments_completed);
 	json_object_object_add(o, "segments", segments(m, io, dirfd, config->record_keep_segments));
-	add_u64(counts, "records", m->seq);
+	add_u64(counts, "records", m->records);
 	add_u64(counts, "samples", m->samples);
 	add_u64(counts, "rows", m->rows);
 	add_u64(counts, "decisions", m->decisions);

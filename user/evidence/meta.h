@@ -20,9 +20,9 @@ struct wv_meta {
 	uint64_t started_mono_ns, started_wall_ns;
 	uint64_t ended_mono_ns, ended_wall_ns; /* 0: not ended in order */
 	uint64_t resumes;		       /* times that a new core went on with the run */
-	uint64_t seq;		/* records written, which is the number of the last */
-	uint64_t failed;	/* records that could not be written */
-	uint64_t samples, rows; /* written to metrics.csv, all segments */
+	uint64_t records;		       /* in the log, of this run */
+	uint64_t failed;		       /* records that could not be written */
+	uint64_t samples, rows;		       /* written to metrics.csv, all segments */
 	uint64_t samples_failed;
 	uint64_t decisions;
 	uint64_t segments_completed;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The run's records. events.jsonl is the log: what was acknowledged is in it, in order, once. The
- * other artifacts are projections that are completed now and then. A full disk costs records, which
- * are counted, and never the agent; when there is room again the log says how many are missing.
+ * The run's records. The device's log is the truth: what was acknowledged is in it, in order, once.
+ * events.jsonl in the run's folder has the run's lines of it; the other artifacts are projections
+ * that are completed now and then. A full disk costs records, which are counted, and never the
+ * agent; when there is room again the log says how many are missing.
  */
 #include "user/evidence/record.h"
 
@@ -15,20 +16,19 @@
 #include "user/core/host.h"
 #include "user/core/log.h"
 #include "user/evidence/artifacts.h"
+#include "user/evidence/canonical.h"
 #include "user/evidence/meta.h"
+#include "user/evidence/run_log.h"
 #include "user/evidence/samples.h"
 #include "user/flow/policy.h"
-
-/* A longer record is refused: no event of the agent comes near, and a reader needs a bound. */
-#define RECORD_MAX (64U << 10)
-#define JSON_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
 struct wv_records {
 	const struct wv_io *io;
 	const struct wv_config *config;
 	int dirfd;
 	char dir[WV_PATH_SIZE + 80];
-	struct wv_lines log;
+	struct wv_paths paths; /* run_log keeps a pointer into it */
+	struct wv_run_log log;
 	struct wv_csv csv;
 	struct wv_explain explain;
 	struct wv_samples_writer *samples; /* NULL: not recorded */
@@ -44,54 +44,56 @@ struct wv_records {
 static const char *const reserved[] = {"schema_version", "seq",	   "boot_id", "mono_ns",
 				       "wall_ns",	 "run_id", "type"};
 
-/* One line of the log; NULL if there is no memory or a field's name is taken. */
-static char *record_line(const struct wv_records *r, const char *type, struct json_object *fields)
-{
-	struct json_object *o = json_object_new_object();
-	const char *text;
-	char *line = NULL;
-	bool clash = false;
+struct entry {
+	const struct wv_records *r;
+	const char *type;
+	struct json_object *fields;
+};
 
-	json_object_object_add(o, "schema_version", json_object_new_int(WV_SCHEMA_VERSION));
-	json_object_object_add(o, "seq", json_object_new_uint64(r->meta.seq + 1));
+static bool has_reserved(struct json_object *fields)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
+		if (json_object_object_get_ex(fields, reserved[i], NULL))
+			return true;
+	return false;
+}
+
+/* The line of record seq; NULL if there is no memory or it is no record. */
+static char *record_line(void *ctx, uint64_t seq, size_t *ret_len)
+{
+	const struct entry *e = ctx;
+	const struct wv_records *r = e->r;
+	struct json_object *o = json_object_new_object();
+	char *line = NULL;
+	int f;
+
+	json_object_object_add(o, "schema_version", json_object_new_int(WV_EVENT_SCHEMA_VERSION));
+	json_object_object_add(o, "seq", json_object_new_uint64(seq));
 	json_object_object_add(o, "boot_id", json_object_new_string(r->meta.boot_id));
 	json_object_object_add(o, "mono_ns", json_object_new_uint64(r->io->mono_ns(r->io->ctx)));
 	json_object_object_add(o, "wall_ns", json_object_new_uint64(r->io->wall_ns(r->io->ctx)));
 	json_object_object_add(o, "run_id", json_object_new_string(r->meta.run_id));
-	json_object_object_add(o, "type", json_object_new_string(type));
-	if (json_object_is_type(fields, json_type_object)) {
-		json_object_object_foreach(fields, key, value)
-		{
-			for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
-				clash = clash || strcmp(key, reserved[i]) == 0;
+	json_object_object_add(o, "type", json_object_new_string(e->type));
+	if (json_object_is_type(e->fields, json_type_object)) {
+		json_object_object_foreach(e->fields, key, value)
 			json_object_object_add(o, key, json_object_get(value));
-		}
 	}
-	text = clash ? NULL : json_object_to_json_string_ext(o, JSON_FLAGS);
-	if (text && strlen(text) < RECORD_MAX && asprintf(&line, "%s\n", text) < 0)
-		line = NULL;
+	f = wv_canonical(o, &line, ret_len);
 	json_object_put(o);
-	if (line) {
-		/* names in fields come from the kernel: any bytes. json-c escaped what is below a
-		 * blank */
-		line[strlen(line) - 1] = '\0';
-		wv_make_printable(line);
-		line[strlen(line)] = '\n';
-	}
-	return line;
+	return f < 0 ? NULL : line;
 }
 
 static int append(struct wv_records *r, const char *type, struct json_object *fields, bool durable)
 {
-	_cleanup_free_ char *line = record_line(r, type, fields);
-	int e;
+	struct entry e = {.r = r, .type = type, .fields = fields};
+	int f;
 
-	if (!line)
+	if (has_reserved(fields))
 		return -EINVAL;
-	e = wv_lines_append(&r->log, line, strlen(line), durable);
-	if (e == 0)
-		r->meta.seq++;
-	return e;
+	f = wv_run_log_append(&r->log, record_line, &e, durable);
+	if (f == 0)
+		r->meta.records = r->log.records;
+	return f;
 }
 
 /* After a time in which nothing could be written: how much is missing, before anything else. */
@@ -146,7 +148,7 @@ int wv_records_error(const struct wv_records *r)
 
 int wv_records_sync(struct wv_records *r)
 {
-	int e = wv_lines_sync(&r->log);
+	int e = wv_run_log_commit(&r->log);
 
 	if (e < 0)
 		note_failure(r, e);
@@ -157,28 +159,6 @@ int wv_record_explain(struct wv_records *r, struct json_object *decision)
 {
 	r->meta.decisions++;
 	return wv_explain_add(&r->explain, decision);
-}
-
-/* The log of a core that died goes on: number of its last record, and what was cut off its end. */
-static int resume_log(struct wv_records *r, uint64_t *ret_cut)
-{
-	char line[RECORD_MAX + 1];
-	struct json_object *o, *seq;
-	int e;
-
-	e = wv_lines_open(&r->log, r->io, r->dirfd, WV_EVENTS_NAME, WV_ARTIFACT_MODE, ret_cut);
-	if (e < 0)
-		return e;
-	e = wv_lines_last(&r->log, line, sizeof(line));
-	if (e == -ENODATA)
-		return 0;
-	if (e < 0)
-		return e;
-	o = json_tokener_parse(line);
-	if (json_object_object_get_ex(o, "seq", &seq))
-		r->meta.seq = json_object_get_uint64(seq);
-	json_object_put(o);
-	return r->meta.seq ? 0 : -EBADMSG;
 }
 
 static int record_opened(struct wv_records *r, uint64_t cut)
@@ -203,14 +183,17 @@ static int write_meta(struct wv_records *r)
 	return e;
 }
 
-static int open_files(struct wv_records *r)
+static int open_files(struct wv_records *r, const struct wv_paths *paths, bool made)
 {
 	uint64_t cut = 0;
-	int e = resume_log(r, &cut), opened;
+	int e = wv_run_log_open(&r->log, r->io, paths, r->config, r->dirfd, r->meta.run_id, made,
+				&cut),
+	    opened;
 
 	if (e < 0)
 		return e;
-	if (r->meta.seq) {
+	r->meta.records = r->log.records;
+	if (r->meta.records) {
 		wv_meta_load(&r->meta, r->io, r->dirfd);
 		wv_explain_load(&r->explain, r->io, r->dirfd);
 		r->meta.resumes++;
@@ -282,7 +265,7 @@ int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struc
 		return -ENOMEM;
 	r->io = io;
 	r->config = config;
-	r->dirfd = r->log.fd = r->csv.lines.fd = -1;
+	r->dirfd = r->log.part.fd = r->csv.lines.fd = -1;
 	wv_meta_init(&r->meta, io, config, policy, host, run_id);
 	snprintf(runs, sizeof(runs), "%s/runs", paths->state);
 	snprintf(r->dir, sizeof(r->dir), "%s/%s", runs, run_id);
@@ -291,7 +274,8 @@ int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struc
 		wv_records_close(r);
 		return e;
 	}
-	e = open_files(r);
+	r->paths = *paths;
+	e = open_files(r, &r->paths, made);
 	if (e < 0 && made)
 		remove_new_run(r, runs_fd);
 	if (e == 0) {
@@ -378,6 +362,9 @@ int wv_records_tick(struct wv_records *r, const struct wv_sample *s)
 		r->segment_end_ns = s->mono_ns + r->config->record_artifacts_every;
 	}
 	due = now >= r->next_row_ns;
+	f = wv_run_log_commit(&r->log);
+	if (f < 0)
+		(void)wv_log_full(LOG_DEBUG, f, "record", "commit");
 	if (r->samples)
 		e = wv_samples_tick(r->samples, s);
 	if (e == -EBADF) /* said when it broke; it goes on with the next segment */
@@ -443,7 +430,7 @@ int wv_records_flush(struct wv_records *r, bool final)
 		r->meta.ended_mono_ns = r->io->mono_ns(r->io->ctx);
 		r->meta.ended_wall_ns = r->io->wall_ns(r->io->ctx);
 	}
-	f = wv_lines_sync(&r->log);
+	f = wv_run_log_flush(&r->log);
 	e = e ?: f;
 	if (e < 0)
 		r->meta.last_errno = e;
@@ -457,7 +444,7 @@ void wv_records_close(struct wv_records *r)
 		return;
 	wv_samples_close(r->samples);
 	wv_lines_close(&r->csv.lines);
-	wv_lines_close(&r->log);
+	wv_run_log_close(&r->log);
 	wv_explain_done(&r->explain);
 	wv_meta_done(&r->meta);
 	if (r->dirfd >= 0)
@@ -472,6 +459,6 @@ const char *wv_records_dir(const struct wv_records *r)
 
 void wv_records_counts(const struct wv_records *r, uint64_t *ret_written, uint64_t *ret_failed)
 {
-	*ret_written = r->meta.seq;
+	*ret_written = r->meta.records;
 	*ret_failed = r->meta.failed;
 }

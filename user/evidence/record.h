@@ -19,18 +19,18 @@ struct wv_policy;
 struct wv_records;
 
 /*
- * Opens the run's folder, making it if need be; a restarted core continues the same run (sequence
- * numbers go on after the last whole line of events.jsonl, a torn last line is cut off and noted).
+ * Opens the run's folder, making it if need be; a restarted core continues the same run (its
+ * events.jsonl is completed from the log; a torn last line of the log is cut off and noted).
  * Errors: -ENOSPC, -EROFS, -EACCES and the like, with nothing half made.
  */
 int wv_records_open(struct wv_records **ret, const struct wv_io *io, const struct wv_paths *paths,
 		    const struct wv_config *config, const struct wv_policy *policy,
 		    const struct wv_host *host, const char *run_id);
 /*
- * Appends one record to events.jsonl:
- * {"schema_version","seq","boot_id","mono_ns","wall_ns","run_id", "type", ...fields}. Takes the
- * reference of fields (also on failure). durable: fsync before returning, for the intent of an
- * action. A failed write is counted and returned; the agent goes on.
+ * Appends one record to the device's log, and to the run's events.jsonl, as canonical JSON with
+ * schema_version, seq, boot_id, mono_ns, wall_ns, run_id, type and the fields. Takes the reference
+ * of fields (also on failure). durable: on disk before it returns, for the intent of an action;
+ * others with the next tick. A failed write is counted and returned; the agent goes on.
  */
 int wv_record(struct wv_records *r, const char *type, struct json_object *fields, bool durable);
 /* Everything recorded so far is durable when it returns 0. */

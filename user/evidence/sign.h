@@ -62,4 +62,10 @@ int wv_minisign_check(const struct wv_public_key *key, const void *message, size
 int wv_device_key(const struct wv_io *io, const struct wv_paths *paths, bool create,
 		  struct wv_secret_key *ret, char ret_name[WV_KEY_NAME_SIZE]);
 
+/* "waveos/<16 hex digits>"; of the key only where there is no machine id. */
+void wv_key_device_name(const struct wv_public_key *key, char ret[WV_KEY_NAME_SIZE]);
+/* Another key of this device, <state>/keys/<file>, made and kept in the same way. */
+int wv_own_key(const struct wv_io *io, const struct wv_paths *paths, const char *file, bool create,
+	       struct wv_secret_key *ret);
+
 #endif

@@ -37,10 +37,23 @@ static int acquire(struct wv_tlog *l)
 	return -EBUSY;
 }
 
+/* On disk before anything is appended: else a power cut could leave sectors of new lines and, after
+ * them, what was to be cut off. */
+int wv_tlog_cut(struct wv_tlog *l, uint64_t len)
+{
+	int r = l->io->ftruncate(l->io->ctx, l->fd, (off_t)len);
+
+	if (r == 0) {
+		r = l->io->fsync(l->io->ctx, l->fd);
+		l->doubt |= r < 0;
+	}
+	return r;
+}
+
 /* What a failed write left behind is cut off before anything else happens. */
 static int cut_torn(struct wv_tlog *l)
 {
-	int r = l->io->ftruncate(l->io->ctx, l->fd, (off_t)l->begin_len);
+	int r = wv_tlog_cut(l, l->begin_len);
 
 	if (r == 0)
 		l->torn = false;
@@ -269,7 +282,7 @@ int wv_tlog_sync(struct wv_tlog *l)
 	if (l->dir_dirty)
 		r = wv_tlog_open_segment(l);
 	if (r == 0 && l->dirty && !l->doubt) {
-		r = l->io->fsync(l->io->ctx, l->fd);
+		r = wv_io_sync_data(l->io, l->fd);
 		l->doubt = r < 0;
 	}
 	if (l->doubt)

@@ -113,6 +113,10 @@ int wv_segments_list(const struct wv_io *io, int dirfd, struct wv_segment **ret,
 #define WV_SEGMENT_NAME_SIZE 64
 const char *wv_segment_name(const struct wv_segment *s, bool zst, char buf[WV_SEGMENT_NAME_SIZE]);
 
+/* A text (with its quotes, as it stands) or number that is a member of the record itself, not of an
+ * object in it. -ENOENT if there is none. */
+int wv_record_member(const char *line, size_t len, const char *name, const char **ret,
+		     size_t *ret_len);
 /* A whole number that is a member of the record itself (not of an object in it). -ENOENT if there
  * is none. */
 int wv_record_number(const char *line, size_t len, const char *name, uint64_t *ret);

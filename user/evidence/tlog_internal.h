@@ -47,6 +47,7 @@ struct wv_tlog {
 int wv_tlog_lock(struct wv_tlog *l);
 void wv_tlog_unlock(struct wv_tlog *l);
 int wv_tlog_bump(struct wv_tlog *l);
+int wv_tlog_cut(struct wv_tlog *l, uint64_t len);
 /* With the lock: everything is on disk. */
 int wv_tlog_sync(struct wv_tlog *l);
 

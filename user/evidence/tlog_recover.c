@@ -49,6 +49,11 @@ static int open_made(struct wv_tlog *l, const char *name)
 
 	if (fd != -ENOENT)
 		return fd;
+	/* the name may have gone by a rename that is not on disk yet, whose file it would replace
+	 */
+	fd = wv_io_sync_dir(l->io, l->dirfd);
+	if (fd < 0)
+		return fd;
 	fd = l->io->open(l->io->ctx, l->dirfd, name, O_RDWR | O_APPEND | O_CREAT, WV_TLOG_MODE);
 	if (fd >= 0)
 		l->dir_dirty = true;
@@ -192,11 +197,9 @@ static int cut_tail(struct wv_tlog *l, bool bad, uint64_t *ret_cut)
 		return r;
 	if (bad)
 		keep_torn(l, l->len, size);
-	r = l->io->ftruncate(l->io->ctx, l->fd, (off_t)l->len);
+	r = wv_tlog_cut(l, l->len);
 	if (r == 0 && ret_cut)
 		*ret_cut = size - l->len;
-	if (r == 0)
-		l->dirty = true;
 	return r;
 }
 
@@ -399,7 +402,7 @@ int wv_tlog_catch_up(struct wv_tlog *l, uint64_t size)
 		l->len = s.off;
 	}
 	if (r == 0 && l->len < size)
-		r = l->io->ftruncate(l->io->ctx, l->fd, (off_t)l->len);
+		r = wv_tlog_cut(l, l->len);
 	return r;
 }
 

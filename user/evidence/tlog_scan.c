@@ -83,21 +83,8 @@ static const char *skip_string(const char *p, const char *end)
 	return NULL;
 }
 
-static int parse_number(const char *p, const char *end, uint64_t *ret)
-{
-	uint64_t v = 0;
-
-	if (p == end || *p < '0' || *p > '9')
-		return -ENOENT;
-	for (; p < end && *p >= '0' && *p <= '9'; p++)
-		if (__builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
-			return -ENOENT;
-	*ret = v;
-	return 0;
-}
-
-int wv_record_number(const char *line, size_t len, const char *name, uint64_t *ret)
+int wv_record_member(const char *line, size_t len, const char *name, const char **ret,
+		     size_t *ret_len)
 {
 	const char *p = line, *end = line + len;
 	size_t want = strlen(name);
@@ -118,9 +105,36 @@ int wv_record_number(const char *line, size_t len, const char *name, uint64_t *r
 		if (!after)
 			return -ENOENT;
 		if (depth == 1 && after < end && *after == ':' && (size_t)(after - p) == want + 2 &&
-		    memcmp(p + 1, name, want) == 0)
-			return parse_number(after + 1, end, ret);
+		    memcmp(p + 1, name, want) == 0) {
+			p = after + 1;
+			if (p < end && *p == '"')
+				after = skip_string(p, end);
+			else
+				for (after = p; after < end && !strchr(",}]", *after);)
+					after++;
+			if (!after)
+				return -ENOENT;
+			*ret = p;
+			*ret_len = (size_t)(after - p);
+			return 0;
+		}
 		p = after;
 	}
 	return -ENOENT;
+}
+
+int wv_record_number(const char *line, size_t len, const char *name, uint64_t *ret)
+{
+	const char *p;
+	uint64_t v = 0;
+	size_t n;
+
+	if (wv_record_member(line, len, name, &p, &n) < 0 || !n)
+		return -ENOENT;
+	for (size_t i = 0; i < n; i++)
+		if (p[i] < '0' || p[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(p[i] - '0'), &v))
+			return -ENOENT;
+	*ret = v;
+	return 0;
 }

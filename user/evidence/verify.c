@@ -45,12 +45,10 @@ void *wv_grow(void *list, size_t *room, size_t n, size_t size)
 	return more;
 }
 
-void wv_verify_found(struct wv_verify *v, enum wv_finding_kind kind, uint64_t first, uint64_t last,
-		     const char *format, ...)
+static void add_finding(struct wv_verify_report *r, enum wv_finding_kind kind, uint64_t first,
+			uint64_t last, const char *format, va_list args)
 {
-	struct wv_verify_report *r = v->report;
 	struct wv_finding *f;
-	va_list args;
 
 	if (!r->findings)
 		r->findings = calloc(WV_FINDINGS_MAX, sizeof(*r->findings));
@@ -62,8 +60,26 @@ void wv_verify_found(struct wv_verify *v, enum wv_finding_kind kind, uint64_t fi
 	f->kind = kind;
 	f->first = first;
 	f->last = last;
-	va_start(args, format);
 	vsnprintf(f->text, sizeof(f->text), format, args);
+}
+
+void wv_verify_add(struct wv_verify_report *r, enum wv_finding_kind kind, uint64_t first,
+		   uint64_t last, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add_finding(r, kind, first, last, format, args);
+	va_end(args);
+}
+
+void wv_verify_found(struct wv_verify *v, enum wv_finding_kind kind, uint64_t first, uint64_t last,
+		     const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add_finding(v->report, kind, first, last, format, args);
 	va_end(args);
 }
 

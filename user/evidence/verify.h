@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "user/core/cleanup.h"
 #include "user/evidence/note.h"
 
 enum wv_finding_kind {
@@ -50,10 +51,12 @@ struct wv_verify_options {
 };
 
 struct wv_verify_report {
-	uint64_t records, bytes;     /* lines that were checked */
-	uint64_t first, last;	     /* seqs of the oldest and newest line that is there; 0: none */
-	uint64_t retired;	     /* records whose lines the log itself says were deleted */
-	uint64_t leaves;	     /* leaf hashes */
+	uint64_t records, bytes; /* lines that were checked */
+	uint64_t first, last;	 /* seqs of the oldest and newest line that is there; 0: none */
+	uint64_t retired;	 /* records whose lines the log itself says were deleted */
+	uint64_t untold; /* the first so many are missing, and the record that says why is gone too
+			  */
+	uint64_t leaves; /* leaf hashes */
 	uint64_t checkpoints;	     /* good ones */
 	uint64_t covered;	     /* records that the newest good checkpoint vouches for */
 	struct wv_hash root;	     /* of it */
@@ -73,6 +76,10 @@ struct wv_verify_report {
 int wv_verify(const char *folder, const struct wv_verify_options *options,
 	      struct wv_verify_report *ret);
 void wv_verify_done(struct wv_verify_report *r);
+
+/* Adds a finding that was made elsewhere. */
+void wv_verify_add(struct wv_verify_report *r, enum wv_finding_kind kind, uint64_t first,
+		   uint64_t last, const char *format, ...) _printf_(5, 6);
 
 /* Notes of a file of checkpoints, one after the other: the next one's bytes from *at on; NULL at
  * the end. */

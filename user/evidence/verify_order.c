@@ -268,6 +268,22 @@ static int on_file(struct order *o, const struct wv_verify_file *f)
 	return r;
 }
 
+/*
+ * The record that tells of the first retirements is retired itself one day. What is missing at the
+ * beginning of the log, up to where a record that is left takes up the story, counts as retired.
+ */
+static void forget_old(struct order *o)
+{
+	for (size_t i = 0; i < o->files.n; i++)
+		for (size_t k = 0; k < o->retired.n; k++)
+			if (o->files.list[i].first == 1 &&
+			    o->files.list[i].last + 1 == o->retired.list[k].first) {
+				o->v->report->untold = o->files.list[i].last;
+				wv_ranges_take(&o->files, 1, o->files.list[i].last);
+				return;
+			}
+}
+
 /* What is missing and not said to be deleted. */
 static void missing(struct order *o)
 {
@@ -277,6 +293,7 @@ static void missing(struct order *o)
 	for (i = 0; i < o->retired.n; i++)
 		v->report->retired += wv_ranges_take(&o->files, o->retired.list[i].first,
 						     o->retired.list[i].last);
+	forget_old(o);
 	for (i = 0; i < o->files.n; i++)
 		wv_verify_found(v, WV_FINDING_SEGMENT, o->files.list[i].first,
 				o->files.list[i].last,

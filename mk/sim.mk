@@ -1,0 +1,17 @@
+# The crash simulator (docs/crash-testing.md): production code on a simulated disk.
+SIM_OBJECTS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/*.c))
+
+$(O)/tests/sim/%.o: tests/sim/%.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(O)/sim: $(SIM_OBJECTS) $(USER_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm -pthread
+
+-include $(wildcard $(O)/tests/sim/*.d)
+
+.PHONY: sim
+sim: $(O)/sim ## power cuts at every point of the durable parts, simulated: the fast subset
+	$(Q)O=$(O) bash tests/build/07-crash-states.sh

@@ -1,0 +1,83 @@
+#!/bin/bash
+# The device's log while an agent runs: other writers beside it, a writer that is killed, segments that are closed,
+# compressed, held and retired. What was acknowledged stays, and all of it verifies.
+. "$(dirname "$0")/lib.sh"
+command -v jq >/dev/null || skip "no jq"
+LOG=$ROOT/var/lib/waveos/log
+
+ev() { "$BIN" evidence "$@" --root "$ROOT"; }
+all() { ev tail --from 1; }
+
+mkdir -p "$ROOT/etc/waveos"
+cat >"$ROOT/etc/waveos/waveos.yaml" <<'YAML'
+agent:
+  tick: 200ms
+record:
+  artifacts_every: 10s
+evidence:
+  segment_size: 64K
+  checkpoint_records: 100
+YAML
+
+agent_start
+run=$(echo "$ROOT"/var/lib/waveos/runs/*)
+
+# two writers beside the agent
+lines() { seq "$1" | jq -c --arg w "$2" '{writer: $w, n: ., text: "some text so that a record has a few hundred bytes"}'; }
+lines 400 a | ev append --type test >"$TMP/a" &
+writer=$!
+lines 400 b | ev append --type test >"$TMP/b" || fail "append: $(cat "$TMP/b")"
+wait $writer || fail "append beside another: $(cat "$TMP/a")"
+bash -c 'exit 7' || true
+[ "$(sort -nu "$TMP/a" "$TMP/b" | wc -l)" -eq 800 ] || fail "not every record was acknowledged once"
+all >"$TMP/all"
+jq -se 'to_entries | all(.value.seq == .key + 1)' "$TMP/all" >/dev/null || fail "the log has a gap"
+for w in a b; do
+	jq -r --arg w $w 'select(.writer == $w) | .seq' "$TMP/all" | cmp -s - "$TMP/$w" ||
+		fail "what was acknowledged to $w is not what the log has"
+	jq -r --arg w $w 'select(.writer == $w) | .n' "$TMP/all" | cmp -s - <(seq 400) || fail "records of $w are not in order"
+done
+
+# a writer that is killed: what it was told is there
+(while echo '{"writer":"c"}'; do :; done) 2>/dev/null | "$BIN" evidence append --type test --root "$ROOT" >"$TMP/c" &
+writer=$!
+wait_until 10 test -s "$TMP/c" || fail "no acknowledgement"
+kill -KILL $writer
+wait $writer 2>/dev/null || true
+head -n -1 "$TMP/c" >"$TMP/told" # the last line may be torn
+all | jq -r 'select(.writer == "c") | .seq' >"$TMP/there"
+comm -23 <(sort "$TMP/told") <(sort "$TMP/there") | grep -q . && fail "a record that was acknowledged to a killed writer is gone"
+ev verify >/dev/null || fail "the log does not verify: $(ev verify || true)"
+
+# the run's part of the log is byte for byte the log's
+id=$(basename "$run")
+part() { cmp -s <(all | grep -F "\"run_id\":\"$id\"") "$run/events.jsonl"; }
+wait_until 5 part || fail "the run's events.jsonl is not its part of the log"
+
+# segments were closed by size; a process of the agent compresses them
+closed=("$LOG"/0*.jsonl*)
+[ ${#closed[@]} -ge 3 ] || fail "segments are not closed by size: $(ls "$LOG")"
+packed() { ! compgen -G "$LOG/0*.jsonl" >/dev/null; }
+wait_until 25 packed || fail "closed segments are not compressed: $(ls "$LOG")"
+ev verify >/dev/null || fail "the compressed log does not verify"
+[ -s "$run/checkpoint" ] || fail "the run has no checkpoint"
+
+# a hold keeps a segment, all others but the newest go, and each says so before
+ev hold place case-1 --from 10 --to 20 --reason "a test" || fail "hold place"
+[ "$(ev hold list --json | jq -c '.holds[] | [.hold, .first, .last]')" = '["case-1",10,20]' ] || fail "hold list"
+ev hold place case-1 --reason again 2>/dev/null && fail "a hold of the same name was placed"
+ev retain --keep-size 1 --json >"$TMP/retained" || fail "retain"
+jq -e '.segments >= 1 and .held >= 1' "$TMP/retained" >/dev/null || fail "retain: $(cat "$TMP/retained")"
+[ -n "$(compgen -G "$LOG/00000000000000000001-*")" ] || fail "a held segment was removed"
+[ "$(ev tail --from 1 --type segment-retired | wc -l)" -eq "$(jq .segments "$TMP/retained")" ] ||
+	fail "a segment was removed without a record of it"
+ev verify >/dev/null || fail "the log does not verify after retention: $(ev verify || true)"
+ev hold release case-1 --reason "done" || fail "hold release"
+ev retain --keep-size 1 --json >"$TMP/retained"
+jq -e '.segments >= 1 and .held == 0' "$TMP/retained" >/dev/null || fail "released, and not retired"
+ev verify >/dev/null || fail "the log does not verify after the release"
+
+agent_stop
+ev checkpoint >"$TMP/note" || fail "checkpoint"
+[ "$(sed -n 2p "$TMP/note")" -eq "$(($(stat -c %s "$LOG/hashes") / 32))" ] || fail "the checkpoint does not have all records"
+ev verify --json | jq -e '.ok' >/dev/null || fail "at the end the log does not verify"
