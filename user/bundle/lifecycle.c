@@ -138,6 +138,27 @@ int wv_bundles_snapshot(struct wv_bundles *b)
 	return 0;
 }
 
+int wv_bundles_restate(void *ctx, struct wv_tlog *l, uint64_t first, uint64_t last)
+{
+	const struct wv_bundles_at *at = ctx;
+	struct wv_paths paths = {.state = ""};
+	struct json_object *o;
+	struct wv_bundles b;
+	int r;
+
+	(void)first; /* the newest one is all that counts */
+	snprintf(paths.state, sizeof(paths.state), "%s", at->state);
+	r = wv_bundles_open(&b, at->io, &paths, "", false);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (b.states.n && b.states.snapshot_seq <= last) {
+		o = wv_bundle_states_fields(&b.states);
+		r = o ? wv_event(l, at->io, "", WV_BUNDLE_STATE, o, true, NULL) : -ENOMEM;
+	}
+	wv_bundles_close(&b);
+	return r;
+}
+
 int wv_bundles_refresh(struct wv_bundles *b)
 {
 	return b->states.n && wv_tlog_size(b->log) - b->states.snapshot_seq > SNAPSHOT_EVERY
