@@ -63,6 +63,7 @@ goals() {
 		| what a rate limit lets pass, egress and ingress, 1 Mbit/s to 10 Gbit/s, over 10 s | within 2 % | $(f rates_error_max) % off at worst$(rates_not_offered) | $(verdict 2 rates_error_max) |
 		| its burst after idling | within 1 packet | $(f rates_train_max) packets off at worst | $(verdict 1 rates_train_max) |
 		| crash of a service to its answer (own supervisor), p99 of 200 | ≤ 50 ms | $(f restart_p99_us) us, median $(f restart_median_us), worst $(f restart_worst_us) | $(verdict 50000 restart_p99_us) |
+		| rollback of a bundle of $(f rollback_mib) MiB to the last known good, its service restarted, worst of $(f rollback_rounds) | ≤ 1 s | $(f rollback_worst_ms) ms, median $(f rollback_median_ms) | $(verdict 1000 rollback_worst_ms) |
 		| breaker: verdict added to a connect; to an exec | ≤ 150 ns | $(spread breaker_connect ' ns'); $(spread breaker_exec ' ns') | $(verdict 150 breaker_connect breaker_exec) |
 		| gate: verdict added to a connect (2 entries; 102); to an exec (by inode; by path) | ≤ 150 ns | $(spread gate_connect ' ns'), $(spread gate_connect_100); $(spread gate_exec_inode), $(spread gate_exec_path) | $(verdict 150 gate_connect gate_connect_100 gate_exec_inode gate_exec_path) |
 		| breaker: breach to death in the kernel, p99, idle (p50) | ≤ 200 µs | fork $(f breaker_fork_idle_p99) µs ($(f breaker_fork_idle_p50)), exec $(f breaker_exec_idle_p99) µs ($(f breaker_exec_idle_p50)) | $(verdict 200 breaker_fork_idle_p99 breaker_exec_idle_p99) |

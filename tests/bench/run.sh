@@ -15,6 +15,8 @@ fi
 . tests/bench/rows.sh
 # shellcheck source=rows_breaker.sh
 . tests/bench/rows_breaker.sh
+# shellcheck source=rows_bundle.sh
+. tests/bench/rows_bundle.sh
 # shellcheck source=rows_evidence.sh
 . tests/bench/rows_evidence.sh
 # shellcheck source=rates.sh
@@ -23,6 +25,7 @@ fi
 . tests/bench/document.sh
 
 ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append)
+ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify rollback)
 
 # What the comparison needs, only here: neither the build nor the tests do.
 install_tools() {

@@ -287,7 +287,7 @@ static void switch_crashed_anywhere_is_the_old_or_the_new_set(void **state _unus
 
 	for (unsigned i = 0; i < 4; i++)
 		make_bundle(&b[i], i % 2 ? WV_BUNDLE_POLICY : WV_BUNDLE_APP, i % 2 ? "web" : "shop",
-			    i + 1,  1, FILES + 4);
+			    i + 1, 1, FILES + 4);
 	snprintf(before, sizeof(before), "%s %s", b[0].m.id, b[1].m.id);
 	snprintf(after, sizeof(after), "%s %s", b[2].m.id, b[3].m.id);
 	for (unsigned at = 0; calls == 0 || at < calls; at++) {

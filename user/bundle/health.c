@@ -49,10 +49,10 @@ static bool look(struct wv_health *h, unsigned i, wv_health_probe_fn probe, void
 	if (r < 0 && !reason[0])
 		snprintf(reason, sizeof(reason), "%s", strerror(-r));
 	snprintf(one->why, sizeof(one->why), "%s", reason);
-	one->in_a_row++;
-	if (one->held && one->in_a_row < rule->failures)
-		return true;
+	/* what is starting may take its time */
 	if (!one->held && now_ns - h->begin_ns < rule->within_ns)
+		return true;
+	if (++one->in_a_row < rule->failures)
 		return true;
 	snprintf(why, 200, "%s %.60s: %.110s%s", names[rule->kind], rule->target, reason,
 		 one->held ? "" : " (never well)");
@@ -71,10 +71,6 @@ enum wv_health_verdict wv_health_step(struct wv_health *h, wv_health_probe_fn pr
 		if (now_ns >= one->next_ns && !look(h, i, probe, ctx, now_ns, why))
 			return WV_HEALTH_ILL;
 		all &= one->held && one->in_a_row == 0;
-		/* one that never held is over at its time, not one look later */
-		if (!one->held && h->begin_ns + h->m->health[i].within_ns > now_ns &&
-		    h->begin_ns + h->m->health[i].within_ns < one->next_ns)
-			one->next_ns = h->begin_ns + h->m->health[i].within_ns;
 		next = one->next_ns < next ? one->next_ns : next;
 	}
 	if (!all)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What becomes of a trial, by the health rules of its manifest. Each rule is looked at every
- * every_ns; it has to hold within within_ns of the trial's begin, and after that `failures` looks
- * in a row that fail end the trial. When all rules have held without a break for trial_ns, it is
- * well. A trial that is neither ends by timeout. Times are monotonic: the wall clock is never
+ * every_ns; `failures` looks in a row that fail end the trial. within_ns is how long an answer may
+ * take (http), how old a change may be (file) or a sample (agent); and looks that fail so soon
+ * after the begin of the trial do not count. When all rules have held without a break for trial_ns,
+ * it is well. A trial that is neither ends by timeout. Times are monotonic: the wall clock is never
  * looked at. Pure, but for the probes.
  */
 #ifndef WV_BUNDLE_HEALTH_H

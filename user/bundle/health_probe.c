@@ -18,11 +18,11 @@
 #include "user/recover/act.h"
 #include "user/recover/services.h"
 
-/* An answer that takes longer than that is none. */
-#define HTTP_TIMEOUT_MS 1000
+/* Bounds of how long a look by HTTP may take, whatever the rule says: other rules wait for it. */
+#define HTTP_MIN_MS 50
+#define HTTP_MAX_MS 5000
 /* So many ticks late, and the agent does not do its work. */
 #define TICKS_LATE 3
-#define TICK_SLACK_NS 2000000000ULL
 
 static int not_well(char why[WV_HEALTH_WHY], const char *text)
 {
@@ -115,15 +115,16 @@ static bool is_local(const char *url)
 	return false;
 }
 
-static int probe_http(const char *url, char why[WV_HEALTH_WHY])
+static int probe_http(const char *url, uint64_t within_ns, char why[WV_HEALTH_WHY])
 {
-	long status = 0;
+	long status = 0, ms = (long)(within_ns / 1000000);
 	CURLcode code;
 	CURL *c;
 	int r = load_curl();
 
 	if (r < 0)
 		return r;
+	ms = ms < HTTP_MIN_MS ? HTTP_MIN_MS : ms > HTTP_MAX_MS ? HTTP_MAX_MS : ms;
 	c = p_init();
 	if (!c)
 		return -ENOMEM;
@@ -132,7 +133,7 @@ static int probe_http(const char *url, char why[WV_HEALTH_WHY])
 	p_setopt(c, CURLOPT_PROXY, "");
 	p_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
 	p_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	p_setopt(c, CURLOPT_TIMEOUT_MS, (long)HTTP_TIMEOUT_MS);
+	p_setopt(c, CURLOPT_TIMEOUT_MS, ms);
 	p_setopt(c, CURLOPT_WRITEFUNCTION, drop);
 	code = p_perform(c);
 	if (code == CURLE_OK)
@@ -167,7 +168,8 @@ static int probe_file(const struct wv_health_rule *rule, struct wv_health_memory
 	return now_ns - m->changed_ns <= rule->within_ns ? 0 : not_well(why, "it is stale");
 }
 
-static int probe_agent(const struct wv_paths *paths, uint64_t now_ns, char why[WV_HEALTH_WHY])
+static int probe_agent(const struct wv_paths *paths, uint64_t within_ns, uint64_t now_ns,
+		       char why[WV_HEALTH_WHY])
 {
 	_cleanup_close_ int dir = open(paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct wv_snapshot_map map = {0};
@@ -184,7 +186,7 @@ static int probe_agent(const struct wv_paths *paths, uint64_t now_ns, char why[W
 	wv_snapshot_close(&map);
 	if (!core || (kill((pid_t)core, 0) < 0 && errno == ESRCH))
 		return not_well(why, "its core does not run");
-	return now_ns < last + TICKS_LATE * interval + TICK_SLACK_NS
+	return now_ns < last + TICKS_LATE * interval + within_ns
 		       ? 0
 		       : not_well(why, "it publishes nothing");
 }
@@ -198,11 +200,12 @@ int wv_health_probe(void *ctx, const struct wv_health_rule *rule, struct wv_heal
 	case WV_HEALTH_SERVICE:
 		return probe_service(paths, rule->target, memory, why);
 	case WV_HEALTH_HTTP:
-		return is_local(rule->target) ? probe_http(rule->target, why) : -EPERM;
+		return is_local(rule->target) ? probe_http(rule->target, rule->within_ns, why)
+					      : -EPERM;
 	case WV_HEALTH_FILE_FRESH:
 		return probe_file(rule, memory, now_ns, why);
 	case WV_HEALTH_AGENT:
-		return probe_agent(paths, now_ns, why);
+		return probe_agent(paths, rule->within_ns, now_ns, why);
 	}
 	return -EOPNOTSUPP;
 }

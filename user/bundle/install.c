@@ -133,7 +133,7 @@ static int put_in(struct wv_bundles *b, struct wv_bundle_reader *reader, struct 
 	const struct wv_manifest *m = wv_bundle_read_manifest(reader);
 	struct wv_store_source from = {
 		.manifest = m, .next = next_file, .read = read_bytes, .ctx = reader};
-	int r = wv_bundles_recover(b, NULL);
+	int r = wv_bundles_settle(b);
 
 	if (r < 0)
 		return REFUSE(error, r, "what an earlier change left cannot be put in order: %s",
@@ -199,7 +199,7 @@ int wv_bundle_install(const struct wv_io *io, const struct wv_paths *paths, int 
 	*ret = (struct wv_installed){.known = false};
 	error->text[0] = '\0';
 	if (r == -ENOENT)
-		return REFUSE(error, r,
+		return REFUSE(error, -EKEYREJECTED,
 			      "this device trusts nobody yet; `waveos-bpf bundle root pin ROOT` "
 			      "tells it whom");
 	if (r < 0)

@@ -26,8 +26,8 @@ struct wv_installed {
 
 /*
  * Installs the bundle that fd gives (MAY be a pipe). 0: it is in trial. Else nothing is in use that
- * was not before, and error says why: -ENOENT no root is pinned; -EKEYREJECTED, -EKEYEXPIRED
- * (signatures, expiry); -EXDEV it is for others; -ESTALE older than what was seen; -EALREADY it is
+ * was not before, and error says why: -EKEYREJECTED, -EKEYEXPIRED (signatures, expiry, or
+ * no root is pinned); -EXDEV it is for others; -ESTALE older than what was seen; -EALREADY it is
  * in use; -EEXIST it was rolled back before (see again); -EBUSY another one of its name is in
  * trial, or another policy or configuration is in use; -ENOSPC; -EBADMSG; -errno. *ret is filled as
  * far as it got.

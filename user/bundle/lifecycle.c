@@ -138,6 +138,27 @@ int wv_bundles_snapshot(struct wv_bundles *b)
 	return 0;
 }
 
+int wv_bundles_restate(void *ctx, struct wv_tlog *l, uint64_t first, uint64_t last)
+{
+	const struct wv_bundles_at *at = ctx;
+	struct wv_paths paths = {.state = ""};
+	struct json_object *o;
+	struct wv_bundles b;
+	int r;
+
+	(void)first; /* the newest one is all that counts */
+	snprintf(paths.state, sizeof(paths.state), "%s", at->state);
+	r = wv_bundles_open(&b, at->io, &paths, "", false);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (b.states.n && b.states.snapshot_seq <= last) {
+		o = wv_bundle_states_fields(&b.states);
+		r = o ? wv_event(l, at->io, "", WV_BUNDLE_STATE, o, true, NULL) : -ENOMEM;
+	}
+	wv_bundles_close(&b);
+	return r;
+}
+
 int wv_bundles_refresh(struct wv_bundles *b)
 {
 	return b->states.n && wv_tlog_size(b->log) - b->states.snapshot_seq > SNAPSHOT_EVERY
@@ -322,16 +343,17 @@ static int find_target(struct wv_bundles *b, const struct wv_bundle_slot *slot,
 	return 0;
 }
 
-int wv_bundles_finish_rollback(struct wv_bundles *b, struct wv_bundle_slot *slot)
+/* From failed to rolled back. target: whole; NULL: to nothing. */
+static int finish_rollback(struct wv_bundles *b, struct wv_bundle_slot *slot,
+			   const struct wv_bundle_entry *target)
 {
-	const struct wv_bundle_entry *failed = wv_bundle_in(slot, WV_BUNDLE_FAILED), *target = NULL;
+	const struct wv_bundle_entry *failed = wv_bundle_in(slot, WV_BUNDLE_FAILED);
 	struct wv_bundle_record record;
 	int r;
 
 	if (!failed)
 		return 0;
-	r = find_target(b, slot, &target);
-	r = r ?: wv_bundles_switch(b, slot, target ? target->id : "");
+	r = wv_bundles_switch(b, slot, target ? target->id : "");
 	if (r < 0)
 		return r;
 	record = wv_bundles_record(slot, failed, WV_DEED_ROLLBACK, WV_PHASE_DONE);
@@ -345,7 +367,8 @@ int wv_bundles_finish_rollback(struct wv_bundles *b, struct wv_bundle_slot *slot
 
 /* With records: that it failed, the switch, that it was made. */
 static int roll_back(struct wv_bundles *b, struct wv_bundle_slot *slot,
-		     const struct wv_bundle_entry *e, const char *cause)
+		     const struct wv_bundle_entry *e, const struct wv_bundle_entry *target,
+		     const char *cause)
 {
 	if (e->state != WV_BUNDLE_FAILED) {
 		struct wv_bundle_record record =
@@ -357,7 +380,7 @@ static int roll_back(struct wv_bundles *b, struct wv_bundle_slot *slot,
 		if (r < 0)
 			return r;
 	}
-	return wv_bundles_finish_rollback(b, slot);
+	return finish_rollback(b, slot, target);
 }
 
 /*
@@ -365,14 +388,10 @@ static int roll_back(struct wv_bundles *b, struct wv_bundle_slot *slot,
  * next recovery finds a trial that is not linked and records the rollback then.
  */
 static void switch_unrecorded(struct wv_bundles *b, const struct wv_bundle_slot *slot,
-			      const char *cause)
+			      const struct wv_bundle_entry *target, const char *cause)
 {
-	const struct wv_bundle_entry *good = wv_bundle_good(slot);
-	char bad[WV_BUNDLE_PATH_SIZE];
-	int r = good ? wv_bundles_check(b, good->id, bad) : 0;
+	int r = wv_bundles_switch(b, slot, target ? target->id : "");
 
-	if (r == 0)
-		r = wv_bundles_switch(b, slot, good ? good->id : "");
 	(void)wv_log_full(LOG_ERR, r, "bundle",
 			  "%s %s: rolled back without a record, for the log cannot be written: %s",
 			  wv_bundle_kinds[slot->kind], slot->name, cause);
@@ -387,18 +406,18 @@ int wv_bundles_roll_back(struct wv_bundles *b, enum wv_bundle_kind kind, const c
 
 	if (!e)
 		return -ENOENT;
-	if (needs_target) {
-		r = find_target(b, slot, &target);
-		if (r < 0 || !target)
-			return r < 0 ? r : -ENODATA;
-	}
-	r = roll_back(b, slot, e, cause);
+	r = find_target(b, slot, &target);
+	if (r < 0)
+		return r;
+	if (needs_target && !target)
+		return -ENODATA;
+	r = roll_back(b, slot, e, target, cause);
 	if (r == -ENOSPC || r == -EDQUOT) {
 		(void)wv_store_drop_ballast(&b->store);
-		r = roll_back(b, slot, e, cause);
+		r = roll_back(b, slot, e, target, cause);
 	}
 	if (r < 0)
-		switch_unrecorded(b, slot, cause);
+		switch_unrecorded(b, slot, target, cause);
 	return r;
 }
 

@@ -58,6 +58,8 @@ typedef void (*wv_bundles_collected_fn)(void *ctx, const struct wv_bundle_slot *
  * what was staged in part. dry_run: only tells. */
 int wv_bundles_collect(struct wv_bundles *b, bool dry_run, wv_bundles_collected_fn tell, void *ctx);
 
+/* Before another change: finishes what a crash interrupted. Hashes nothing that is in use. */
+int wv_bundles_settle(struct wv_bundles *b);
 /*
  * Before anything of a bundle is used: finishes what a crash interrupted, hashes what is in use,
  * rolls back what is damaged or was started too often, sets the links right. run: a name of this
@@ -69,5 +71,12 @@ int wv_bundle_recover(const struct wv_io *io, const struct wv_paths *paths, cons
 
 /* Puts all that is known into the log anew, so that older records may be retired. */
 int wv_bundles_snapshot(struct wv_bundles *b);
+/* wv_retention.restate: the same where the newest bundle-state is in what is to be retired. The
+ * log's lock is held by the caller, so nothing comes between the fold and its record. */
+struct wv_bundles_at {
+	const struct wv_io *io;
+	const char *state;
+};
+int wv_bundles_restate(void *ctx, struct wv_tlog *l, uint64_t first, uint64_t last);
 
 #endif

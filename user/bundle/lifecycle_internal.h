@@ -14,8 +14,6 @@ struct wv_bundle_record wv_bundles_record(const struct wv_bundle_slot *slot,
 int wv_bundles_switch(struct wv_bundles *b, const struct wv_bundle_slot *changed, const char *id);
 /* Manifest and files of a bundle: 0; -EBADMSG with the bad path, -errno. */
 int wv_bundles_check(struct wv_bundles *b, const char *id, char bad[WV_BUNDLE_PATH_SIZE]);
-/* From failed to rolled back; 0 if nothing is failed. */
-int wv_bundles_finish_rollback(struct wv_bundles *b, struct wv_bundle_slot *slot);
 /* A bundle-state record where the last one is far behind. */
 int wv_bundles_refresh(struct wv_bundles *b);
 

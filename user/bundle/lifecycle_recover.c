@@ -146,14 +146,27 @@ static bool links_are_right(const struct wv_bundles *b)
 	return true;
 }
 
-/* One slot that cannot be looked after does not keep the others from it. */
-static int recover_slot(struct wv_bundles *b, unsigned i, const char *run)
+static int settle_slot(struct wv_bundles *b, struct wv_bundle_slot *slot)
 {
-	struct wv_bundle_slot *slot = &b->states.slots[i];
 	int r = finish_pending(b, slot);
 
-	if (r == 0 && wv_bundle_in(slot, WV_BUNDLE_FAILED))
-		r = roll_back(b, slot, "");
+	return r == 0 && wv_bundle_in(slot, WV_BUNDLE_FAILED) ? roll_back(b, slot, "") : r;
+}
+
+int wv_bundles_settle(struct wv_bundles *b)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < b->states.n; i++)
+		r = settle_slot(b, &b->states.slots[i]);
+	return r ?: wv_store_clean(&b->store, false);
+}
+
+/* One slot that cannot be looked after does not keep the others from it. */
+static int recover_slot(struct wv_bundles *b, struct wv_bundle_slot *slot, const char *run)
+{
+	int r = settle_slot(b, slot);
+
 	r = r ?: check_active(b, slot);
 	if (r == 0 && run)
 		r = count_boot(b, slot, run);
@@ -165,11 +178,11 @@ static int recover_slot(struct wv_bundles *b, unsigned i, const char *run)
 
 int wv_bundles_recover(struct wv_bundles *b, const char *run)
 {
-	int first = 0, r = 0;
 	bool trial = false;
+	int first = 0, r = 0;
 
 	for (unsigned i = 0; i < b->states.n; i++) {
-		r = recover_slot(b, i, run);
+		r = recover_slot(b, &b->states.slots[i], run);
 		first = first ?: r;
 		trial |= wv_bundle_in(&b->states.slots[i], WV_BUNDLE_TRIAL) != NULL;
 	}

@@ -9,8 +9,10 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 
-/* So soon a round is tried again whose records could not be written. */
+/* So soon a round is tried again whose records could not be written; then half as often each time.
+ */
 #define RETRY_NS 1000000000ULL
+#define RETRY_SHIFT_MAX 6
 /* Hooks of a rollback may make more hooks due; a round takes at most so many. */
 #define ROUNDS 8
 
@@ -341,8 +343,9 @@ int wv_trial_step(struct wv_trial *t, uint64_t *ret_next_ns)
 
 	for (int i = 0; r > 0 && i < ROUNDS; i++)
 		r = round_of(t, &next);
+	t->errors = r < 0 ? t->errors + (t->errors < RETRY_SHIFT_MAX) : 0;
 	if (r != 0)
-		next = now_ns(t) + RETRY_NS;
+		next = now_ns(t) + (RETRY_NS << t->errors) / 2;
 	*ret_next_ns = next;
 	return r < 0 ? r : 0;
 }

@@ -24,6 +24,7 @@ struct wv_trial {
 	void *deed_ctx;
 	struct wv_watched *watched[WV_BUNDLE_SLOTS_MAX];
 	unsigned n;
+	unsigned errors; /* rounds in a row that could not be done */
 };
 
 /* With the real probes and deeds. */

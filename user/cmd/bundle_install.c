@@ -34,25 +34,26 @@ static const char examples[] = "  waveos-bpf bundle install shop.wvb\n"
 static int set_option(void *ctx, const struct wv_option *o, const char *value)
 {
 	struct args *a = ctx;
+	int r = 0;
 
 	if (strcmp(o->name, "wait") == 0)
 		a->wait = true;
 	else if (strcmp(o->name, "again") == 0)
 		a->again = true;
-	else if (strcmp(o->name, "timeout") == 0 && wv_parse_duration(value, &a->timeout_ns) == 0)
+	else if (strcmp(o->name, "timeout") == 0)
+		r = wv_parse_duration(value, &a->timeout_ns);
+	else
+		r = wv_parse_bytes(value, &a->reserve_bytes);
+	if (r == 0)
 		return 0;
-	else if (strcmp(o->name, "reserve") == 0 && wv_parse_bytes(value, &a->reserve_bytes) == 0)
-		return 0;
-	else if (o->argument) {
-		fprintf(stderr, "waveos-bpf " VERB ": --%s: '%s' is none\n", o->name, value);
-		return WV_EXIT_USAGE;
-	}
-	return 0;
+	fprintf(stderr, "waveos-bpf " VERB ": --%s does not take '%s'; see --help\n", o->name,
+		value);
+	return WV_EXIT_USAGE;
 }
 
 static const char *environment_of(const struct wv_cli *cli)
 {
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_config config;
 	const char *name = "";
 

@@ -53,7 +53,7 @@ int wv_bundle_open_life(const char *verb, const struct wv_cli *cli, struct wv_bu
 	r = wv_bundles_open(ret, &wv_io_system, &cli->paths, "", true);
 	if (r < 0)
 		return wv_bundle_say(verb, cli->paths.state, r, NULL);
-	r = wv_bundles_recover(ret, NULL);
+	r = wv_bundles_settle(ret);
 	if (r == 0)
 		return WV_EXIT_OK;
 	wv_bundles_close(ret);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/bundle/lifecycle.h"
 #include "user/cmd/evidence_cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
@@ -277,6 +278,7 @@ int wv_evidence_retain(struct wv_cli *cli, int argc, char **argv)
 		{0},
 	};
 	struct wv_retained done = {0};
+	struct wv_bundles_at bundles = {.io = &wv_io_system, .state = cli->paths.state};
 	struct wv_retention keep;
 	struct json_object *o;
 	struct wv_tlog *l;
@@ -292,6 +294,8 @@ int wv_evidence_retain(struct wv_cli *cli, int argc, char **argv)
 		return WV_EXIT_USAGE;
 	}
 	r = retention(cli, argv[0], &a, &keep);
+	keep.restate = wv_bundles_restate;
+	keep.ctx = &bundles;
 	r = r ?: open_device(argv[0], cli, &l);
 	if (r)
 		return r;

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user/bundle/lifecycle.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/evidence/artifacts.h"
@@ -281,8 +282,11 @@ static int copy_checkpoint(struct wv_run_log *g)
 /* In a process of its own, which has nothing of ours open. */
 static void tidy(const struct wv_run_log *g)
 {
+	struct wv_bundles_at bundles = {.io = g->io, .state = g->state};
 	struct wv_retention keep = {.keep_ns = g->config->evidence_keep_age,
-				    .keep_bytes = g->config->evidence_keep_size};
+				    .keep_bytes = g->config->evidence_keep_size,
+				    .restate = wv_bundles_restate,
+				    .ctx = &bundles};
 	struct wv_tlog_options o;
 	struct wv_tlog *l;
 
