@@ -30,8 +30,8 @@ static void sum(const struct wv_circuit *c, uint64_t from_ns, struct wv_circuit_
 }
 
 struct wv_circuit_change wv_circuit_observe(struct wv_circuit *c, const struct wv_circuit_limits *l,
-					    const char *status, uint64_t total, uint64_t failed,
-					    uint64_t now_ns)
+					    const char *status, const char *check, uint64_t total,
+					    uint64_t failed, uint64_t now_ns)
 {
 	enum wv_circuit_state state = state_of(status);
 	struct wv_circuit_change change = {.from = c->state};
@@ -49,7 +49,8 @@ struct wv_circuit_change wv_circuit_observe(struct wv_circuit *c, const struct w
 				: state == WV_CIRCUIT_HALF_OPEN ? "a probe is good"
 				: c->state != WV_CIRCUIT_CLOSED ? "a probe failed"
 				: c->tripped			? "share of failures"
-								: "failures in a row";
+				: strcmp(check, "HANA") == 0	? "failures in a row"
+								: "probes failed";
 		c->opened += state != WV_CIRCUIT_CLOSED && c->state == WV_CIRCUIT_CLOSED;
 		c->state = state;
 		c->since_ns = now_ns;

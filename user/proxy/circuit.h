@@ -38,11 +38,11 @@ struct wv_circuit_change {
 };
 
 /*
- * One look: HAProxy's word for the server's state, and how many requests it had and failed since
+ * One look: HAProxy's words for the server's state and for what judged it last, and how many requests it had and failed since
  * HAProxy's start (smaller than before: it was started anew).
  */
 struct wv_circuit_change wv_circuit_observe(struct wv_circuit *c, const struct wv_circuit_limits *l,
-					    const char *status, uint64_t total, uint64_t failed,
-					    uint64_t now_ns);
+					    const char *status, const char *check, uint64_t total,
+					    uint64_t failed, uint64_t now_ns);
 
 #endif

@@ -220,13 +220,13 @@ pid_t wv_proxy_start(const struct wv_proxy_files *f, const struct wv_config *con
 static int collect(pid_t pid, int output, char *buf, size_t size)
 {
 	struct pollfd p = {.fd = output, .events = POLLIN};
-	uint64_t end = wv_io_system.mono_ns(NULL) + CHECK_TIMEOUT_MS * 1000000ULL;
+	uint64_t end = wv_io_system.mono_ns(wv_io_system.ctx) + CHECK_TIMEOUT_MS * 1000000ULL;
 	char rest[4096];
 	size_t len = 0;
 	int status = -1;
 
 	for (;;) {
-		uint64_t now = wv_io_system.mono_ns(NULL);
+		uint64_t now = wv_io_system.mono_ns(wv_io_system.ctx);
 		bool room = len + 1 < size;
 		ssize_t n;
 
@@ -239,7 +239,8 @@ static int collect(pid_t pid, int output, char *buf, size_t size)
 			len += (size_t)n;
 	}
 	buf[len] = '\0';
-	(void)kill(pid, wv_io_system.mono_ns(NULL) >= end ? SIGKILL : 0);
+	if (wv_io_system.mono_ns(wv_io_system.ctx) >= end)
+		(void)kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return status;

@@ -276,8 +276,13 @@ static void keep_headers(FILE *f, const struct wv_strings *allow)
 
 void wv_proxy_http_rules(FILE *f, const struct wv_config *c, const struct wv_proxy *p)
 {
-	if (p->request.framing == WV_PROXY_STRICT)
-		deny(f, 400, "ambiguous request", "!{ var(sess.good) -m bool }");
+	if (p->request.framing == WV_PROXY_STRICT) {
+		/* whatever keeps a connection open, a second request on it was not looked at */
+		fputs("\thttp-after-response set-header Connection close\n", f);
+		deny(f, 400, "ambiguous request",
+		     "!{ var(sess.good) -m bool } or { var(sess.used) -m bool }");
+		fputs("\thttp-request set-var(sess.used) bool(true)\n", f);
+	}
 	rate_rules(f, p);
 	target_rules(f, p);
 	header_rules(f, p);

@@ -70,7 +70,10 @@ static void read_header(const char *line, struct layout *l)
 
 static void take(char *to, size_t size, const char *from)
 {
-	snprintf(to, size, "%s", from);
+	size_t len = strnlen(from, size - 1);
+
+	memcpy(to, from, len);
+	to[len] = '\0';
 	wv_make_printable(to);
 }
 

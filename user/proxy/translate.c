@@ -134,8 +134,11 @@ static void frontend(FILE *f, const struct wv_proxy *p)
 		fprintf(f, "\ttimeout http-request %llums\n\ttimeout http-keep-alive %llums\n",
 			wv_proxy_ms(p->timeout.header_ns), wv_proxy_ms(p->timeout.idle_ns));
 	connection_rules(f, p);
-	if (strict)
+	if (strict) {
+		/* what was looked at is the first request of a connection; there is no second */
+		fputs("\toption httpclose\n", f);
 		wv_proxy_strict_rules(f, p);
+	}
 	fprintf(f, "\tdefault_backend b_%s\n", p->name);
 }
 
