@@ -67,7 +67,7 @@ proxies:
   - name: normalise
     listen: "$(p 4)"
     upstream: ["$(p 1)"]
-    request: {framing: normalise}
+    request: {framing: normalise, body_max: 8K, chunked: true}
   - name: budgets
     listen: "$(p 5)"
     upstream: ["$(p 1)"]

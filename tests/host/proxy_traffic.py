@@ -1,9 +1,10 @@
 # Traffic for 75-proxy.sh: raw bytes to a real HAProxy, with servers behind it that tell what reached them.
 #   proxy_traffic.py PORT PART...    PORT: the first of thirteen that are free
-import json, os, socket, ssl, struct, subprocess, sys, threading, time
+import json, os, socket, ssl, struct, subprocess, sys, threading, time, warnings
 
 BASE = int(sys.argv[1])
 TMP, BIN, ROOT = os.environ["TMP"], os.environ["BIN"], os.environ["ROOT"]
+warnings.simplefilter("ignore", DeprecationWarning)  # old versions of TLS are tried on purpose
 failures = []
 web = None
 
@@ -48,6 +49,11 @@ class Server:
 
     def bytes(self, c):
         first = c.recv(65536)
+        while first and not first.endswith(b"hello"):  # the PROXY header may come alone
+            more = c.recv(65536)
+            if not more:
+                break
+            first += more
         if first:
             with self.lock:
                 self.seen.append(first)
@@ -243,7 +249,7 @@ def framing():
     up = web_server()
     for name, request, want in FRAMING:
         up.seen.clear()
-        t0 = time.monotonic(); got, answer = ask(BASE, request); print(name, round(time.monotonic()-t0,2), flush=True)
+        got, answer = ask(BASE, request)
         wanted = want if isinstance(want, tuple) else (want,)
         check(f"framing {name}", got in wanted, f"expected {want}, got {got}: {answer[:60]!r}")
         # whatever is refused never reached the server
@@ -308,7 +314,7 @@ def limits():
     check("who asks is told by the proxy", head.count(b"x-forwarded-for") == 1 and b"x-forwarded-for: 127.0.0.1" in head, head)
     got, _ = ask(BASE + 2, P + TE + b"\r\n2\r\n{}\r\n0\r\n\r\n")
     check("chunked with a type missing", got == 415, got)
-    got, _ = ask(BASE + 4, P + TE + b"\r\n2\r\n{}\r\n0\r\n\r\n")
+    got, _ = ask(BASE + 5, P + TE + b"\r\n2\r\n{}\r\n0\r\n\r\n")
     check("chunked where not allowed", got == 411, got)
 
 
@@ -316,7 +322,7 @@ def schema():
     up = web_server()
     good = '{"unit": 7, "name": "x"}'
     cases = [
-        (good, 200), (' { "name" : "x\\u0041" ,\n"unit":-1.5e+3 , "more":[1,{"a":[true,null]}]} ', 200),
+        (good, 200), (' { "name" : "x\\u0041" ,\n"unit":-1.5e+3 , "more":[1,{"a":true,"b":null}]} ', 200),
         ('{"unit": 7, "name": "x", "a": {"b": {"c": {"d": 1}}}}', 422),  # four deep
         ('{"unit": 7, "name": "x", "a": {"b": {"c": 1}}}', 200),  # three
         ('[[[[1]]]]', 422), ('{"unit": 7}', 422), ('{"name": "x"}', 422), ('{"unit": "7", "name": "x"}', 422),
@@ -386,11 +392,12 @@ def budgets():
     got, answer = ask(BASE + 5, get(), "127.0.0.14")
     check("rate of another client", got == 200, answer)
     # all clients together: one hundred a second, and refused ones do not count
+    time.sleep(1.2)
     counts = {}
     for i in range(400):
         got, _ = ask(BASE + 5, get(), f"127.0.1.{i % 40 + 1}")
         counts[got] = counts.get(got, 0) + 1
-    check("rate of all", counts.get(503, 0) > 20 and counts.get(200, 0) >= 100, counts)
+    check("rate of all", counts.get(503, 0) > 100 and 60 <= counts.get(200, 0) <= 220, counts)
 
 
 def queue():
@@ -424,6 +431,7 @@ def breaker():
     up = Server(BASE + 12)
     state = lambda: proxy(name)["servers"][0]["breaker"]
     wait(5, "breaker is closed at first", lambda: proxy(name) and state() == "closed")
+    opened = proxy(name)["servers"][0]["breaker_opened_total"]
     # five failures in a row open it at once; the next request is refused by the proxy
     up.status = 500
     for _ in range(5):
@@ -437,13 +445,14 @@ def breaker():
     wait(5, "breaker closes", lambda: state() == "closed")
     got, _ = ask(BASE + 7, get())
     check("requests pass again", got == 200, got)
-    check("opened once", proxy(name)["servers"][0]["breaker_opened_total"] == 1, proxy(name))
+    check("opened once", proxy(name)["servers"][0]["breaker_opened_total"] == opened + 1, proxy(name))
     # every second one fails: never five in a row, but half of them within the window
     end = time.monotonic() + 8
     got = 0
     while got != 503 and time.monotonic() < end:
         up.status = 500 if up.status == 200 else 200
         got, _ = ask(BASE + 7, get())
+        time.sleep(0.03)  # below the budget of a client
     check("share of failures opens it", got == 503, got)
     up.status = 200
     wait(6, "breaker closes again", lambda: state() == "closed")
@@ -485,7 +494,7 @@ def tcp():
     check("PROXY v2 in", talk(v2("192.0.2.8", 80) + b"hello", "127.0.0.9") == b"got hello")
     check("PROXY v2 in is told on", socket.inet_aton("192.0.2.8") in up.seen[-1], up.seen[-1:])
     before = len(up.seen)
-    for name, data in (("no header", b"hello"), ("bad v1", b"PROXY TCP4 x y 1 2\r\nhello"), ("bad v2", v2("1.2.3.4", 80)[:20] + b"\xff" * 10)):
+    for name, data in (("no header", b"hello"), ("bad v1", b"PROXY TCP4 x y 1 2\r\nhello"), ("bad v2", v2("1.2.3.4", 80).replace(b"\x21", b"\x31") + b"hello")):
         check(f"PROXY in: {name}", talk(data, "127.0.0.9") == b"", name)
     check("from elsewhere a header is data", talk(b"PROXY TCP4 192.0.2.7 127.0.0.1 4000 80\r\nhello") == b"got hello" and
           socket.inet_aton("127.0.0.1") in up.seen[-1], up.seen[-1:])
@@ -530,7 +539,7 @@ def tls():
     check("client without a certificate", talk() != 200)
     check("client with another authority's", talk("other") != 200)
     for v in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
-        check(f"{v.name} is refused", talk("client", v) != 200)
+        check(f"old version {v.name} is refused", talk("client", v) != 200)
     got, _ = ask(BASE + 10, get())
     check("no TLS at all", got != 200, got)
     check("nothing of them reached the server", len(up.seen) == seen, up.seen[seen:])

@@ -303,6 +303,7 @@ static void promote(struct worker *w)
 	wv_proxy_state_anew(&w->state);
 	w->state.haproxy = w->current.pid;
 	w->state.started_ns = w->current.started_ns;
+	w->state.answered_ns = now_ns();
 	w->state.reloads++;
 	w->start_at_ns = 0;
 	wv_log_info(MODULE, "haproxy %d serves the new configuration", (int)w->current.pid);
@@ -313,6 +314,7 @@ static void look(struct worker *w)
 	_cleanup_free_ char *answer = NULL;
 	int r = wv_stats_ask(w->files.socket, "show info;show stat\n", ASK_TIMEOUT_MS, &answer);
 	pid_t pid = r < 0 ? r : wv_stats_pid(answer);
+	uint64_t patience;
 
 	if (pid > 0 && pid == w->next.pid)
 		promote(w);
@@ -321,7 +323,12 @@ static void look(struct worker *w)
 		w->state.answered_ns = now_ns();
 	else if (r == -EMSGSIZE || r == -EPROTO)
 		(void)wv_log_warn(r, MODULE, "answer of haproxy");
-	if (w->current.pid && now_ns() - w->state.answered_ns > w->config.proxy_hang_after) {
+	/* one that starts reads certificates and the like first */
+	patience = w->state.answered_ns == w->current.started_ns &&
+				   w->config.proxy_hang_after < ANSWER_TIMEOUT_NS
+			   ? ANSWER_TIMEOUT_NS
+			   : w->config.proxy_hang_after;
+	if (w->current.pid && now_ns() - w->state.answered_ns > patience) {
 		w->state.hangs++;
 		w->state.answered_ns = now_ns();
 		(void)wv_log_full(LOG_ERR, 0, MODULE, "haproxy %d does not answer; killed",
