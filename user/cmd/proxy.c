@@ -55,8 +55,9 @@ static int load(const struct wv_cli *cli, const char *path, struct wv_config *co
 	if (r < 0)
 		return fail(*error.text ? "" : path, r, &error);
 	if (!config->n_proxies) {
-		fprintf(stderr, "waveos-bpf proxy: %s declares no proxies (list `proxies`, "
-				"docs/proxy.md)\n",
+		fprintf(stderr,
+			"waveos-bpf proxy: %s declares no proxies (list `proxies`, "
+			"docs/proxy.md)\n",
 			path);
 		return WV_EXIT_USAGE;
 	}
@@ -250,7 +251,8 @@ int wv_cmd_proxy(struct wv_cli *cli, int argc, char **argv)
 		fprintf(stderr, "waveos-bpf proxy: no such command '%.40s'; see --help\n", argv[r]);
 		return WV_EXIT_USAGE;
 	}
-	return load(cli, path, &config) ?: strcmp(argv[r], "run") == 0	? run(cli, &config)
-				       : strcmp(argv[r], "check") == 0 ? check(cli, &config)
-								       : show(cli, &config);
+	return load(cli, path, &config)
+		       ?: strcmp(argv[r], "run") == 0 ? run(cli, &config)
+		  : strcmp(argv[r], "check") == 0     ? check(cli, &config)
+						      : show(cli, &config);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Configuration: typed settings from include/waveos/config.def and lists of budgets, heartbeats and proxies.
- * Precedence: --set > environment WAVEOS_<SECTION>_<KEY> > file > default.
+ * Configuration: typed settings from include/waveos/config.def and lists of budgets, heartbeats and
+ * proxies. Precedence: --set > environment WAVEOS_<SECTION>_<KEY> > file > default.
  */
 #ifndef WV_CORE_CONFIG_H
 #define WV_CORE_CONFIG_H
@@ -72,8 +72,8 @@ struct wv_config {
 	struct wv_proxy *proxies;
 	size_t n_proxies;
 	struct wv_arena proxy_texts; /* what the proxies point to */
-	char source[256]; /* file that was read, "" if none */
-	char digest[65];  /* hex SHA-256 of its bytes, "" if none */
+	char source[256];	     /* file that was read, "" if none */
+	char digest[65];	     /* hex SHA-256 of its bytes, "" if none */
 };
 
 struct wv_setting {

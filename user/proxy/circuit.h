@@ -38,8 +38,8 @@ struct wv_circuit_change {
 };
 
 /*
- * One look: HAProxy's words for the server's state and for what judged it last, and how many requests it had and failed since
- * HAProxy's start (smaller than before: it was started anew).
+ * One look: HAProxy's words for the server's state and for what judged it last, and how many
+ * requests it had and failed since HAProxy's start (smaller than before: it was started anew).
  */
 struct wv_circuit_change wv_circuit_observe(struct wv_circuit *c, const struct wv_circuit_limits *l,
 					    const char *status, const char *check, uint64_t total,

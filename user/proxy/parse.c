@@ -129,7 +129,8 @@ static bool is_pattern(const char *s)
 			if (!*++p || *p < ' ' || *p > '~')
 				return false;
 		} else if (*p == '[') {
-			/* a leading ] is a member; there is an end, or it would take what follows */
+			/* a leading ] is a member; there is an end, or it would take what follows
+			 */
 			p += 1 + (p[1] == '^');
 			for (p += *p == ']'; *p && *p != ']'; p++)
 				if (*p < ' ' || *p > '~' || *p == '[' || (*p == '\\' && !*++p))
@@ -266,8 +267,9 @@ static int check_mode(const struct wv_yaml *y, const yaml_node_t *item, const st
 	}
 	node = wv_fields_node(y, item, "breaker", "probe");
 	if (node && *p->breaker.probe)
-		return wv_yaml_error(y, node, "breaker.probe needs mode http; a TCP proxy's probe "
-					      "connects");
+		return wv_yaml_error(y, node,
+				     "breaker.probe needs mode http; a TCP proxy's probe "
+				     "connects");
 	return 0;
 }
 
@@ -325,7 +327,8 @@ int wv_proxies_parse(struct wv_config *c, const struct wv_yaml *y, yaml_node_t *
 	for (size_t i = 0; i < c->n_proxies; i++)
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(c->proxies[i].listen, c->proxies[k].listen) == 0)
-				return wv_yaml_error(y, node, "proxies '%s' and '%s' both listen on %s",
+				return wv_yaml_error(y, node,
+						     "proxies '%s' and '%s' both listen on %s",
 						     c->proxies[k].name, c->proxies[i].name,
 						     c->proxies[i].listen);
 	return 0;

@@ -25,7 +25,8 @@
 
 #define PID_FILE "haproxy.pid"
 #define CHECK_TIMEOUT_MS 20000
-/* What HAProxy opens beside connections: listeners, epoll, probes, its own socket, old listeners. */
+/* What HAProxy opens beside connections: listeners, epoll, probes, its own socket, old listeners.
+ */
 #define SPARE_FDS 256
 
 static int make_dir(const char *path, mode_t mode)

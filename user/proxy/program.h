@@ -35,8 +35,8 @@ int wv_proxy_installed(const struct wv_config *config, struct wv_config_error *r
  * Writes text to `next` and lets HAProxy check it (at most 20 s). 0; -EINVAL: it said no, and the
  * first lines of why are in ret_error; other -errno.
  */
-int wv_proxy_check(const struct wv_proxy_files *f, const struct wv_config *config,
-		   const char *text, struct wv_config_error *ret_error);
+int wv_proxy_check(const struct wv_proxy_files *f, const struct wv_config *config, const char *text,
+		   struct wv_config_error *ret_error);
 /* Makes the checked configuration the one in force. */
 int wv_proxy_accept(const struct wv_proxy_files *f);
 /*

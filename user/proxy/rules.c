@@ -51,10 +51,8 @@ void wv_proxy_strict_rules(FILE *f, const struct wv_proxy *p)
 
 static void deny(FILE *f, int status, const char *why, const char *condition)
 {
-	fprintf(f,
-		"\thttp-request deny status %d content-type text/plain string '%s'%s if %s\n",
-		status, why, status == 429 || status == 503 ? " hdr Retry-After 1" : "",
-		condition);
+	fprintf(f, "\thttp-request deny status %d content-type text/plain string '%s'%s if %s\n",
+		status, why, status == 429 || status == 503 ? " hdr Retry-After 1" : "", condition);
 }
 
 /* The words of a list in quotes. */
@@ -197,7 +195,9 @@ static void json_member(FILE *f, const char *text)
 	      f);
 	/* n: a member of another name. A name with an escape could be any name: not accepted */
 	fprintf(f, "(?<n>(?&w)(?!\"%.*s\")\"[^\"\\\\]*+\"(?&w):(?&v)))", len, text);
-	fprintf(f, "^(?&w)\\{(?:(?&n),)*+(?&w)\"%.*s\"(?&w):(?=(?&w)%s)(?&v)(?:,(?&n))*+\\}(?&w)\\z'\n",
+	fprintf(f,
+		"^(?&w)\\{(?:(?&n),)*+(?&w)\"%.*s\"(?&w):(?=(?&w)%s)(?&v)(?:,(?&n))*+\\}(?&w)\\z'"
+		"\n",
 		len, text, first);
 }
 
@@ -243,8 +243,7 @@ static void body_rules(FILE *f, const struct wv_config *c, const struct wv_proxy
 		fputs("\tacl one_type req.fhdr_cnt(content-type) eq 1\n", f);
 		deny(f, 415, "content type", "has_body !right_type or has_body !one_type");
 	}
-	fprintf(f, "\tacl full queue(b_%s) ge %llu\n", p->name,
-		(unsigned long long)p->total.queue);
+	fprintf(f, "\tacl full queue(b_%s) ge %llu\n", p->name, (unsigned long long)p->total.queue);
 	/* a queue of no places is full only where a server has no place either */
 	fprintf(f, "\tacl taken be_conn_free(b_%s) le 0\n", p->name);
 	deny(f, 503, "busy", "full taken");

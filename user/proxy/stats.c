@@ -167,8 +167,8 @@ int wv_stats_ask(const char *socket, const char *command, int timeout_ms, char *
 		ssize_t n;
 
 		if (len + 1 >= room) {
-			char *more = room < WV_STATS_ANSWER_MAX ? realloc(text, room + 65536)
-								: NULL;
+			char *more =
+				room < WV_STATS_ANSWER_MAX ? realloc(text, room + 65536) : NULL;
 
 			if (!more)
 				return room < WV_STATS_ANSWER_MAX ? -ENOMEM : -EMSGSIZE;

@@ -55,8 +55,8 @@ int wv_stats_parse(const char *text, void (*each)(void *ctx, const struct wv_sta
 pid_t wv_stats_pid(const char *text);
 
 #define WV_STATS_ANSWER_MAX (1U << 20)
-/* Sends a line and reads the answer to its end, at most timeout_ms. *ret is to be freed. -ETIMEDOUT,
- * -EMSGSIZE, or -errno. */
+/* Sends a line and reads the answer to its end, at most timeout_ms. *ret is to be freed.
+ * -ETIMEDOUT, -EMSGSIZE, or -errno. */
 int wv_stats_ask(const char *socket, const char *command, int timeout_ms, char **ret);
 
 #endif

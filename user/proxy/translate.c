@@ -126,8 +126,7 @@ static void frontend(FILE *f, const struct wv_proxy *p)
 	fprintf(f, "\nfrontend f_%s\n", p->name);
 	fprintf(f, "\tmode %s\n", p->mode == WV_PROXY_TCP || strict ? "tcp" : "http");
 	bind_line(f, p);
-	fprintf(f, "\tmaxconn %llu\n\tbacklog %llu\n",
-		(unsigned long long)p->total.connections,
+	fprintf(f, "\tmaxconn %llu\n\tbacklog %llu\n", (unsigned long long)p->total.connections,
 		(unsigned long long)p->total.connections);
 	fprintf(f, "\ttimeout client %llums\n", wv_proxy_ms(p->timeout.idle_ns));
 	if (p->mode == WV_PROXY_HTTP && !strict)
@@ -178,9 +177,9 @@ static void probe(FILE *f, const struct wv_proxy *p)
 	fputs("\toption httpchk\n\thttp-check send meth GET uri ", f);
 	wv_proxy_word(f, p->breaker.probe);
 	fprintf(f, " ver HTTP/1.1 hdr Host %s\n",
-		*p->upstream_tls.name	? p->upstream_tls.name
-		: p->request.hosts.n ? p->request.hosts.list[0]
-				     : "localhost");
+		*p->upstream_tls.name ? p->upstream_tls.name
+		: p->request.hosts.n  ? p->request.hosts.list[0]
+				      : "localhost");
 	fputs("\thttp-check expect status 200-399\n", f);
 }
 
@@ -229,15 +228,17 @@ static int contradiction(const struct wv_config *c, const struct wv_proxy *p,
 	if (wv_proxy_awaits(c, p))
 		return 0;
 	if (p->request.chunked)
-		return wv_config_fail(e,
-				      "proxy '%s': request.chunked needs bodies that are awaited: "
-				      "request.body_max of at most half of proxy.buffer (%llu bytes)",
-				      p->name, (unsigned long long)c->proxy_buffer);
+		return wv_config_fail(
+			e,
+			"proxy '%s': request.chunked needs bodies that are awaited: "
+			"request.body_max of at most half of proxy.buffer (%llu bytes)",
+			p->name, (unsigned long long)c->proxy_buffer);
 	if (p->json.on)
-		return wv_config_fail(e,
-				      "proxy '%s': section json needs bodies that are awaited: "
-				      "request.body_max of at most half of proxy.buffer (%llu bytes)",
-				      p->name, (unsigned long long)c->proxy_buffer);
+		return wv_config_fail(
+			e,
+			"proxy '%s': section json needs bodies that are awaited: "
+			"request.body_max of at most half of proxy.buffer (%llu bytes)",
+			p->name, (unsigned long long)c->proxy_buffer);
 	return 0;
 }
 
@@ -249,8 +250,9 @@ static int verify(const char *text, struct wv_config_error *e)
 	for (const char *p = text; *p; p++) {
 		line = *p == '\n' ? 0 : line + 1;
 		if (line > LINE_MAX_BYTES)
-			return wv_config_fail(e, "proxies: a list or pattern is too long for HAProxy "
-						 "(%d bytes a line)",
+			return wv_config_fail(e,
+					      "proxies: a list or pattern is too long for HAProxy "
+					      "(%d bytes a line)",
 					      LINE_MAX_BYTES);
 		if ((unsigned char)*p < ' ' && *p != '\n' && *p != '\t')
 			return wv_config_fail(e, "proxies: a control character"), -EBADMSG;
