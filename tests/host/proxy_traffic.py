@@ -240,6 +240,7 @@ def web_server():
         web = Server(BASE + 1)
         names = ("strict", "limits", "json", "normalise", "budgets", "queue")
         wait(10, "servers are well", lambda: all(proxy(n)["servers"][0]["breaker"] == "closed" for n in names))
+    wait(5, "server is idle", lambda: web.now == 0)
     web.status, web.delay, web.peak = 200, 0.0, 0
     web.seen.clear()
     return web
@@ -290,6 +291,7 @@ def limits():
         ("denied header", get("/", "X-Debug: 1\r\n"), 400),
         ("header value", get("/", "X-Unit: 12345\r\n"), 400),
         ("header value, second line", get("/", "X-Unit: 1\r\nX-Unit: x\r\n"), 400),
+        ("header value right, twice", get("/", "X-Unit: 1\r\nX-Unit: 2\r\n"), 400),
         ("header value right", get("/", "X-Unit: 1234\r\n"), 200),
         ("quote in a pattern", get("/", "X-Quote: a'b\r\n"), 200),
         ("quote in a pattern, wrong", get("/", "X-Quote: ab\r\n"), 400),

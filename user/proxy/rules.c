@@ -109,6 +109,22 @@ static void target_rules(FILE *f, const struct wv_proxy *p)
 	}
 }
 
+/* "NAME: pattern". Once at most, so that one match is the match of all. */
+static void value_rule(FILE *f, const char *text, size_t i)
+{
+	char pattern[WV_PROXY_PATTERN_MAX + 32], condition[96];
+	int len = (int)strcspn(text, ":");
+
+	snprintf(pattern, sizeof(pattern), "^(?:%s)\\z",
+		 text + len + 1 + strspn(text + len + 1, " "));
+	fprintf(f, "\tacl value_%zu req.fhdr(%.*s) -m reg -- ", i, len, text);
+	wv_proxy_word(f, pattern);
+	fprintf(f, "\n\tacl has_%zu req.fhdr(%.*s) -m found\n", i, len, text);
+	fprintf(f, "\tacl many_%zu req.fhdr_cnt(%.*s) gt 1\n", i, len, text);
+	snprintf(condition, sizeof(condition), "has_%zu !value_%zu or many_%zu", i, i, i);
+	deny(f, 400, "header value", condition);
+}
+
 static void header_rules(FILE *f, const struct wv_proxy *p)
 {
 	fprintf(f, "\tacl many_headers req.fhdr_cnt gt %llu\n",
@@ -126,22 +142,8 @@ static void header_rules(FILE *f, const struct wv_proxy *p)
 		fprintf(f, "\tacl denied_header req.fhdr(%s) -m found\n", p->headers.deny.list[i]);
 	if (p->headers.deny.n)
 		deny(f, 400, "header not allowed", "denied_header");
-	for (size_t i = 0; i < p->headers.values.n; i++) {
-		const char *text = p->headers.values.list[i], *colon = strchr(text, ':');
-		char pattern[WV_PROXY_PATTERN_MAX + 32];
-
-		if (!colon)
-			continue;
-		/* is there a line that does not match? */
-		fprintf(f, "\tacl value_%zu req.fhdr(%.*s) -m reg -- ", i, (int)(colon - text),
-			text);
-		snprintf(pattern, sizeof(pattern), "^(?!(?:%s)\\z)",
-			 colon + 1 + strspn(colon + 1, " "));
-		wv_proxy_word(f, pattern);
-		fputc('\n', f);
-		snprintf(pattern, sizeof(pattern), "value_%zu", i);
-		deny(f, 400, "header value", pattern);
-	}
+	for (size_t i = 0; i < p->headers.values.n; i++)
+		value_rule(f, p->headers.values.list[i], i);
 }
 
 /* JSON ------------------------------------------------------------------------------------------
