@@ -222,7 +222,7 @@ static int collect(pid_t pid, int output, char *buf, size_t size)
 {
 	struct pollfd p = {.fd = output, .events = POLLIN};
 	uint64_t end = wv_io_system.mono_ns(wv_io_system.ctx) + CHECK_TIMEOUT_MS * 1000000ULL;
-	char rest[4096];
+	char rest[4096] = "";
 	size_t len = 0;
 	int status = -1;
 
