@@ -160,10 +160,28 @@ wait_until 5 other || fail "an adopted one is not watched"
 # detach ends what a killed worker left
 kill -KILL "$worker"
 wait "$worker" 2>/dev/null || true
-pid=$(cut -d' ' -f1 "$ROOT/run/waveos/proxy/haproxy.pid")
+read -r pid _ <"$ROOT/run/waveos/proxy/haproxy.pid"
 "$BIN" detach --root "$ROOT" >"$TMP/detach" || fail "detach"
 ! grep -qs "^State:.[^Z]" "/proc/$pid/status" || fail "detach left HAProxy"
 grep -q 'stopped the proxies' "$TMP/detach" || fail "detach does not tell"
+
+# a worker that is killed at any moment of a reload leaves none that nobody knows
+start
+wait_until 10 passes || fail "does not start again"
+for i in 0 1 2 3 4 5; do
+	config "" "request: {uri_max: $((200 + i))}"
+	kill -HUP "$worker"
+	read -rt "0.$((i * 7 + 1))" <> <(:) || true
+	kill -KILL "$worker"
+	wait "$worker" 2>/dev/null || true
+	start
+	wait_until 10 passes || fail "does not serve after a kill within a reload"
+done
+wait_until 5 fresh || fail "no worker at last"
+kill -TERM "$worker"
+wait "$worker" || fail "the worker ended with status $?"
+listeners() { [ -z "$(ss -Hltn "sport = :$port")" ]; }
+wait_until 5 listeners || fail "somebody still listens: $(ss -Hltnp "sport = :$port")"
 
 # a program that only does harm: the worker lives, its memory stays, and starts get rarer
 harm() { # NAME PYTHON

@@ -109,7 +109,7 @@ static uint64_t pause_ns(unsigned quick)
 int wv_proxy_launch(struct wv_proxy_worker *w, struct wv_proxy_process *p, bool take_over)
 {
 	*p = (struct wv_proxy_process){.pidfd = -1, .output = -1};
-	p->pid = wv_proxy_start(&w->files, &w->config, take_over, &p->output);
+	p->pid = wv_proxy_start(&w->files, &w->config, take_over ? w->current.pid : 0, &p->output);
 	if (p->pid < 0) {
 		int r = (int)p->pid;
 
@@ -133,8 +133,6 @@ void wv_proxy_launch_current(struct wv_proxy_worker *w)
 	int r = wv_proxy_launch(w, &w->current, false);
 
 	w->start_at_ns = 0;
-	if (r == 0)
-		r = wv_proxy_remember(&w->files, w->current.pid);
 	if (r == 0) {
 		wv_proxy_state_anew(&w->state);
 		w->state.haproxy = w->current.pid;
@@ -166,6 +164,8 @@ static int on_ended(sd_event_source *s _unused_, int fd, uint32_t revents _unuse
 				  si.si_code == CLD_EXITED ? "status" : "signal", si.si_status,
 				  (unsigned long long)(wait / 1000000));
 		wv_proxy_let_go(p);
+		if (w->next.pid) /* it has the sockets, or is about to ask for them in vain */
+			return 0;
 		if (!wait)
 			wv_proxy_launch_current(w);
 		else
@@ -204,14 +204,15 @@ struct wv_proxy_process *wv_proxy_free_old(struct wv_proxy_worker *w)
 void wv_proxy_promote(struct wv_proxy_worker *w)
 {
 	struct wv_proxy_process *old = wv_proxy_free_old(w);
-	int r = wv_proxy_remember(&w->files, w->next.pid);
+	int r;
 
+	/* first: one that was not told and that nobody knows any more would listen for ever */
+	wv_proxy_signal(&w->current, SIGUSR1);
+	r = wv_proxy_remember(&w->files, w->next.pid, 0);
 	if (r < 0)
 		(void)wv_log_errno(r, WV_PROXY_MODULE, "remember haproxy %d", (int)w->next.pid);
-	if (w->current.pid) {
-		wv_proxy_signal(&w->current, SIGUSR1);
+	if (w->current.pid)
 		wv_proxy_move(w, &w->current, old);
-	}
 	wv_proxy_move(w, &w->next, &w->current);
 	wv_proxy_state_anew(&w->state);
 	w->state.haproxy = w->current.pid;

@@ -164,10 +164,15 @@ static int become_small(const struct wv_proxy_files *f, const struct wv_config *
 }
 
 static _Noreturn void run_program(const struct wv_proxy_files *f, const struct wv_config *c,
-				  char *const argv[], int output)
+				  char *const argv[], int output, int go)
 {
 	static char *const no_environment[] = {NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), r;
+	char word;
+
+	/* nothing comes when the worker died: then nobody knows this process */
+	if (read(go, &word, 1) != 1)
+		_exit(126);
 
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
 	    dup2(output, STDERR_FILENO) < 0 || wv_sandbox_close_fds(NULL, 0) < 0)
@@ -181,37 +186,68 @@ static _Noreturn void run_program(const struct wv_proxy_files *f, const struct w
 	_exit(127);
 }
 
+/* *ret_go: what the process waits for a byte on; closed unread it ends. */
 static pid_t spawn(const struct wv_proxy_files *f, const struct wv_config *c, char *const argv[],
-		   int *ret_output)
+		   int *ret_output, int *ret_go)
 {
-	int pair[2], r;
+	int said[2], go[2], r = 0;
 	pid_t pid;
 
-	if (pipe2(pair, O_CLOEXEC) < 0)
+	if (pipe2(said, O_CLOEXEC) < 0)
 		return -errno;
-	pid = fork();
-	if (pid == 0)
-		run_program(f, c, argv, pair[1]);
-	r = pid < 0 ? -errno : 0;
-	close(pair[1]);
-	if (r < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
-		close(pair[0]);
-		return r < 0 ? r : -EIO;
+	if (pipe2(go, O_CLOEXEC) < 0) {
+		r = -errno;
+		close(said[0]);
+		close(said[1]);
+		return r;
 	}
-	*ret_output = pair[0];
+	pid = fork();
+	if (pid == 0) {
+		close(go[1]);
+		run_program(f, c, argv, said[1], go[0]);
+	}
+	if (pid < 0)
+		r = -errno;
+	close(said[1]);
+	close(go[0]);
+	(void)fcntl(said[0], F_SETFL, O_NONBLOCK);
+	if (r < 0) {
+		close(said[0]);
+		close(go[1]);
+		return r;
+	}
+	*ret_output = said[0];
+	*ret_go = go[1];
 	return pid;
 }
 
-pid_t wv_proxy_start(const struct wv_proxy_files *f, const struct wv_config *config, bool take_over,
+pid_t wv_proxy_start(const struct wv_proxy_files *f, const struct wv_config *config, pid_t current,
 		     int *ret_output)
 {
 	char *argv[8] = {(char *)"haproxy", (char *)"-db", (char *)"-f", (char *)f->config, NULL};
+	_cleanup_close_ int go = -1;
+	int output, r;
+	pid_t pid;
 
-	if (take_over) {
+	if (current) {
 		argv[4] = (char *)"-x";
 		argv[5] = (char *)f->socket;
 	}
-	return spawn(f, config, argv, ret_output);
+	pid = spawn(f, config, argv, &output, &go);
+	if (pid < 0)
+		return pid;
+	r = wv_proxy_remember(f, current ?: pid, current ? pid : 0);
+	if (r == 0 && write(go, "", 1) != 1)
+		r = -EIO;
+	if (r == 0) {
+		*ret_output = output;
+		return pid;
+	}
+	wv_closep(&go);
+	go = -1;
+	close(output);
+	(void)waitpid(pid, NULL, 0);
+	return r;
 }
 
 /* Checking ----------------------------------------------------------------------------------------
@@ -274,7 +310,7 @@ int wv_proxy_check(const struct wv_proxy_files *f, const struct wv_config *confi
 		   struct wv_config_error *ret_error)
 {
 	char *argv[] = {(char *)"haproxy", (char *)"-c", (char *)"-f", (char *)f->next, NULL};
-	_cleanup_close_ int output = -1, dir = -1;
+	_cleanup_close_ int output = -1, dir = -1, go = -1;
 	char said[8192];
 	int status, r;
 	pid_t pid;
@@ -285,9 +321,11 @@ int wv_proxy_check(const struct wv_proxy_files *f, const struct wv_config *confi
 	r = wv_io_replace(&wv_io_system, dir, "next.cfg", text, strlen(text), 0600);
 	if (r < 0)
 		return r;
-	pid = spawn(f, config, argv, &output);
+	pid = spawn(f, config, argv, &output, &go);
 	if (pid < 0)
 		return (int)pid;
+	if (write(go, "", 1) != 1)
+		(void)kill(pid, SIGKILL);
 	status = collect(pid, output, said, sizeof(said));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
@@ -306,15 +344,16 @@ int wv_proxy_accept(const struct wv_proxy_files *f)
 /* Knowing it again --------------------------------------------------------------------------------
  */
 
-int wv_proxy_remember(const struct wv_proxy_files *f, pid_t pid)
+int wv_proxy_remember(const struct wv_proxy_files *f, pid_t current, pid_t next)
 {
 	_cleanup_close_ int dir = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char text[64];
+	char text[128];
 
 	if (dir < 0)
 		return -errno;
-	snprintf(text, sizeof(text), "%d %llu\n", (int)pid,
-		 (unsigned long long)wv_process_start_ns(pid));
+	snprintf(text, sizeof(text), "%d %llu\n%d %llu\n", (int)current,
+		 (unsigned long long)wv_process_start_ns(current), (int)next,
+		 next ? (unsigned long long)wv_process_start_ns(next) : 0ULL);
 	return wv_io_replace(&wv_io_system, dir, PID_FILE, text, strlen(text), 0600);
 }
 
@@ -326,21 +365,30 @@ void wv_proxy_forget(const struct wv_proxy_files *f)
 		(void)wv_io_system.unlink(wv_io_system.ctx, dir, PID_FILE);
 }
 
-int wv_proxy_adopt(const struct wv_proxy_files *f, pid_t *ret_pid)
+/* The same number may be another process by now, so it is asked when it is held. */
+static int hold(int pid, unsigned long long started)
 {
-	_cleanup_close_ int dir = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
-	_cleanup_free_ char *text = NULL;
-	unsigned long long started;
-	size_t len;
-	int pid;
+	int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 
-	if (dir < 0 || wv_io_read_file(&wv_io_system, dir, PID_FILE, 64, &text, &len) < 0 ||
-	    sscanf(text, "%d %llu", &pid, &started) != 2 || pid <= 1)
+	if (fd >= 0 && wv_process_start_ns(pid) == started)
+		return fd;
+	wv_closep(&fd);
+	return -ESRCH;
+}
+
+int wv_proxy_adopt(const struct wv_proxy_files *f, bool next, pid_t *ret_pid)
+{
+	_cleanup_close_ int dir = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	unsigned long long started[2] = {0};
+	int pid[2] = {0}, fd;
+	size_t len;
+
+	if (dir < 0 || wv_io_read_file(&wv_io_system, dir, PID_FILE, 128, &text, &len) < 0 ||
+	    sscanf(text, "%d %llu %d %llu", &pid[0], &started[0], &pid[1], &started[1]) < 2)
 		return -ESRCH;
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	/* the same number may be another process by now, so it is asked after it is held */
-	if (fd < 0 || wv_process_start_ns(pid) != started)
-		return -ESRCH;
-	*ret_pid = pid;
-	return TAKE_FD(fd);
+	fd = hold(pid[next], started[next]);
+	if (fd >= 0)
+		*ret_pid = pid[next];
+	return fd;
 }

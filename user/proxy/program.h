@@ -40,17 +40,18 @@ int wv_proxy_check(const struct wv_proxy_files *f, const struct wv_config *confi
 /* Makes the checked configuration the one in force. */
 int wv_proxy_accept(const struct wv_proxy_files *f);
 /*
- * Starts it. take_over: it gets the listening sockets of the one that owns `socket` now, so that no
- * connection is refused meanwhile. *ret_output: the read end of its standard error, non-blocking.
- * Returns its process id or -errno.
+ * Starts it, and remembers it before it runs. current: a process whose listening sockets it gets,
+ * so that no connection is refused meanwhile; 0: there is none. *ret_output: the read end of its
+ * standard error, non-blocking. Returns its process id or -errno.
  */
-pid_t wv_proxy_start(const struct wv_proxy_files *f, const struct wv_config *config, bool take_over,
+pid_t wv_proxy_start(const struct wv_proxy_files *f, const struct wv_config *config, pid_t current,
 		     int *ret_output);
 
-/* The process that runs, known to whoever comes next: <runtime>/proxy/haproxy.pid. */
-int wv_proxy_remember(const struct wv_proxy_files *f, pid_t pid);
+/* The processes that run, known to whoever comes next: <runtime>/proxy/haproxy.pid. next: 0 where
+ * none is being started beside the current one. */
+int wv_proxy_remember(const struct wv_proxy_files *f, pid_t current, pid_t next);
 void wv_proxy_forget(const struct wv_proxy_files *f);
 /* pidfd of the remembered process if it is still the one that was started, or -ESRCH. */
-int wv_proxy_adopt(const struct wv_proxy_files *f, pid_t *ret_pid);
+int wv_proxy_adopt(const struct wv_proxy_files *f, bool next, pid_t *ret_pid);
 
 #endif

@@ -157,22 +157,33 @@ static int on_hangup(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	return 0;
 }
 
-static void adopt(struct wv_proxy_worker *w)
+static void adopt_one(struct wv_proxy_worker *w, struct wv_proxy_process *p, bool next)
 {
-	struct wv_proxy_process *p = &w->current;
 	pid_t pid;
-	int fd = wv_proxy_adopt(&w->files, &pid);
+	int fd = wv_proxy_adopt(&w->files, next, &pid);
 
 	if (fd < 0)
 		return;
 	*p = (struct wv_proxy_process){
 		.pid = pid, .pidfd = fd, .output = -1, .started_ns = wv_proxy_now_ns()};
-	w->state.haproxy = pid;
-	w->state.started_ns = w->state.answered_ns = wv_proxy_now_ns();
 	if (wv_proxy_watch(w, p) < 0)
 		(void)wv_log_full(LOG_ERR, 0, WV_PROXY_MODULE, "haproxy %d is not watched",
 				  (int)pid);
 	wv_log_info(WV_PROXY_MODULE, "adopted haproxy %d", (int)pid);
+}
+
+/* What a former worker left, also if it died while one took over from the other. */
+static void adopt(struct wv_proxy_worker *w)
+{
+	adopt_one(w, &w->current, false);
+	adopt_one(w, &w->next, true);
+	if (!w->current.pid && w->next.pid)
+		wv_proxy_move(w, &w->next, &w->current);
+	w->state.haproxy = w->current.pid;
+	w->state.started_ns = w->state.answered_ns = w->current.started_ns;
+	/* which of the two serves is told by who answers */
+	if (w->next.pid)
+		look(w);
 }
 
 /* Two workers would end each other's HAProxy. Held until the process ends. */
@@ -267,13 +278,19 @@ int wv_proxy_run(const struct wv_worker_context *ctx)
 int wv_proxy_end(const struct wv_paths *paths)
 {
 	struct wv_proxy_files f = {.drops = false};
-	struct wv_proxy_process p = {.output = -1};
+	int n = 0;
 
 	snprintf(f.dir, sizeof(f.dir), "%s/" WV_PROXY_DIR, paths->runtime);
-	p.pidfd = wv_proxy_adopt(&f, &p.pid);
-	if (p.pidfd < 0)
-		return 0;
-	wv_proxy_stop(&p, STOP_MS);
-	wv_proxy_forget(&f);
-	return 1;
+	for (int next = 0; next < 2; next++) {
+		struct wv_proxy_process p = {.output = -1};
+
+		p.pidfd = wv_proxy_adopt(&f, next, &p.pid);
+		if (p.pidfd < 0)
+			continue;
+		wv_proxy_stop(&p, STOP_MS);
+		n = 1;
+	}
+	if (n)
+		wv_proxy_forget(&f);
+	return n;
 }
