@@ -171,7 +171,8 @@ static struct json_object *object_of(const char *text, size_t len)
 	struct json_tokener *t = json_tokener_new_ex(64);
 	struct json_object *o = t ? json_tokener_parse_ex(t, text, (int)len) : NULL;
 
-	json_tokener_free(t);
+	if (t)
+		json_tokener_free(t);
 	return o;
 }
 
