@@ -25,6 +25,24 @@ static int no_sync(void *ctx, int fd)
 	return 0;
 }
 
+static int forget(void *userdata, const char *name)
+{
+	return unlinkat(*(int *)userdata, name, 0) < 0;
+}
+
+/* At exit; a crash leaves it. */
+static void tidy(void)
+{
+	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir >= 0) {
+		(void)io.list(io.ctx, dir, forget, &dir);
+		close(dir);
+	}
+	(void)rmdir(folder);
+	(void)rmdir(state);
+}
+
 static void start(void)
 {
 	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
@@ -36,11 +54,7 @@ static void start(void)
 	if (!mkdtemp(state))
 		abort();
 	snprintf(folder, sizeof(folder), "%s/log", state);
-}
-
-static int forget(void *userdata, const char *name)
-{
-	return unlinkat(*(int *)userdata, name, 0) < 0;
+	(void)atexit(tidy);
 }
 
 static void put(const uint8_t *bytes, size_t len)
