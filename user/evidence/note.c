@@ -269,10 +269,10 @@ int wv_note_open(const char *note, size_t len, const struct wv_note_verifier *ve
 		return -EINVAL;
 	if (len > WV_NOTE_MAX || !text_ok(note, len))
 		return -EPROTO;
-	for (text_len = len - 1; text_len > 1; text_len--)
+	for (text_len = len - 1; text_len > 0; text_len--)
 		if (note[text_len] == '\n' && note[text_len - 1] == '\n')
 			break;
-	if (text_len <= 1 || text_len + 1 >= len)
+	if (!text_len || text_len + 1 >= len)
 		return -EPROTO;
 	for (line = note + text_len + 1; line < end; line = next + 1) {
 		next = memchr(line, '\n', (size_t)(end - line));
