@@ -12,8 +12,11 @@
 #include <stdio.h>
 #include <yaml.h>
 
-struct wv_budget;    /* user/flow/budget.h */
-struct wv_heartbeat; /* user/flow/heartbeat.h */
+struct wv_budget;	/* user/flow/budget.h */
+struct wv_heartbeat;	/* user/flow/heartbeat.h */
+struct wv_spool_config; /* user/spool/config.h */
+struct wv_spool_input_config;
+struct wv_spool_output_config;
 
 enum wv_setting_type {
 	WV_BOOL,
@@ -66,6 +69,10 @@ struct wv_config {
 	size_t n_budgets;
 	struct wv_heartbeat *heartbeats;
 	size_t n_heartbeats;
+	struct wv_spool_config *spools;
+	struct wv_spool_input_config *spool_inputs;
+	struct wv_spool_output_config *spool_outputs;
+	size_t n_spools, n_spool_inputs, n_spool_outputs;
 	char source[256]; /* file that was read, "" if none */
 	char digest[65];  /* hex SHA-256 of its bytes, "" if none */
 };
