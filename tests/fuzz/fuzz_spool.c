@@ -49,14 +49,14 @@ static const struct wv_io io = {.open = m_open, .pread = m_pread, .size = m_size
 
 static void make(const uint8_t *bytes, size_t len)
 {
-	const struct wv_segment_header h = {.id = 1, .first_seq = 1, .seed = 42};
+	const struct wv_spool_segment_header h = {.id = 1, .first_seq = 1, .seed = 42};
 	uint64_t seq = 1;
 
-	file = calloc(1, WV_SEGMENT_HEADER + 16 * len + 64);
+	file = calloc(1, WV_SPOOL_SEGMENT_HEADER + 16 * len + 64);
 	if (!file)
 		__builtin_trap();
-	wv_segment_header_put(&h, file);
-	file_len = WV_SEGMENT_HEADER;
+	wv_spool_segment_header_put(&h, file);
+	file_len = WV_SPOOL_SEGMENT_HEADER;
 	if (len && bytes[0] % 2 == 0) {
 		memcpy(file + file_len, bytes, len);
 		file_len += len;
@@ -97,7 +97,7 @@ static void encode(const struct wv_frame *f)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	const struct wv_pos from = {1, WV_SEGMENT_HEADER, 1};
+	const struct wv_pos from = {1, WV_SPOOL_SEGMENT_HEADER, 1};
 	struct wv_pos limit, at;
 	struct wv_reader r;
 	struct wv_frame f;

@@ -88,7 +88,7 @@ static int teardown(void **state)
 	return rmdir(folder);
 }
 
-static int append_text(struct wv_store *s, const char *text)
+static int append_text(struct wv_spool_store *s, const char *text)
 {
 	uint8_t buf[WV_FRAME_HEADER + 4096];
 	struct wv_frame f = {.type = WV_FRAME_LINES, .name_len = 2, .wall_ns = 5};
@@ -98,19 +98,19 @@ static int append_text(struct wv_store *s, const char *text)
 	memcpy(buf + WV_FRAME_HEADER + 2, text, len);
 	f.len = (uint32_t)len + 2;
 	f.count = wv_count_lines(text, len);
-	return wv_store_append(s, &f, buf);
+	return wv_spool_store_append(s, &f, buf);
 }
 
 static void fill(uint64_t segment_bytes, int frames)
 {
-	struct wv_store s;
+	struct wv_spool_store s;
 
 	clean();
-	assert_int_equal(wv_store_open(&s, &wv_io_system, dir, segment_bytes), 0);
+	assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, segment_bytes), 0);
 	for (int i = 0; i < frames; i++)
 		assert_int_equal(append_text(&s, TEXT), 0);
-	assert_int_equal(wv_store_sync(&s), 0);
-	wv_store_close(&s);
+	assert_int_equal(wv_spool_store_sync(&s), 0);
+	wv_spool_store_close(&s);
 }
 
 struct seen {
@@ -118,7 +118,7 @@ struct seen {
 };
 
 /* Reads all that is durable, in order, and checks each record. */
-static struct seen read_all(const struct wv_store *s, struct wv_pos from)
+static struct seen read_all(const struct wv_spool_store *s, struct wv_pos from)
 {
 	struct wv_reader r;
 	struct wv_frame f;
@@ -128,7 +128,7 @@ static struct seen read_all(const struct wv_store *s, struct wv_pos from)
 	int e;
 
 	assert_int_equal(wv_reader_init(&r, &wv_io_system, dir, from), 0);
-	while ((e = wv_reader_next(&r, &s->durable, wv_store_oldest(s), &f, &at)) == 1) {
+	while ((e = wv_reader_next(&r, &s->durable, wv_spool_store_oldest(s), &f, &at)) == 1) {
 		const char *text;
 		size_t pos = 0, len, n = 0;
 
@@ -152,16 +152,16 @@ static struct seen read_all(const struct wv_store *s, struct wv_pos from)
 
 static struct wv_pos start_of(uint64_t segment)
 {
-	return (struct wv_pos){segment, WV_SEGMENT_HEADER, 1};
+	return (struct wv_pos){segment, WV_SPOOL_SEGMENT_HEADER, 1};
 }
 
 static size_t slurp(uint64_t id, uint8_t *buf, size_t size)
 {
-	char name[WV_SEGMENT_NAME_SIZE];
+	char name[WV_SPOOL_SEGMENT_NAME_SIZE];
 	int fd;
 	ssize_t n;
 
-	wv_segment_name(id, name);
+	wv_spool_segment_name(id, name);
 	fd = openat(dir, name, O_RDONLY);
 	assert_true(fd >= 0);
 	n = read(fd, buf, size);
@@ -172,10 +172,10 @@ static size_t slurp(uint64_t id, uint8_t *buf, size_t size)
 
 static void put(uint64_t id, const uint8_t *buf, size_t len)
 {
-	char name[WV_SEGMENT_NAME_SIZE];
+	char name[WV_SPOOL_SEGMENT_NAME_SIZE];
 	int fd;
 
-	wv_segment_name(id, name);
+	wv_spool_segment_name(id, name);
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	assert_true(fd >= 0 && write(fd, buf, len) == (ssize_t)len);
 	close(fd);
@@ -203,22 +203,23 @@ static void store_cut_at_every_byte_keeps_what_was_whole(void **state)
 	(void)state;
 	fill(1 << 20, FRAMES);
 	len = slurp(1, file, sizeof(file));
-	frame = (len - WV_SEGMENT_HEADER) / FRAMES;
+	frame = (len - WV_SPOOL_SEGMENT_HEADER) / FRAMES;
 	for (size_t cut = 0; cut <= len; cut++) {
-		size_t whole = cut < WV_SEGMENT_HEADER ? 0 : (cut - WV_SEGMENT_HEADER) / frame;
-		struct wv_store s;
+		size_t whole =
+			cut < WV_SPOOL_SEGMENT_HEADER ? 0 : (cut - WV_SPOOL_SEGMENT_HEADER) / frame;
+		struct wv_spool_store s;
 		struct seen seen;
 
 		clean();
 		put(1, file, cut);
-		assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
+		assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
 		assert_int_equal(s.durable.seq, 1 + whole * PER_FRAME);
 		assert_int_equal(append_text(&s, TEXT), 0);
-		assert_int_equal(wv_store_sync(&s), 0);
-		seen = read_all(&s, start_of(wv_store_oldest(&s)));
+		assert_int_equal(wv_spool_store_sync(&s), 0);
+		seen = read_all(&s, start_of(wv_spool_store_oldest(&s)));
 		assert_int_equal(seen.records, (whole + 1) * PER_FRAME);
 		assert_int_equal(seen.damaged, 0);
-		wv_store_close(&s);
+		wv_spool_store_close(&s);
 	}
 }
 
@@ -230,18 +231,18 @@ static void store_with_any_bit_flipped_loses_one_frame_and_counts_it(void **stat
 	(void)state;
 	fill(1 << 20, FRAMES);
 	len = slurp(1, file, sizeof(file));
-	frame = (len - WV_SEGMENT_HEADER) / FRAMES;
+	frame = (len - WV_SPOOL_SEGMENT_HEADER) / FRAMES;
 	for (size_t bit = 0; bit < 8 * len; bit++) {
 		size_t at = bit / 8;
-		bool header = at < WV_SEGMENT_HEADER;
-		size_t n = header ? 0 : (at - WV_SEGMENT_HEADER) / frame;
-		struct wv_store s;
+		bool header = at < WV_SPOOL_SEGMENT_HEADER;
+		size_t n = header ? 0 : (at - WV_SPOOL_SEGMENT_HEADER) / frame;
+		struct wv_spool_store s;
 		struct seen seen;
 
 		file[at] ^= (uint8_t)(1U << bit % 8);
 		put(1, file, len);
 		file[at] ^= (uint8_t)(1U << bit % 8);
-		assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
+		assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
 		seen = read_all(&s, start_of(1));
 		if (header) {
 			assert_int_equal(seen.records, FRAMES * PER_FRAME);
@@ -253,25 +254,25 @@ static void store_with_any_bit_flipped_loses_one_frame_and_counts_it(void **stat
 			assert_int_equal(seen.damaged, PER_FRAME);
 			assert_int_equal(s.damaged_bytes, frame);
 		}
-		wv_store_close(&s);
+		wv_spool_store_close(&s);
 	}
 }
 
 static void store_lost_segment_is_counted_exactly(void **state)
 {
 	uint8_t file[4096];
-	struct wv_store s;
+	struct wv_spool_store s;
 	struct seen seen;
 	size_t len;
 
 	(void)state;
 	fill(250, 9); /* two frames a segment */
-	assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 250), 0);
+	assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 250), 0);
 	assert_int_equal(s.n_segments, 5);
 	assert_int_equal(unlinkat(dir, "seg-0000000000000002", 0), 0);
-	wv_store_close(&s);
+	wv_spool_store_close(&s);
 	/* the folder tells what is there; the numbers tell what is not */
-	assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 250), 0);
+	assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 250), 0);
 	seen = read_all(&s, start_of(1));
 	assert_int_equal(seen.records, 7 * PER_FRAME);
 	assert_int_equal(seen.damaged, 2 * PER_FRAME);
@@ -283,13 +284,13 @@ static void store_lost_segment_is_counted_exactly(void **state)
 	seen = read_all(&s, start_of(1));
 	assert_int_equal(seen.records, 5 * PER_FRAME);
 	assert_int_equal(seen.damaged, 4 * PER_FRAME);
-	wv_store_close(&s);
+	wv_spool_store_close(&s);
 }
 
 static void store_newer_version_is_refused_and_left_alone(void **state)
 {
 	uint8_t file[4096], again[4096];
-	struct wv_store s;
+	struct wv_spool_store s;
 	size_t len;
 	uint32_t crc;
 
@@ -301,7 +302,7 @@ static void store_newer_version_is_refused_and_left_alone(void **state)
 	memcpy(file + 60, &crc, 4);
 	memcpy(file + 64, file, 64);
 	put(1, file, len);
-	assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 1 << 20), -EPROTONOSUPPORT);
+	assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 1 << 20), -EPROTONOSUPPORT);
 	assert_int_equal(slurp(1, again, sizeof(again)), len);
 	assert_memory_equal(file, again, len);
 }
@@ -310,7 +311,7 @@ static void store_full_disk_appends_nothing_and_goes_on(void **state)
 {
 	(void)state;
 	for (int n = 1; n < 8; n++) {
-		struct wv_store s;
+		struct wv_spool_store s;
 		struct seen seen;
 		int appended = 0, failed = 0;
 
@@ -319,49 +320,49 @@ static void store_full_disk_appends_nothing_and_goes_on(void **state)
 		fault.fail_write = n;
 		fault.times = 3;
 		fault.error = -ENOSPC;
-		assert_int_equal(wv_store_open(&s, &fault.io, dir, 250), 0);
+		assert_int_equal(wv_spool_store_open(&s, &fault.io, dir, 250), 0);
 		for (int i = 0; i < 12; i++)
 			if (append_text(&s, TEXT) == 0)
 				appended++;
 			else
 				failed++;
 		assert_int_equal(failed, 3);
-		assert_int_equal(wv_store_sync(&s), 0);
-		seen = read_all(&s, start_of(wv_store_oldest(&s)));
+		assert_int_equal(wv_spool_store_sync(&s), 0);
+		seen = read_all(&s, start_of(wv_spool_store_oldest(&s)));
 		assert_int_equal(seen.records, appended * PER_FRAME);
 		assert_int_equal(seen.damaged, 0);
 		assert_int_equal(seen.noise, 0); /* half a frame is taken back */
-		wv_store_close(&s);
+		wv_spool_store_close(&s);
 	}
 	fault.fail_write = 0;
 }
 
 static void store_failed_sync_takes_back_what_was_not_acknowledged(void **state)
 {
-	struct wv_store s;
+	struct wv_spool_store s;
 	struct seen seen;
 
 	(void)state;
 	clean();
 	fault.fail_write = 0;
-	assert_int_equal(wv_store_open(&s, &fault.io, dir, 1 << 20), 0);
+	assert_int_equal(wv_spool_store_open(&s, &fault.io, dir, 1 << 20), 0);
 	assert_int_equal(append_text(&s, TEXT), 0);
-	assert_int_equal(wv_store_sync(&s), 0);
+	assert_int_equal(wv_spool_store_sync(&s), 0);
 	assert_int_equal(append_text(&s, "lost\n"), 0);
 	fault.fsyncs = 0;
 	fault.fail_fsync = 1;
 	fault.times = 1;
 	fault.error = -EIO;
-	assert_int_equal(wv_store_sync(&s), -EIO);
+	assert_int_equal(wv_spool_store_sync(&s), -EIO);
 	assert_int_equal(s.durable.seq, 1 + PER_FRAME);
 	/* the same again, into another segment: pages of the failed one are not trusted */
 	assert_int_equal(append_text(&s, "again\n"), 0);
-	assert_int_equal(wv_store_sync(&s), 0);
+	assert_int_equal(wv_spool_store_sync(&s), 0);
 	assert_int_equal(s.n_segments, 2);
 	seen = read_all(&s, start_of(1));
 	assert_int_equal(seen.records, PER_FRAME + 1);
 	assert_int_equal(seen.damaged, 0);
-	wv_store_close(&s);
+	wv_spool_store_close(&s);
 	fault.fail_fsync = 0;
 }
 
@@ -370,22 +371,22 @@ static void store_power_loss_keeps_what_was_acknowledged(void **state)
 {
 	uint8_t file[4096], crashed[4096];
 	uint64_t acked, synced;
-	struct wv_store s;
+	struct wv_spool_store s;
 	size_t len, frame;
 
 	(void)state;
 	clean();
-	assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
+	assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
 	for (int i = 0; i < 6; i++) {
 		assert_int_equal(append_text(&s, TEXT), 0);
 		if (i == 1)
-			assert_int_equal(wv_store_sync(&s), 0);
+			assert_int_equal(wv_spool_store_sync(&s), 0);
 	}
 	acked = s.durable.seq;
 	synced = s.durable.offset;
-	wv_store_close(&s);
+	wv_spool_store_close(&s);
 	len = slurp(1, file, sizeof(file));
-	frame = (len - WV_SEGMENT_HEADER) / 6;
+	frame = (len - WV_SPOOL_SEGMENT_HEADER) / 6;
 	for (size_t cut = synced; cut <= len; cut += 3)
 		for (unsigned lost = 0; lost < 16; lost++) { /* frames whose pages did not arrive */
 			struct seen seen;
@@ -396,50 +397,50 @@ static void store_power_loss_keeps_what_was_acknowledged(void **state)
 					memset(crashed + synced + i * frame, 0, frame);
 			clean();
 			put(1, crashed, cut);
-			assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
+			assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
 			assert_true(s.durable.seq >= acked);
 			assert_int_equal(append_text(&s, TEXT), 0);
-			assert_int_equal(wv_store_sync(&s), 0);
+			assert_int_equal(wv_spool_store_sync(&s), 0);
 			seen = read_all(&s, start_of(1));
 			assert_int_equal(seen.first, 1);
 			assert_true(seen.records >= acked - 1 + PER_FRAME);
 			assert_int_equal(seen.records + seen.damaged, s.durable.seq - 1);
-			wv_store_close(&s);
+			wv_spool_store_close(&s);
 		}
 }
 
 static void store_dropping_the_oldest_is_counted_by_readers(void **state)
 {
-	struct wv_store s;
+	struct wv_spool_store s;
 	struct seen seen;
 
 	(void)state;
 	fill(250, 9);
-	assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 250), 0);
-	assert_int_equal(wv_store_drop_oldest(&s), 0);
-	assert_int_equal(wv_store_drop_oldest(&s), 0);
+	assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 250), 0);
+	assert_int_equal(wv_spool_store_drop_oldest(&s), 0);
+	assert_int_equal(wv_spool_store_drop_oldest(&s), 0);
 	seen = read_all(&s, start_of(1));
 	assert_int_equal(seen.removed, 4 * PER_FRAME);
 	assert_int_equal(seen.damaged, 0);
 	assert_int_equal(seen.records, 5 * PER_FRAME);
 	/* the active one stays */
-	assert_int_equal(wv_store_trim(&s, 1000), 2);
-	assert_int_equal(wv_store_drop_oldest(&s), -ENOENT);
+	assert_int_equal(wv_spool_store_trim(&s, 1000), 2);
+	assert_int_equal(wv_spool_store_drop_oldest(&s), -ENOENT);
 	assert_int_equal(s.used, s.segments[0].bytes);
-	wv_store_close(&s);
+	wv_spool_store_close(&s);
 }
 
 static void reader_starts_within_a_frame(void **state)
 {
 	struct wv_pos from = start_of(1);
 	struct wv_reader r;
-	struct wv_store s;
+	struct wv_spool_store s;
 	struct wv_frame f;
 	struct wv_pos at;
 
 	(void)state;
 	fill(1 << 20, 2);
-	assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
+	assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
 	from.seq = 3;
 	assert_int_equal(wv_reader_init(&r, &wv_io_system, dir, from), 0);
 	assert_int_equal(wv_reader_next(&r, &s.durable, 1, &f, &at), 1);
@@ -449,7 +450,7 @@ static void reader_starts_within_a_frame(void **state)
 	assert_int_equal(at.seq, 4);
 	assert_int_equal(r.lost_damaged, 0);
 	wv_reader_done(&r);
-	wv_store_close(&s);
+	wv_spool_store_close(&s);
 }
 
 /* Text of a sender that looks like a frame, where a damaged header makes the reader search. */
@@ -459,7 +460,7 @@ static void reader_forged_frame_in_a_record_is_not_taken(void **state)
 	struct wv_frame f = {.type = WV_FRAME_COUNTED, .name_len = 2, .count = 1};
 	struct wv_frame g = {.type = WV_FRAME_LINES, .name_len = 2, .count = 1000000, .len = 6};
 	uint32_t len = sizeof(forged);
-	struct wv_store s;
+	struct wv_spool_store s;
 	struct seen seen;
 	size_t n;
 
@@ -468,22 +469,22 @@ static void reader_forged_frame_in_a_record_is_not_taken(void **state)
 	memcpy(forged + WV_FRAME_HEADER, "infak\n", 6);
 	g.seq = 2;
 	wv_frame_seal(forged, &g, 0);
-	assert_int_equal(wv_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
+	assert_int_equal(wv_spool_store_open(&s, &wv_io_system, dir, 1 << 20), 0);
 	memcpy(buf + WV_FRAME_HEADER, "in", 2);
 	memcpy(buf + WV_FRAME_HEADER + 2, &len, 4);
 	memcpy(buf + WV_FRAME_HEADER + 6, forged, sizeof(forged));
 	f.len = 6 + len;
-	assert_int_equal(wv_store_append(&s, &f, buf), 0);
+	assert_int_equal(wv_spool_store_append(&s, &f, buf), 0);
 	assert_int_equal(append_text(&s, TEXT), 0);
-	assert_int_equal(wv_store_sync(&s), 0);
+	assert_int_equal(wv_spool_store_sync(&s), 0);
 	n = slurp(1, file, sizeof(file));
-	file[WV_SEGMENT_HEADER + 5] ^= 0x40; /* the length in the header of the outer one */
+	file[WV_SPOOL_SEGMENT_HEADER + 5] ^= 0x40; /* the length in the header of the outer one */
 	put(1, file, n);
 	seen = read_all(&s, start_of(1));
 	assert_int_equal(seen.frames, 1);
 	assert_int_equal(seen.records, PER_FRAME);
 	assert_int_equal(seen.damaged, 1);
-	wv_store_close(&s);
+	wv_spool_store_close(&s);
 }
 
 static void frame_content_that_lies_is_read_within_its_bounds(void **state)

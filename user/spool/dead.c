@@ -28,7 +28,7 @@ static int open_store(struct wv_output *o)
 	if (r < 0)
 		return r;
 	o->dead_dir = r;
-	r = wv_store_open(&o->dead, s->io, o->dead_dir, o->config->dead_letter_bytes / 4);
+	r = wv_spool_store_open(&o->dead, s->io, o->dead_dir, o->config->dead_letter_bytes / 4);
 	if (r < 0) {
 		(void)s->io->close(s->io->ctx, o->dead_dir);
 		o->dead_dir = -1;
@@ -40,7 +40,7 @@ void wv_output_dead_close(struct wv_output *o)
 {
 	if (o->dead_dir < 0)
 		return;
-	wv_store_close(&o->dead);
+	wv_spool_store_close(&o->dead);
 	(void)o->spool->io->close(o->spool->io->ctx, o->dead_dir);
 	o->dead_dir = -1;
 }
@@ -52,13 +52,13 @@ static int add(struct wv_output *o, struct wv_frame *g, uint8_t *buf)
 	while (o->dead.used + g->len > o->config->dead_letter_bytes && o->dead.n_segments > 1) {
 		uint64_t before = o->dead.used;
 
-		if (wv_store_drop_oldest(&o->dead) < 0)
+		if (wv_spool_store_drop_oldest(&o->dead) < 0)
 			break;
 		pthread_mutex_lock(&o->spool->mutex);
 		o->dead_dropped += before - o->dead.used;
 		pthread_mutex_unlock(&o->spool->mutex);
 	}
-	r = g->count ? wv_store_append(&o->dead, g, buf) : 0;
+	r = g->count ? wv_spool_store_append(&o->dead, g, buf) : 0;
 	g->len = g->name_len;
 	g->count = 0;
 	return r;
@@ -122,7 +122,7 @@ int wv_output_bury(struct wv_output *o, struct wv_pos from, struct wv_pos to)
 		seq = reader.pos.seq;
 	}
 	if (r >= 0)
-		r = wv_store_sync(&o->dead);
+		r = wv_spool_store_sync(&o->dead);
 	wv_reader_done(&reader);
 	free(buf);
 	return r;

@@ -93,7 +93,7 @@ static int load(struct wv_output *o)
 	else if (r != -ENOENT)
 		return r;
 	*c = (struct wv_cursor){0};
-	c->pos = (struct wv_pos){wv_store_oldest(&s->store), WV_SEGMENT_HEADER, 0};
+	c->pos = (struct wv_pos){wv_spool_store_oldest(&s->store), WV_SPOOL_SEGMENT_HEADER, 0};
 	return 0;
 }
 

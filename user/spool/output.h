@@ -25,7 +25,7 @@ struct wv_output {
 	bool dirty; /* the cursor moved since it was saved */
 	uint64_t saved_ns;
 	unsigned failures; /* in a row */
-	struct wv_store dead;
+	struct wv_spool_store dead;
 	int dead_dir;
 
 	/* under spool->mutex: for status, and for the writer which removes segments */

@@ -16,17 +16,18 @@
 
 static const char magic[8] = "WVSPOOL";
 
-void wv_segment_name(uint64_t id, char ret[WV_SEGMENT_NAME_SIZE])
+void wv_spool_segment_name(uint64_t id, char ret[WV_SPOOL_SEGMENT_NAME_SIZE])
 {
-	snprintf(ret, WV_SEGMENT_NAME_SIZE, "seg-%016" PRIx64, id);
+	snprintf(ret, WV_SPOOL_SEGMENT_NAME_SIZE, "seg-%016" PRIx64, id);
 }
 
-void wv_segment_header_put(const struct wv_segment_header *h, uint8_t ret[WV_SEGMENT_HEADER])
+void wv_spool_segment_header_put(const struct wv_spool_segment_header *h,
+				 uint8_t ret[WV_SPOOL_SEGMENT_HEADER])
 {
-	uint32_t version = htole32(WV_SEGMENT_VERSION), seed = htole32(h->seed), crc;
+	uint32_t version = htole32(WV_SPOOL_SEGMENT_VERSION), seed = htole32(h->seed), crc;
 	uint64_t words[3] = {htole64(h->id), htole64(h->first_seq), htole64(h->wall_ns)};
 
-	memset(ret, 0, WV_SEGMENT_HEADER);
+	memset(ret, 0, WV_SPOOL_SEGMENT_HEADER);
 	memcpy(ret, magic, 8);
 	memcpy(ret + 8, &version, 4);
 	memcpy(ret + 12, &seed, 4);
@@ -36,7 +37,7 @@ void wv_segment_header_put(const struct wv_segment_header *h, uint8_t ret[WV_SEG
 	memcpy(ret + 64, ret, 64);
 }
 
-static int header_get(const uint8_t *p, struct wv_segment_header *ret)
+static int header_get(const uint8_t *p, struct wv_spool_segment_header *ret)
 {
 	uint32_t version, seed, crc;
 	uint64_t words[3];
@@ -45,18 +46,19 @@ static int header_get(const uint8_t *p, struct wv_segment_header *ret)
 	if (memcmp(p, magic, 8) != 0 || le32toh(crc) != wv_crc32c(0, p, 60))
 		return -EBADMSG;
 	memcpy(&version, p + 8, 4);
-	if (le32toh(version) != WV_SEGMENT_VERSION)
+	if (le32toh(version) != WV_SPOOL_SEGMENT_VERSION)
 		return -EPROTONOSUPPORT;
 	memcpy(&seed, p + 12, 4);
 	memcpy(words, p + 16, sizeof(words));
-	*ret = (struct wv_segment_header){.id = le64toh(words[0]),
-					  .first_seq = le64toh(words[1]),
-					  .wall_ns = le64toh(words[2]),
-					  .seed = le32toh(seed)};
+	*ret = (struct wv_spool_segment_header){.id = le64toh(words[0]),
+						.first_seq = le64toh(words[1]),
+						.wall_ns = le64toh(words[2]),
+						.seed = le32toh(seed)};
 	return 0;
 }
 
-int wv_segment_header_get(const uint8_t buf[WV_SEGMENT_HEADER], struct wv_segment_header *ret)
+int wv_spool_segment_header_get(const uint8_t buf[WV_SPOOL_SEGMENT_HEADER],
+				struct wv_spool_segment_header *ret)
 {
 	int r = header_get(buf, ret);
 
@@ -125,20 +127,20 @@ static void next_segment(struct wv_reader *r, uint64_t id)
 {
 	close_segment(r);
 	r->pos.segment = id;
-	r->pos.offset = WV_SEGMENT_HEADER;
+	r->pos.offset = WV_SPOOL_SEGMENT_HEADER;
 }
 
 static int open_segment(struct wv_reader *r)
 {
-	uint8_t head[WV_SEGMENT_HEADER];
-	char name[WV_SEGMENT_NAME_SIZE];
-	struct wv_segment_header h;
+	uint8_t head[WV_SPOOL_SEGMENT_HEADER];
+	char name[WV_SPOOL_SEGMENT_NAME_SIZE];
+	struct wv_spool_segment_header h;
 	ssize_t n;
 	int e;
 
 	if (r->fd >= 0)
 		return 0;
-	wv_segment_name(r->pos.segment, name);
+	wv_spool_segment_name(r->pos.segment, name);
 	e = r->io->open(r->io->ctx, r->dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
 	if (e < 0)
 		return e;
@@ -150,13 +152,13 @@ static int open_segment(struct wv_reader *r)
 		close_segment(r);
 		return (int)n;
 	}
-	r->headless =
-		n != sizeof(head) || wv_segment_header_get(head, &h) < 0 || h.id != r->pos.segment;
+	r->headless = n != sizeof(head) || wv_spool_segment_header_get(head, &h) < 0 ||
+		      h.id != r->pos.segment;
 	if (r->headless)
 		return 0;
 	r->seed = h.seed;
-	if (r->pos.offset < WV_SEGMENT_HEADER)
-		r->pos.offset = WV_SEGMENT_HEADER;
+	if (r->pos.offset < WV_SPOOL_SEGMENT_HEADER)
+		r->pos.offset = WV_SPOOL_SEGMENT_HEADER;
 	missing(r, h.first_seq);
 	r->jumped = false;
 	return 0;

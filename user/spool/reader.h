@@ -12,11 +12,11 @@
 /* A segment starts with two equal copies of 64 bytes, so that one damaged sector does not take it:
  *   0 "WVSPOOL\0"  8 version  12 seed  16 id  24 seq of the first record  32 wall_ns  40 zero
  *   60 CRC32C of the 60 bytes before */
-#define WV_SEGMENT_HEADER 128
-#define WV_SEGMENT_VERSION 1
-#define WV_SEGMENT_NAME_SIZE 24
+#define WV_SPOOL_SEGMENT_HEADER 128
+#define WV_SPOOL_SEGMENT_VERSION 1
+#define WV_SPOOL_SEGMENT_NAME_SIZE 24
 
-struct wv_segment_header {
+struct wv_spool_segment_header {
 	uint64_t id, first_seq, wall_ns;
 	uint32_t seed;
 };
@@ -26,10 +26,12 @@ struct wv_pos {
 	uint64_t segment, offset, seq;
 };
 
-void wv_segment_name(uint64_t id, char ret[WV_SEGMENT_NAME_SIZE]);
-void wv_segment_header_put(const struct wv_segment_header *h, uint8_t ret[WV_SEGMENT_HEADER]);
+void wv_spool_segment_name(uint64_t id, char ret[WV_SPOOL_SEGMENT_NAME_SIZE]);
+void wv_spool_segment_header_put(const struct wv_spool_segment_header *h,
+				 uint8_t ret[WV_SPOOL_SEGMENT_HEADER]);
 /* 0, -EBADMSG: both copies are damaged, -EPROTONOSUPPORT: of a newer version. */
-int wv_segment_header_get(const uint8_t buf[WV_SEGMENT_HEADER], struct wv_segment_header *ret);
+int wv_spool_segment_header_get(const uint8_t buf[WV_SPOOL_SEGMENT_HEADER],
+				struct wv_spool_segment_header *ret);
 /* Reads up to len bytes at off, across EINTR and short reads. Returns how many, or -errno. */
 ssize_t wv_spool_pread(const struct wv_io *io, int fd, void *buf, size_t len, uint64_t off);
 

@@ -105,7 +105,7 @@ int wv_spool_open(struct wv_spool *s, const struct wv_config *config,
 	s->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->done_fd < 0)
 		return -errno;
-	r = wv_store_open(&s->store, io, s->dir, c->segment_bytes);
+	r = wv_spool_store_open(&s->store, io, s->dir, c->segment_bytes);
 	if (r < 0)
 		return wv_log_errno(r, "spool", "open the segments of %s", s->path);
 	if (s->store.cut_bytes || s->store.damaged_bytes)
@@ -118,9 +118,9 @@ int wv_spool_open(struct wv_spool *s, const struct wv_config *config,
 	for (size_t i = 0; r == 0 && i < s->n_outputs; i++)
 		r = wv_output_new(&s->outputs[i], s, s->output_configs[i]);
 	for (size_t i = 0; r == 0 && i < s->n_outputs; i++)
-		wv_store_not_before(&s->store, wv_output_seq(s->outputs[i]));
+		wv_spool_store_not_before(&s->store, wv_output_seq(s->outputs[i]));
 	s->durable = s->store.durable;
-	s->oldest = wv_store_oldest(&s->store);
+	s->oldest = wv_spool_store_oldest(&s->store);
 	s->used = s->store.used;
 	return r;
 }
@@ -201,7 +201,7 @@ uint64_t wv_spool_close(struct wv_spool *s)
 	free_list(s->queue);
 	free_list(s->done);
 	free_list(s->pool);
-	wv_store_close(&s->store);
+	wv_spool_store_close(&s->store);
 	if (s->lock_fd >= 0)
 		(void)s->io->close(s->io->ctx, s->lock_fd);
 	if (s->dir >= 0)

@@ -76,8 +76,8 @@ struct wv_spool {
 	const struct wv_io *io;
 	char path[320];
 	int dir, lock_fd;
-	int done_fd;	       /* eventfd: chunks are durable, or there is room again */
-	struct wv_store store; /* the writer's */
+	int done_fd;		     /* eventfd: chunks are durable, or there is room again */
+	struct wv_spool_store store; /* the writer's */
 	pthread_t writer;
 	bool writer_runs, was_run;
 	struct wv_output *outputs[WV_SPOOL_OUTPUTS_MAX];

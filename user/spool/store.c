@@ -11,11 +11,11 @@
 #define MODE 0600
 #define SEGMENTS_MAX 1000000
 
-static int add_segment(struct wv_store *s, uint64_t id, uint64_t bytes)
+static int add_segment(struct wv_spool_store *s, uint64_t id, uint64_t bytes)
 {
 	if (s->n_segments == s->cap_segments) {
 		size_t cap = s->cap_segments ? 2 * s->cap_segments : 16;
-		struct wv_segment *more =
+		struct wv_spool_segment *more =
 			cap > SEGMENTS_MAX ? NULL : realloc(s->segments, cap * sizeof(*more));
 
 		if (!more)
@@ -23,12 +23,12 @@ static int add_segment(struct wv_store *s, uint64_t id, uint64_t bytes)
 		s->segments = more;
 		s->cap_segments = cap;
 	}
-	s->segments[s->n_segments++] = (struct wv_segment){id, bytes};
+	s->segments[s->n_segments++] = (struct wv_spool_segment){id, bytes};
 	s->used += bytes;
 	return 0;
 }
 
-static struct wv_segment *last(const struct wv_store *s)
+static struct wv_spool_segment *last(const struct wv_spool_store *s)
 {
 	return s->n_segments ? &s->segments[s->n_segments - 1] : NULL;
 }
@@ -38,15 +38,15 @@ static struct wv_segment *last(const struct wv_store *s)
 
 static int on_name(void *userdata, const char *name)
 {
-	struct wv_store *s = userdata;
-	char again[WV_SEGMENT_NAME_SIZE];
+	struct wv_spool_store *s = userdata;
+	char again[WV_SPOOL_SEGMENT_NAME_SIZE];
 	uint64_t id;
 	char *end;
 
 	if (strncmp(name, "seg-", 4) != 0)
 		return 0;
 	id = strtoull(name + 4, &end, 16);
-	wv_segment_name(id, again);
+	wv_spool_segment_name(id, again);
 	if (*end || strcmp(again, name) != 0)
 		return 0;
 	return add_segment(s, id, 0);
@@ -54,28 +54,29 @@ static int on_name(void *userdata, const char *name)
 
 static int by_id(const void *a, const void *b)
 {
-	const struct wv_segment *x = a, *y = b;
+	const struct wv_spool_segment *x = a, *y = b;
 
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int remove_file(const struct wv_store *s, uint64_t id)
+static int remove_file(const struct wv_spool_store *s, uint64_t id)
 {
-	char name[WV_SEGMENT_NAME_SIZE];
+	char name[WV_SPOOL_SEGMENT_NAME_SIZE];
 
-	wv_segment_name(id, name);
+	wv_spool_segment_name(id, name);
 	return s->io->unlink(s->io->ctx, s->dirfd, name);
 }
 
 /* Header of a segment. -ENODATA: it has none, as the crash came before it was whole. */
-static int look_at(struct wv_store *s, struct wv_segment *g, struct wv_segment_header *ret)
+static int look_at(struct wv_spool_store *s, struct wv_spool_segment *g,
+		   struct wv_spool_segment_header *ret)
 {
-	uint8_t head[WV_SEGMENT_HEADER];
-	char name[WV_SEGMENT_NAME_SIZE];
+	uint8_t head[WV_SPOOL_SEGMENT_HEADER];
+	char name[WV_SPOOL_SEGMENT_NAME_SIZE];
 	ssize_t n;
 	int fd, r;
 
-	wv_segment_name(g->id, name);
+	wv_spool_segment_name(g->id, name);
 	fd = s->io->open(s->io->ctx, s->dirfd, name, O_RDONLY | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return fd;
@@ -84,25 +85,26 @@ static int look_at(struct wv_store *s, struct wv_segment *g, struct wv_segment_h
 	(void)s->io->close(s->io->ctx, fd);
 	if (n < 0)
 		return (int)n;
-	r = n < WV_SEGMENT_HEADER ? -ENODATA : wv_segment_header_get(head, ret);
+	r = n < WV_SPOOL_SEGMENT_HEADER ? -ENODATA : wv_spool_segment_header_get(head, ret);
 	if (r == 0 && ret->id != g->id)
 		r = -EBADMSG;
 	/* the header is on disk before the first frame is acknowledged: nothing else is lost */
-	if (r == -EBADMSG && g->bytes <= WV_SEGMENT_HEADER)
+	if (r == -EBADMSG && g->bytes <= WV_SPOOL_SEGMENT_HEADER)
 		r = -ENODATA;
 	return r;
 }
 
 /* Finds the end of the last whole frame of the last segment and cuts what is behind it. */
-static int recover(struct wv_store *s, struct wv_segment *g, const struct wv_segment_header *h)
+static int recover(struct wv_spool_store *s, struct wv_spool_segment *g,
+		   const struct wv_spool_segment_header *h)
 {
 	struct wv_pos limit = {g->id, g->bytes, 0}, at;
 	struct wv_reader reader;
 	struct wv_frame f;
-	uint64_t whole = WV_SEGMENT_HEADER, damaged = 0, seq = h->first_seq;
-	char name[WV_SEGMENT_NAME_SIZE];
+	uint64_t whole = WV_SPOOL_SEGMENT_HEADER, damaged = 0, seq = h->first_seq;
+	char name[WV_SPOOL_SEGMENT_NAME_SIZE];
 	int r = wv_reader_init(&reader, s->io, s->dirfd,
-			       (struct wv_pos){g->id, WV_SEGMENT_HEADER, h->first_seq});
+			       (struct wv_pos){g->id, WV_SPOOL_SEGMENT_HEADER, h->first_seq});
 
 	if (r < 0)
 		return r;
@@ -116,7 +118,7 @@ static int recover(struct wv_store *s, struct wv_segment *g, const struct wv_seg
 	if (r < 0)
 		return r;
 	s->damaged_bytes += damaged;
-	wv_segment_name(g->id, name);
+	wv_spool_segment_name(g->id, name);
 	s->fd = s->io->open(s->io->ctx, s->dirfd, name, O_RDWR | O_APPEND | O_NOFOLLOW, 0);
 	if (s->fd < 0)
 		return s->fd;
@@ -135,17 +137,17 @@ static int recover(struct wv_store *s, struct wv_segment *g, const struct wv_seg
 
 /* Both copies of its header are damaged, and there may be records in it: it stays until readers
  * have passed it, as lost. A record has a byte at least. */
-static void give_up(struct wv_store *s, const struct wv_segment *g, uint64_t before)
+static void give_up(struct wv_spool_store *s, const struct wv_spool_segment *g, uint64_t before)
 {
 	s->damaged_bytes += g->bytes;
 	s->next_seq = before + g->bytes;
 	s->lost_records += g->bytes;
 }
 
-static int recover_last(struct wv_store *s)
+static int recover_last(struct wv_spool_store *s)
 {
-	struct wv_segment_header h = {0};
-	struct wv_segment *g = last(s);
+	struct wv_spool_segment_header h = {0};
+	struct wv_spool_segment *g = last(s);
 	uint64_t before = 1;
 	int r;
 
@@ -175,12 +177,13 @@ static int recover_last(struct wv_store *s)
 	return 0;
 }
 
-int wv_store_open(struct wv_store *s, const struct wv_io *io, int dirfd, uint64_t segment_bytes)
+int wv_spool_store_open(struct wv_spool_store *s, const struct wv_io *io, int dirfd,
+			uint64_t segment_bytes)
 {
-	struct wv_segment_header h;
+	struct wv_spool_segment_header h;
 	int r;
 
-	*s = (struct wv_store){
+	*s = (struct wv_spool_store){
 		.io = io, .dirfd = dirfd, .segment_bytes = segment_bytes, .fd = -1, .next_seq = 1};
 	r = io->list(io->ctx, dirfd, on_name, s);
 	if (r == 0 && s->n_segments)
@@ -194,7 +197,7 @@ int wv_store_open(struct wv_store *s, const struct wv_io *io, int dirfd, uint64_
 	if (r == 0)
 		r = recover_last(s);
 	if (r < 0) {
-		wv_store_close(s);
+		wv_spool_store_close(s);
 		return r;
 	}
 	s->used = 0;
@@ -207,7 +210,7 @@ int wv_store_open(struct wv_store *s, const struct wv_io *io, int dirfd, uint64_
 	return 0;
 }
 
-void wv_store_close(struct wv_store *s)
+void wv_spool_store_close(struct wv_spool_store *s)
 {
 	if (s->fd >= 0)
 		(void)s->io->close(s->io->ctx, s->fd);
@@ -220,20 +223,20 @@ void wv_store_close(struct wv_store *s)
 /* Writing --------------------------------------------------------------------------------------
  */
 
-static int new_segment(struct wv_store *s)
+static int new_segment(struct wv_spool_store *s)
 {
-	struct wv_segment_header h = {.id = s->n_segments ? last(s)->id + 1
-							  : s->durable.segment + 1,
-				      .first_seq = s->next_seq,
-				      .wall_ns = s->io->wall_ns(s->io->ctx)};
-	uint8_t head[WV_SEGMENT_HEADER];
-	char name[WV_SEGMENT_NAME_SIZE];
+	struct wv_spool_segment_header h = {.id = s->n_segments ? last(s)->id + 1
+								: s->durable.segment + 1,
+					    .first_seq = s->next_seq,
+					    .wall_ns = s->io->wall_ns(s->io->ctx)};
+	uint8_t head[WV_SPOOL_SEGMENT_HEADER];
+	char name[WV_SPOOL_SEGMENT_NAME_SIZE];
 	int fd, r = s->io->random(s->io->ctx, &h.seed, sizeof(h.seed));
 
 	if (r < 0)
 		return r;
-	wv_segment_header_put(&h, head);
-	wv_segment_name(h.id, name);
+	wv_spool_segment_header_put(&h, head);
+	wv_spool_segment_name(h.id, name);
 	fd = s->io->open(s->io->ctx, s->dirfd, name,
 			 O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW, MODE);
 	if (fd < 0)
@@ -260,9 +263,9 @@ static int new_segment(struct wv_store *s)
 }
 
 /* Cuts the active segment to a length that was reached before. */
-static void cut_back(struct wv_store *s, uint64_t len)
+static void cut_back(struct wv_spool_store *s, uint64_t len)
 {
-	struct wv_segment *g = last(s);
+	struct wv_spool_segment *g = last(s);
 
 	if (s->io->ftruncate(s->io->ctx, s->fd, (off_t)len) < 0)
 		s->torn = true; /* its end is noise, which readers step over */
@@ -270,14 +273,14 @@ static void cut_back(struct wv_store *s, uint64_t len)
 	g->bytes = len;
 }
 
-int wv_store_append(struct wv_store *s, struct wv_frame *f, uint8_t *buf)
+int wv_spool_store_append(struct wv_spool_store *s, struct wv_frame *f, uint8_t *buf)
 {
 	size_t len = WV_FRAME_HEADER + f->len;
 	int r = 0;
 
-	if (s->fd >= 0 && last(s)->bytes > WV_SEGMENT_HEADER &&
+	if (s->fd >= 0 && last(s)->bytes > WV_SPOOL_SEGMENT_HEADER &&
 	    (s->torn || last(s)->bytes + len > s->segment_bytes)) {
-		r = wv_store_sync(s);
+		r = wv_spool_store_sync(s);
 		if (r < 0)
 			return r;
 		r = new_segment(s);
@@ -299,7 +302,7 @@ int wv_store_append(struct wv_store *s, struct wv_frame *f, uint8_t *buf)
 	return 0;
 }
 
-int wv_store_sync(struct wv_store *s)
+int wv_spool_store_sync(struct wv_spool_store *s)
 {
 	int r;
 
@@ -316,12 +319,12 @@ int wv_store_sync(struct wv_store *s)
 	return 0;
 }
 
-uint64_t wv_store_oldest(const struct wv_store *s)
+uint64_t wv_spool_store_oldest(const struct wv_spool_store *s)
 {
 	return s->n_segments ? s->segments[0].id : s->durable.segment + 1;
 }
 
-int wv_store_drop_oldest(struct wv_store *s)
+int wv_spool_store_drop_oldest(struct wv_spool_store *s)
 {
 	int r;
 
@@ -336,12 +339,12 @@ int wv_store_drop_oldest(struct wv_store *s)
 	return 0;
 }
 
-int wv_store_trim(struct wv_store *s, uint64_t before)
+int wv_spool_store_trim(struct wv_spool_store *s, uint64_t before)
 {
 	int n = 0, r = 0;
 
 	while (s->n_segments > 1 && s->segments[0].id < before) {
-		r = wv_store_drop_oldest(s);
+		r = wv_spool_store_drop_oldest(s);
 		if (r < 0)
 			break;
 		n++;
@@ -349,7 +352,7 @@ int wv_store_trim(struct wv_store *s, uint64_t before)
 	return r < 0 && r != -ENOENT ? r : n;
 }
 
-void wv_store_not_before(struct wv_store *s, uint64_t seq)
+void wv_spool_store_not_before(struct wv_spool_store *s, uint64_t seq)
 {
 	if (s->next_seq >= seq)
 		return;

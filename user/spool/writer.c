@@ -48,9 +48,9 @@ static int append_gap(struct wv_spool *s)
 	f.count = gap < UINT32_MAX ? (uint32_t)gap : UINT32_MAX;
 	f.wall_ns = s->io->wall_ns(s->io->ctx);
 	memcpy(buf + WV_FRAME_HEADER, why, sizeof(why) - 1);
-	r = wv_store_append(&s->store, &f, buf);
+	r = wv_spool_store_append(&s->store, &f, buf);
 	if (r == 0)
-		r = wv_store_sync(&s->store);
+		r = wv_spool_store_sync(&s->store);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&s->mutex);
@@ -75,9 +75,9 @@ static int append(struct wv_spool *s, struct wv_chunk *c)
 	int r;
 
 	while (c->when_full == WV_FULL_DROP_OLDEST && s->store.used + len > s->config->buffer_bytes)
-		if (wv_store_drop_oldest(&s->store) < 0)
+		if (wv_spool_store_drop_oldest(&s->store) < 0)
 			break;
-	r = wv_store_append(&s->store, &c->frame, c->buf);
+	r = wv_spool_store_append(&s->store, &c->frame, c->buf);
 	if (r == 0)
 		c->appended = true;
 	return r;
@@ -120,7 +120,7 @@ static void publish(struct wv_spool *s, int disk_error)
 	s->disk_errors += disk_error != 0;
 	s->disk_error = disk_error;
 	s->durable = s->store.durable;
-	s->oldest = wv_store_oldest(&s->store);
+	s->oldest = wv_spool_store_oldest(&s->store);
 	s->used = s->store.used;
 	pthread_cond_broadcast(&s->news);
 	pthread_mutex_unlock(&s->mutex);
@@ -135,11 +135,11 @@ static void trim(struct wv_spool *s)
 	pthread_mutex_lock(&s->mutex);
 	below = s->saved_below;
 	pthread_mutex_unlock(&s->mutex);
-	r = wv_store_trim(&s->store, below);
+	r = wv_spool_store_trim(&s->store, below);
 	if (r < 0)
 		(void)wv_log_errno(r, "spool", "%s: remove old segments", s->config->name);
 	pthread_mutex_lock(&s->mutex);
-	s->oldest = wv_store_oldest(&s->store);
+	s->oldest = wv_spool_store_oldest(&s->store);
 	s->used = s->store.used;
 	if (s->waits_for_room && s->pending_bytes < WV_PENDING_MAX)
 		(void)eventfd_write(s->done_fd, 1);
@@ -153,7 +153,7 @@ static bool bear(struct wv_spool *s, struct wv_chunk *failed)
 
 	trim(s);
 	if (failed && failed->when_full == WV_FULL_DROP_OLDEST &&
-	    wv_store_drop_oldest(&s->store) == 0)
+	    wv_spool_store_drop_oldest(&s->store) == 0)
 		return true;
 	if (failed && failed->when_full != WV_FULL_BACKPRESSURE) {
 		drop(s, failed);
@@ -181,7 +181,7 @@ static void write_group(struct group *g)
 			failed = g->list;
 		/* what was appended before the failure is brought to an end, too: it is durable, or
 		 * appended again */
-		synced = wv_store_sync(&s->store);
+		synced = wv_spool_store_sync(&s->store);
 		publish(s, r ?: synced);
 		if (r == 0 && synced == 0)
 			return;
