@@ -147,7 +147,7 @@ spool_outputs:
   - {name: file, spool: crash, type: file, format: raw, path: $W/files/crash.log, batch: 64K, rotate: 1M, keep: 100}
 YAML
 : >"$W/$port.out"
-python3 "$here/spool_sender.py" "$W/crash.sock" "$W/acked" 12 &
+python3 "$here/spool_sender.py" "$W/crash.sock" "$W/acked" 5 &
 SENDER=$!
 at_exit kill -9 "$SENDER"
 for i in 1 2 3 4 5 6 7 8 9 10 11 12; do

@@ -31,7 +31,7 @@ while not done:
     s.settimeout(0.05)
     while True:
         try:
-            if not ended and time.monotonic() < until and sent - acked < 20000:
+            if not ended and time.monotonic() < until and sent - acked < 2000:
                 s.sendall(b''.join(b'record %d%s\n' % (n, padding) for n in range(sent + 1, sent + 201)))
                 sent += 200
             elif not ended and time.monotonic() >= until:

@@ -211,12 +211,15 @@ static int load_filter(void)
 
 static int become(uid_t uid, gid_t gid, bool reads_files)
 {
+	bool may_read = capng_get_caps_process() == 0 &&
+			capng_have_capability(CAPNG_PERMITTED, CAP_DAC_READ_SEARCH);
+
 	capng_clear(CAPNG_SELECT_BOTH);
-	if (reads_files)
+	if (reads_files && may_read)
 		capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
 			      CAP_DAC_READ_SEARCH, -1);
 	if (geteuid() != 0)
-		return 0;
+		return capng_apply(CAPNG_SELECT_CAPS) == 0 ? 0 : -EPERM;
 	if (capng_change_id((int)uid, (int)gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) == 0)
 		return 0;
 	/* in a user namespace of one id there is nobody to become: stay, without capabilities */
