@@ -64,6 +64,8 @@ goals() {
 		| its burst after idling | within 1 packet | $(f rates_train_max) packets off at worst | $(verdict 1 rates_train_max) |
 		| crash of a service to its answer (own supervisor), p99 of 200 | ≤ 50 ms | $(f restart_p99_us) us, median $(f restart_median_us), worst $(f restart_worst_us) | $(verdict 50000 restart_p99_us) |
 		| rollback of a bundle of $(f rollback_mib) MiB to the last known good, its service restarted, worst of $(f rollback_rounds) | ≤ 1 s | $(f rollback_worst_ms) ms, median $(f rollback_median_ms) | $(verdict 1000 rollback_worst_ms) |
+		| log spool, HTTP destination slow, then dead, then back: from the first record sent to the last one delivered | ≥ 200 MB/s | $(spread spool_through ' MB/s') | $(at_least 200 spool_through) |
+		| ... records lost | 0 | $(f spool_lost) | $(verdict 0 spool_lost) |
 		| breaker: verdict added to a connect; to an exec | ≤ 150 ns | $(spread breaker_connect ' ns'); $(spread breaker_exec ' ns') | $(verdict 150 breaker_connect breaker_exec) |
 		| gate: verdict added to a connect (2 entries; 102); to an exec (by inode; by path) | ≤ 150 ns | $(spread gate_connect ' ns'), $(spread gate_connect_100); $(spread gate_exec_inode), $(spread gate_exec_path) | $(verdict 150 gate_connect gate_connect_100 gate_exec_inode gate_exec_path) |
 		| breaker: breach to death in the kernel, p99, idle (p50) | ≤ 200 µs | fork $(f breaker_fork_idle_p99) µs ($(f breaker_fork_idle_p50)), exec $(f breaker_exec_idle_p99) µs ($(f breaker_exec_idle_p50)) | $(verdict 200 breaker_fork_idle_p99 breaker_exec_idle_p99) |
@@ -239,6 +241,24 @@ scrape_text() {
 	MD
 }
 
+spool_text() {
+	cat <<-MD
+		Records of 256 bytes from one UNIX stream, as fast as the socket takes them, for 8 s (file system of \$TMPDIR); one HTTP output (NDJSON,
+		batches of 4 MB on loopback), whose server keeps a bitmap of all records. It pauses 50 ms before each answer for 2 s, is not there for
+		4 s, and then answers at once. MB/s of the records' own bytes; durable on disk before they are delivered.
+
+		| phase | taken in | delivered |
+		| --- | --- | --- |
+		| slow | $(spread spool_slow_in) | bound by the destination |
+		| dead | $(spread spool_dead_in) | 0 |
+		| back, while records go on coming in | $(spread spool_back_in) | $(spread spool_back_out) |
+		| back, nothing coming in any more | | $(spread spool_drain) |
+		| all of it, until the last one is delivered | $(spread spool_in) | $(spread spool_through) |
+
+		Lost $(f spool_lost), delivered twice $(f spool_duplicates), never sent $(f spool_foreign) (the worst of $(f spool_through_n) runs); memory at most $(f spool_rss_mb) MB.
+	MD
+}
+
 verifier_table() {
 	cat <<-MD
 		The largest program of each kernel by instructions that the verifier looked at, with BTF tracepoints and raw
@@ -338,6 +358,10 @@ document() {
 		## Scrape
 
 		$(scrape_text)
+
+		## Log spool
+
+		$(spool_text)
 
 		## Verifier
 

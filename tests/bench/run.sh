@@ -1,6 +1,6 @@
 #!/bin/bash
 # Measures the figures of docs/benchmarks.md and writes it.
-#   run.sh [ROW...]   rows: hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append; default: all
+#   run.sh [ROW...]   rows: hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append rollback spool; default: all
 # Root. O=build folder. A row that is not named keeps its last figures ($O/bench/results). PAIRS, ROUNDS,
 # STARTS, GAP_SECONDS, MAX_ROUNDS, SHARES, QUIET_WAIT, QUIET_BUDGET, VM_KERNELS change how much is measured.
 #
@@ -19,13 +19,14 @@ fi
 . tests/bench/rows_bundle.sh
 # shellcheck source=rows_evidence.sh
 . tests/bench/rows_evidence.sh
+# shellcheck source=rows_spool.sh
+. tests/bench/rows_spool.sh
 # shellcheck source=rates.sh
 . tests/bench/rates.sh
 # shellcheck source=document.sh
 . tests/bench/document.sh
 
-ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append)
-ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify rollback)
+ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append rollback spool)
 
 # What the comparison needs, only here: neither the build nor the tests do.
 install_tools() {

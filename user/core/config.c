@@ -101,16 +101,30 @@ int wv_config_init(struct wv_config *c)
 	return 0;
 }
 
+static void forget_lists(struct wv_config *c)
+{
+	c->budgets = NULL;
+	c->heartbeats = NULL;
+	c->n_budgets = c->n_heartbeats = 0;
+	c->spools = NULL;
+	c->spool_inputs = NULL;
+	c->spool_outputs = NULL;
+	c->n_spools = c->n_spool_inputs = c->n_spool_outputs = 0;
+	c->proxies = NULL;
+	c->n_proxies = 0;
+	c->proxy_texts = (struct wv_arena){NULL};
+}
+
 void wv_config_done(struct wv_config *c)
 {
 	free(c->budgets);
 	free(c->heartbeats);
-	c->budgets = NULL;
-	c->heartbeats = NULL;
 	free(c->proxies);
-	c->proxies = NULL;
 	wv_arena_done(&c->proxy_texts);
-	c->n_budgets = c->n_heartbeats = c->n_proxies = 0;
+	free(c->spools);
+	free(c->spool_inputs);
+	free(c->spool_outputs);
+	forget_lists(c);
 }
 
 static int parse_section(struct wv_config *c, const struct wv_yaml *y, const yaml_node_t *map,
@@ -200,11 +214,7 @@ int wv_config_load_memory(struct wv_config *c, const char *name, const char *tex
 	struct wv_config next = *c;
 	int r;
 
-	next.budgets = NULL;
-	next.heartbeats = NULL;
-	next.proxies = NULL;
-	next.proxy_texts = (struct wv_arena){NULL};
-	next.n_budgets = next.n_heartbeats = next.n_proxies = 0;
+	forget_lists(&next);
 	ret_error->text[0] = '\0';
 	r = parse_text(&next, name, text, len, ret_error);
 	if (r < 0) {

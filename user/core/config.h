@@ -14,9 +14,12 @@
 
 #include "user/core/arena.h"
 
-struct wv_budget;    /* user/flow/budget.h */
-struct wv_heartbeat; /* user/flow/heartbeat.h */
-struct wv_proxy;     /* user/flow/proxy.h */
+struct wv_budget;	/* user/flow/budget.h */
+struct wv_heartbeat;	/* user/flow/heartbeat.h */
+struct wv_spool_config; /* user/spool/config.h */
+struct wv_spool_input_config;
+struct wv_spool_output_config;
+struct wv_proxy; /* user/flow/proxy.h */
 
 enum wv_setting_type {
 	WV_BOOL,
@@ -72,8 +75,12 @@ struct wv_config {
 	struct wv_proxy *proxies;
 	size_t n_proxies;
 	struct wv_arena proxy_texts; /* what the proxies point to */
-	char source[256];	     /* file that was read, "" if none */
-	char digest[65];	     /* hex SHA-256 of its bytes, "" if none */
+	struct wv_spool_config *spools;
+	struct wv_spool_input_config *spool_inputs;
+	struct wv_spool_output_config *spool_outputs;
+	size_t n_spools, n_spool_inputs, n_spool_outputs;
+	char source[256]; /* file that was read, "" if none */
+	char digest[65];  /* hex SHA-256 of its bytes, "" if none */
 };
 
 struct wv_setting {

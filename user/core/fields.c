@@ -12,11 +12,15 @@
 #include "user/flow/policy.h"
 #include "user/flow/proxy.h"
 #include "user/flow/sample.h"
+#include "user/spool/config.h"
 
 #define WV_STRUCT_budgets struct wv_budget
 #define WV_STRUCT_policy_budgets struct wv_budget
 #define WV_STRUCT_heartbeats struct wv_heartbeat
 #define WV_STRUCT_proxies struct wv_proxy
+#define WV_STRUCT_spools struct wv_spool_config
+#define WV_STRUCT_spool_inputs struct wv_spool_input_config
+#define WV_STRUCT_spool_outputs struct wv_spool_output_config
 #define WV_STRUCT_domains struct wv_domain
 #define WV_STRUCT_modes struct wv_mode
 #define WV_STRUCT_breakers struct wv_breaker
