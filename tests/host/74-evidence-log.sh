@@ -24,18 +24,18 @@ run=$(echo "$ROOT"/var/lib/waveos/runs/*)
 
 # two writers beside the agent
 lines() { seq "$1" | jq -c --arg w "$2" '{writer: $w, n: ., text: "some text so that a record has a few hundred bytes"}'; }
-lines 400 a | ev append --type test >"$TMP/a" &
+lines 700 a | ev append --type test >"$TMP/a" &
 writer=$!
-lines 400 b | ev append --type test >"$TMP/b" || fail "append: $(cat "$TMP/b")"
+lines 700 b | ev append --type test >"$TMP/b" || fail "append: $(cat "$TMP/b")"
 wait $writer || fail "append beside another: $(cat "$TMP/a")"
 bash -c 'exit 7' || true
-[ "$(sort -nu "$TMP/a" "$TMP/b" | wc -l)" -eq 800 ] || fail "not every record was acknowledged once"
+[ "$(sort -nu "$TMP/a" "$TMP/b" | wc -l)" -eq 1400 ] || fail "not every record was acknowledged once"
 all >"$TMP/all"
 jq -se 'to_entries | all(.value.seq == .key + 1)' "$TMP/all" >/dev/null || fail "the log has a gap"
 for w in a b; do
 	jq -r --arg w $w 'select(.writer == $w) | .seq' "$TMP/all" | cmp -s - "$TMP/$w" ||
 		fail "what was acknowledged to $w is not what the log has"
-	jq -r --arg w $w 'select(.writer == $w) | .n' "$TMP/all" | cmp -s - <(seq 400) || fail "records of $w are not in order"
+	jq -r --arg w $w 'select(.writer == $w) | .n' "$TMP/all" | cmp -s - <(seq 700) || fail "records of $w are not in order"
 done
 
 # a writer that is killed: what it was told is there

@@ -77,7 +77,9 @@ static char *record_line(void *ctx, uint64_t seq, size_t *ret_len)
 	json_object_object_add(o, "type", json_object_new_string(e->type));
 	if (json_object_is_type(fields, json_type_object)) {
 		json_object_object_foreach(fields, key, value)
+		{
 			json_object_object_add(o, key, json_object_get(value));
+		}
 	}
 	f = wv_canonical(o, &line, ret_len);
 	json_object_put(o);
