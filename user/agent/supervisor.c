@@ -29,6 +29,8 @@
 #include "user/policy/policy.h"
 #include "user/proxy/proxy.h"
 #include "user/recover/services.h"
+#include "user/spool/spool.h"
+#include "user/update/update.h"
 
 /* How long a worker may take to flush and end before it is killed. */
 #define STOP_TIMEOUT_US 5000000
@@ -62,9 +64,6 @@ static uint64_t mono_ns(void)
 
 /* Workers ------------------------------------------------------------------------------------- */
 
-static int start_services(struct supervisor *sup);
-static int start_bundle(struct supervisor *sup);
-
 static struct wv_worker_context worker_context(struct supervisor *sup, struct wv_bpf *bpf,
 					       int control)
 {
@@ -89,11 +88,73 @@ static int run_web(const struct wv_worker_context *ctx)
 	return wv_web_run(ctx->config, ctx->snapshot, ctx->listen_fd, ctx->control);
 }
 
-static int (*const runs[WV_WORKER_N])(const struct wv_worker_context *ctx) = {
-	[WV_WORKER_CORE] = wv_core_run,		[WV_WORKER_WEB] = run_web,
-	[WV_WORKER_SERVICES] = wv_services_run, [WV_WORKER_BUNDLE] = wv_bundle_run,
-	[WV_WORKER_PROXY] = wv_proxy_run,
+/* Services: some to run, or some left that have to be ended. */
+static bool wants_services(const struct supervisor *sup)
+{
+	char path[WV_PATH_SIZE + 32];
+
+	snprintf(path, sizeof(path), "%s/" WV_SERVICES_FILE, sup->paths->runtime);
+	return !sup->options->dry_run && (sup->policy->n_services || access(path, F_OK) == 0);
+}
+
+static bool wants_core(const struct supervisor *sup _unused_)
+{
+	return true;
+}
+
+static bool wants_web(const struct supervisor *sup)
+{
+	return sup->listen_fd >= 0;
+}
+
+/* Where a bundle was ever installed; its verbs send SIGHUP for the first one. */
+static bool wants_bundle(const struct supervisor *sup)
+{
+	return !sup->options->dry_run && wv_bundle_wanted(sup->paths);
+}
+
+static bool wants_proxy(const struct supervisor *sup)
+{
+	return !sup->options->dry_run && wv_proxy_wanted(sup->config);
+}
+
+static bool wants_spool(const struct supervisor *sup)
+{
+	return !sup->options->dry_run && wv_spool_wanted(sup->config);
+}
+
+static bool wants_update(const struct supervisor *sup)
+{
+	return !sup->options->dry_run && wv_update_wanted(sup->config);
+}
+
+/* In the order in which they are started: services need nothing of the others. */
+static const struct {
+	enum wv_worker_id id;
+	bool (*wanted)(const struct supervisor *sup);
+	int (*run)(const struct wv_worker_context *ctx);
+} kinds[] = {
+	{WV_WORKER_SERVICES, wants_services, wv_services_run},
+	{WV_WORKER_CORE, wants_core, wv_core_run},
+	{WV_WORKER_BUNDLE, wants_bundle, wv_bundle_run},
+	{WV_WORKER_WEB, wants_web, run_web},
+	{WV_WORKER_PROXY, wants_proxy, wv_proxy_run},
+	{WV_WORKER_SPOOL, wants_spool, wv_spool_run},
+	{WV_WORKER_UPDATE, wants_update, wv_update_run},
 };
+_Static_assert(ARRAY_SIZE(kinds) == WV_WORKER_N, "each worker has a row");
+
+/* Those that are wanted and do not run yet: at the start, and when the policy became another. */
+static int start_workers(struct supervisor *sup)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		int r = kinds[i].wanted(sup) ? wv_worker_start(&sup->workers, kinds[i].id) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
 
 /* In the worker's process. */
 static int run_worker(void *userdata, enum wv_worker_id id, int control)
@@ -106,7 +167,10 @@ static int run_worker(void *userdata, enum wv_worker_id id, int control)
 	wv_guard_forked(&sup->guard);
 	if (id == WV_WORKER_SERVICES)
 		ctx.service_events = sup->service_events[1];
-	return runs[id](&ctx);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i].id == id)
+			return kinds[i].run(&ctx);
+	return EXIT_FAILURE;
 }
 
 static void on_ready(void *userdata, enum wv_worker_id id)
@@ -181,8 +245,7 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	wv_policy_free(sup->policy);
 	sup->policy = next;
 	wv_workers_tell(&sup->workers, WV_CONTROL_POLICY);
-	r = start_services(sup);
-	r = r ?: start_bundle(sup);
+	r = start_workers(sup);
 	return r < 0 ? wv_log_errno(0, "supervisor", "worker: %s", strerror(-r)) : 0;
 }
 
@@ -343,25 +406,6 @@ static void on_switch(void *userdata)
 	wv_workers_tell(&sup->workers, WV_CONTROL_SWITCH);
 }
 
-/* With services to run, or some left that have to be ended. */
-static int start_services(struct supervisor *sup)
-{
-	char path[WV_PATH_SIZE + 32];
-
-	snprintf(path, sizeof(path), "%s/" WV_SERVICES_FILE, sup->paths->runtime);
-	if (sup->options->dry_run || (!sup->policy->n_services && access(path, F_OK) < 0))
-		return 0;
-	return wv_worker_start(&sup->workers, WV_WORKER_SERVICES);
-}
-
-/* Where a bundle was ever installed; its verbs send SIGHUP for the first one. */
-static int start_bundle(struct supervisor *sup)
-{
-	return sup->options->dry_run || !wv_bundle_wanted(sup->paths)
-		       ? 0
-		       : wv_worker_start(&sup->workers, WV_WORKER_BUNDLE);
-}
-
 static int setup_loop(struct supervisor *sup)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGUSR2};
@@ -392,15 +436,7 @@ static int setup_loop(struct supervisor *sup)
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sup->service_events) < 0)
 		r = -errno;
 	if (r >= 0)
-		r = start_services(sup); /* before core: they need none of it */
-	if (r >= 0)
-		r = wv_worker_start(&sup->workers, WV_WORKER_CORE);
-	if (r >= 0)
-		r = start_bundle(sup);
-	if (r >= 0 && sup->listen_fd >= 0)
-		r = wv_worker_start(&sup->workers, WV_WORKER_WEB);
-	if (r >= 0 && !sup->options->dry_run && wv_proxy_wanted(sup->config))
-		r = wv_worker_start(&sup->workers, WV_WORKER_PROXY);
+		r = start_workers(sup);
 	return r;
 }
 

@@ -320,7 +320,7 @@ static void syslog_field(struct wv_text *t, struct wv_slice s)
 static void syslog_record(struct wv_encoder *e, struct wv_text *t, const char *s, size_t len,
 			  const struct wv_syslog *m)
 {
-	struct wv_text one = {.max = 4 * WV_RECORD_MAX};
+	struct wv_text one = {.max = 4 * WV_SPOOL_RECORD_MAX};
 	char when[WV_TIME_SIZE];
 
 	while (len && (s[len - 1] == '\n' || s[len - 1] == '\r' || s[len - 1] == '\0'))

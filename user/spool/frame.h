@@ -24,7 +24,7 @@
 /* of payload; a reader's buffer holds two of them */
 #define WV_FRAME_MAX (512U << 10)
 /* A record that is longer is cut into pieces. */
-#define WV_RECORD_MAX (256U << 10)
+#define WV_SPOOL_RECORD_MAX (256U << 10)
 
 enum wv_frame_type {
 	WV_FRAME_LINES = 1,   /* each record ends with a newline */

@@ -27,7 +27,7 @@ struct wv_stream {
 	enum wv_framing framing; /* AUTO until the first byte */
 	struct wv_chunk *chunk;	 /* being filled; newline framing: its last record is not whole */
 	struct wv_chunk *held;	 /* full, but there was no room */
-	char *octets;		 /* octet framing: what was read, 2 * WV_RECORD_MAX */
+	char *octets;		 /* octet framing: what was read, 2 * WV_SPOOL_RECORD_MAX */
 	size_t n_octets;
 	uint64_t submitted, settled; /* records: handed to the writer, durable or dropped */
 	uint64_t durable, told;

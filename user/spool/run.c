@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "user/agent/beat.h"
 #include "user/agent/core.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
@@ -249,7 +250,6 @@ static uint64_t tear_down(struct worker *w)
 static int run(const struct wv_spool_run_options *options)
 {
 	struct worker w = {.options = options};
-	char ready = WV_CONTROL_READY;
 	uint64_t left;
 	int r;
 
@@ -259,9 +259,9 @@ static int run(const struct wv_spool_run_options *options)
 	r = set_up(&w);
 	if (r == 0) {
 		wv_log_info("spool", "%zu spool(s) ready", w.n);
-		if (options->control >= 0)
-			(void)send(options->control, &ready, 1, MSG_NOSIGNAL);
-		r = sd_event_loop(w.loop);
+		r = wv_beat_start(w.loop, options->control);
+		if (r == 0)
+			r = sd_event_loop(w.loop);
 	}
 	left = tear_down(&w);
 	if (options->left)

@@ -43,7 +43,7 @@ int wv_spool_folder(const struct wv_spool_config *c, const struct wv_paths *path
 		    size_t size);
 
 /* Bytes of records that a chunk may hold. */
-#define WV_CHUNK_BYTES WV_RECORD_MAX
+#define WV_CHUNK_BYTES WV_SPOOL_RECORD_MAX
 /* Chunks that wait for the disk: then inputs are not read any more. */
 #define WV_PENDING_MAX (24U << 20)
 

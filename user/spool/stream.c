@@ -159,7 +159,8 @@ static bool pass_messages(struct wv_stream *st)
 		size_t n = st->n_octets - at;
 
 		st->input->spool->in[st->input->index].refused++;
-		room = add_counted(st, st->octets + at, n < WV_RECORD_MAX ? n : WV_RECORD_MAX);
+		room = add_counted(st, st->octets + at,
+				   n < WV_SPOOL_RECORD_MAX ? n : WV_SPOOL_RECORD_MAX);
 		at = room ? st->n_octets : at;
 		st->eof = true;
 	}
@@ -174,10 +175,10 @@ static bool read_octets(struct wv_stream *st)
 	ssize_t n;
 
 	if (!st->octets)
-		st->octets = malloc(2 * WV_RECORD_MAX);
+		st->octets = malloc(2 * WV_SPOOL_RECORD_MAX);
 	if (!st->octets)
 		return false;
-	n = read_some(st, st->octets + st->n_octets, 2 * WV_RECORD_MAX - st->n_octets);
+	n = read_some(st, st->octets + st->n_octets, 2 * WV_SPOOL_RECORD_MAX - st->n_octets);
 	if (n > 0)
 		st->n_octets += (size_t)n;
 	if (!pass_messages(st))

@@ -388,7 +388,7 @@ static int octets(const char *buf, size_t len, bool eof, struct wv_slice *ret, s
 		n = n * 10 + (size_t)(buf[i++] - '0');
 	if (i == len)
 		return eof || i == 7 ? -EBADMSG : 0;
-	if (i == 0 || buf[0] == '0' || buf[i] != ' ' || n > WV_RECORD_MAX)
+	if (i == 0 || buf[0] == '0' || buf[i] != ' ' || n > WV_SPOOL_RECORD_MAX)
 		return -EBADMSG;
 	if (len - i - 1 < n)
 		return eof ? -EBADMSG : 0;
@@ -407,15 +407,15 @@ int wv_framing_next(enum wv_framing framing, const char *buf, size_t len, bool e
 	if (framing == WV_FRAMING_OCTET ||
 	    (framing == WV_FRAMING_AUTO && buf[0] >= '1' && buf[0] <= '9'))
 		return octets(buf, len, eof, ret, ret_used);
-	newline = memchr(buf, '\n', len < WV_RECORD_MAX ? len : WV_RECORD_MAX);
+	newline = memchr(buf, '\n', len < WV_SPOOL_RECORD_MAX ? len : WV_SPOOL_RECORD_MAX);
 	if (newline) {
 		*ret = (struct wv_slice){buf, (size_t)(newline - buf)};
 		*ret_used = ret->n + 1;
 		return 1;
 	}
-	if (!eof && len < WV_RECORD_MAX)
+	if (!eof && len < WV_SPOOL_RECORD_MAX)
 		return 0;
-	*ret = (struct wv_slice){buf, len < WV_RECORD_MAX ? len : WV_RECORD_MAX};
+	*ret = (struct wv_slice){buf, len < WV_SPOOL_RECORD_MAX ? len : WV_SPOOL_RECORD_MAX};
 	*ret_used = ret->n;
 	return 1;
 }

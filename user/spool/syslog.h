@@ -46,7 +46,7 @@ enum wv_framing { WV_FRAMING_AUTO, WV_FRAMING_NEWLINE, WV_FRAMING_OCTET };
 /*
  * The first message of buf. Returns 1 with where it is and how many bytes of buf it took; 0: more
  * bytes are needed; -EBADMSG: no message can start like this, the connection is of no use any more.
- * A line longer than WV_RECORD_MAX is given in pieces. eof: no more bytes will come.
+ * A line longer than WV_SPOOL_RECORD_MAX is given in pieces. eof: no more bytes will come.
  */
 int wv_framing_next(enum wv_framing framing, const char *buf, size_t len, bool eof,
 		    struct wv_slice *ret, size_t *ret_used);
