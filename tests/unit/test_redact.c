@@ -86,6 +86,8 @@ static void text_that_is_no_secret_kept(void **state _unused_)
 		"password_file=/etc/waveos/key",
 		"policy first@389b1895c122",
 		"http://127.0.0.1:9850/metrics",
+		"pack-20261124T225959Z-incident-6fdb.tar.zst",
+		"FF02-Some-Device_Name-Rev2-Build20261124-QzX9w",
 		"getty@tty1.service",
 		"-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----",
 		"user1@example.org at 10.1.2.3 in /home/user1/x",

@@ -11,6 +11,9 @@
 
 /* A text shorter than this is never taken for a random one. */
 #define RANDOM_MIN 32
+/* One part of it between dashes must be as long as this, longer than a time (20261124T225959Z)
+ */
+#define RANDOM_PART 17
 /* Bits a character: 32 characters of random base64 have about 4.5, words of a language under 4 */
 #define RANDOM_BITS 4.2
 
@@ -106,7 +109,7 @@ static double entropy(const char *p, size_t len)
  * in hex, not a path. */
 static size_t random_at(const char *p, size_t len)
 {
-	size_t end = 0, slashes = 0;
+	size_t end = 0, slashes = 0, part = 0, longest = 0;
 	bool has[3] = {false};
 
 	for (; end < len && (is_word(p[end]) || in("+/=", p[end])); end++) {
@@ -114,8 +117,12 @@ static size_t random_at(const char *p, size_t len)
 		has[1] |= in(upper, p[end]);
 		has[2] |= in(digit, p[end]);
 		slashes += p[end] == '/';
+		part = p[end] == '-' || p[end] == '_' ? 0 : part + 1;
+		longest = part > longest ? part : longest;
 	}
-	if (end < RANDOM_MIN || !has[0] || !has[1] || !has[2] || p[0] == '/' || slashes > 4)
+	/* names are words and times with dashes between them */
+	if (end < RANDOM_MIN || longest < RANDOM_PART || !has[0] || !has[1] || !has[2] ||
+	    p[0] == '/' || slashes > 4)
 		return 0;
 	return entropy(p, end) >= RANDOM_BITS ? end : 0;
 }
