@@ -354,7 +354,7 @@ static int start_services(struct supervisor *sup)
 	return wv_worker_start(&sup->workers, WV_WORKER_SERVICES);
 }
 
-/* Where a bundle was ever installed; its verbs send SIGHUP for the first one. */
+/* Where bundles are or may come; their verbs send SIGHUP for the first one. */
 static int start_bundle(struct supervisor *sup)
 {
 	return sup->options->dry_run || !wv_bundle_wanted(sup->paths)
