@@ -7,8 +7,19 @@ docs_config-sample := packaging/waveos.yaml
 docs_policy-schema := docs/policy.schema.json
 docs_policy-doc := docs/policy-keys.md
 docs_man := docs/man/waveos-bpf.8
+docs_events-doc := docs/events.md
+docs_schema-event := docs/schemas/event.schema.json
+docs_schema-metrics := docs/schemas/metrics.table-schema.json
+docs_schema-meta := docs/schemas/run_meta.schema.json
+docs_schema-explain := docs/schemas/explainability.schema.json
+docs_schema-status := docs/schemas/status.schema.json
+docs_schema-pack := docs/schemas/pack-manifest.schema.json
+docs_schema-inclusion := docs/schemas/inclusion-proof.schema.json
+docs_schema-consistency := docs/schemas/consistency-proof.schema.json
+docs_schema-range := docs/schemas/pack-proof.schema.json
 
-GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample policy-schema policy-doc man
+GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample policy-schema policy-doc man \
+	events-doc schema-event schema-metrics schema-meta schema-explain schema-status schema-pack schema-range schema-inclusion schema-consistency
 
 .PHONY: docs
 docs: all ## writes the generated documents anew

@@ -33,17 +33,3 @@ check-vm: all ## tests on Debian kernels under qemu
 .PHONY: soak
 soak: all $(TEST_BINARIES) ## everything, the long tests included
 	$(Q)O=$(O) SOAK=1 tests/run.sh build unit host vm
-
-# libFuzzer targets, ten lines each, that call the real parsers. FUZZ_SECONDS for each.
-FUZZ_SECONDS ?= 60
-FUZZ_SAN := -fsanitize=address,undefined
-.PHONY: fuzz fuzz-objects
-fuzz-objects: $(USER_OBJECTS)
-fuzz: ## runs each fuzzer for FUZZ_SECONDS
-	$(Q)$(MAKE) --no-print-directory O=$(O)-fuzz CC=clang HARDENING=-fPIE \
-		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(FUZZ_SAN)' fuzz-objects
-	$(Q)for t in tests/fuzz/fuzz_*.c; do name=$$(basename $$t .c); \
-		clang $(CPPFLAGS) -I$(O)-fuzz -std=gnu11 -O1 -g -fsanitize=fuzzer $(FUZZ_SAN) -o $(O)-fuzz/$$name $$t \
-			$(USER_OBJECTS:$(O)/%=$(O)-fuzz/%) $(PKG_LIBS) -lm -pthread && \
-		mkdir -p $(O)-fuzz/corpus-$$name && \
-		$(O)-fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -max_len=4096 $(O)-fuzz/corpus-$$name || exit 1; done

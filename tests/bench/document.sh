@@ -73,6 +73,8 @@ goals() {
 		| verifier instructions, any program, any kernel of the matrix | ≤ 100,000 | $(f verifier_max) on $(f verifier_kernels) kernels | $(verdict 100000 verifier_max) |
 		| 1,000 rules on 1,000 cgroups, one tick, no allocation | ≤ 10 ms | $(f policy_tick_median) ms, p99 $(f policy_tick_p99), $(f policy_tick_allocated) bytes allocated | $(verdict 10 policy_tick_median policy_tick_p99) |
 		| replay, 100 cgroups, one sample a second | ≥ 10,000 × real time | $(spread replay_100 ' ×') | $(at_least 10000 replay_100) |
+		| log: tamper-evident events of 256 bytes, 2 threads submit | ≥ 1,000,000/s | $(spread append_rate '/s'), $(f append_cpu) CPUs used | $(at_least 1000000 append_rate) |
+		| the same at 1,000,000/s offered: delay to the acknowledgement (on disk), p50 | ≤ 10 ms | $(spread append_p50 ' ms'), p99 $(f append_p99) ms at $(f append_offered_rate)/s | $(verdict 10 append_p50) |
 		| log: verify 1,000,000 records of 256 bytes, two threads | ≤ 0.5 s | $(f evidence_verify_s) s ($(f evidence_verify_cpu_s) s of CPU) | $(verdict 0.5 evidence_verify_s) |
 		| one inclusion proof, beside the signature | ≤ 50 µs | $(f evidence_proof_us) µs (signature: $(f evidence_signature_us) µs) | $(verdict 50 evidence_proof_us) |
 	MD

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Measures the figures of docs/benchmarks.md and writes it.
-#   run.sh [ROW...]   rows: hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify; default: all
+#   run.sh [ROW...]   rows: hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append; default: all
 # Root. O=build folder. A row that is not named keeps its last figures ($O/bench/results). PAIRS, ROUNDS,
 # STARTS, GAP_SECONDS, MAX_ROUNDS, SHARES, QUIET_WAIT, QUIET_BUDGET, VM_KERNELS change how much is measured.
 #
@@ -24,6 +24,7 @@ fi
 # shellcheck source=document.sh
 . tests/bench/document.sh
 
+ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append)
 ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify rollback)
 
 # What the comparison needs, only here: neither the build nor the tests do.

@@ -96,3 +96,11 @@ sed 's/"old_size":20/"old_size":40/' grown.json >changed.json
 status=0
 ev prove 61 --root "$ROOT" >out 2>&1 || status=$?
 [ $status -eq 1 ] || fail "a proof of a record that is not there: exit $status"
+
+# what the agent itself logs
+cd "$OLDPWD"
+ROOT=$TMP/agent
+agent_start --set agent.tick=200ms
+agent_stop
+ev verify --root "$ROOT" --json >"$TMP/out" || fail "the agent's log does not verify: $(cat "$TMP/out")"
+[ "$(jq '.records > 0 and .covered == .records' "$TMP/out")" = true ] || fail "$(cat "$TMP/out")"

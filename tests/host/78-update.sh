@@ -57,7 +57,7 @@ config
 bundle() {
 	mkdir -p "spec-$1/files"
 	head -c "$3" /dev/urandom >"spec-$1/files/data"
-	printf 'kind: config\nname: %s\nversion: 1.0.%s\ncounter: %s\n' "$1" "$2" "$2" >"spec-$1/bundle.yaml"
+	printf 'kind: cert\nname: %s\nversion: 1.0.%s\ncounter: %s\n' "$1" "$2" "$2" >"spec-$1/bundle.yaml"
 	B build --dir "spec-$1" -o "source/$1.wvb" --sign key.pem >/dev/null
 }
 VERSION=0
@@ -238,14 +238,25 @@ wait_until 10 installed ninth || fail "folder: $(cat said run.log)"
 bundle ninth 1 2000
 id=$(jq -r '.bundles[] | select(.name == "ninth") | .id' said)
 mv source/ninth.wvb folder/again.wvb
-old() { grep -q 'config ninth .*: old' run.log; }
+old() { grep -q 'cert ninth .*: old' run.log; }
 wait_until 10 old || fail "the same counter: $(cat run.log)"
 status
 [ "$(jq -r '.bundles[] | select(.name == "ninth") | .id' said)" = "$id" ] || fail "another ninth: $(cat said)"
+# roots and an index come by folder, too
+B root rotate source/root.2.json -o root.tmp --sign key.pem >/dev/null
+mv root.tmp folder/root.3.json
+index --version 400
+mv source/index.json folder/
+touch folder/look.wvb # an empty one: looked at, refused
+trusted() {
+	[ "$(B root show --json --root "$ROOT" | jq .root.version)" = 3 ] &&
+		cmp -s folder/index.json "$ROOT/var/lib/waveos/trust/index.json"
+}
+wait_until 10 trusted || fail "root or index of the folder: $(cat run.log)"
 # one that is made for another environment
 mkdir -p spec-prod/files
 echo x >spec-prod/files/x
-printf 'kind: config\nname: prod\nversion: 1.0.0\ncounter: 1\nenvironments: [prod]\n' >spec-prod/bundle.yaml
+printf 'kind: cert\nname: prod\nversion: 1.0.0\ncounter: 1\nenvironments: [prod]\n' >spec-prod/bundle.yaml
 B build --dir spec-prod -o prod.wvb --sign key.pem >/dev/null
 mv prod.wvb folder/
 unfit() { status && [ "$(result prod)" = refused ]; }

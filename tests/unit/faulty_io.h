@@ -183,8 +183,12 @@ static char base[64];
 
 static inline void make_base(void)
 {
-	strcpy(base, "/tmp/wv-unit-XXXXXX");
-	assert_non_null(mkdtemp(base));
+	/* in memory where that can be: a scenario is run thousands of times */
+	strcpy(base, "/dev/shm/wv-unit-XXXXXX");
+	if (!mkdtemp(base)) {
+		strcpy(base, "/tmp/wv-unit-XXXXXX");
+		assert_non_null(mkdtemp(base));
+	}
 	snprintf(paths.state, sizeof(paths.state), "%s/state", base);
 }
 

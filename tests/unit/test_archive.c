@@ -379,6 +379,39 @@ static void archive_with_other_entries_is_refused(void **state)
 	wv_manifest_done(&m);
 }
 
+/* Of an empty file name, size and hash would be right. */
+static void archive_with_a_link_for_an_empty_file_is_refused(void **state)
+{
+	static const struct {
+		unsigned type;
+		const char *target;
+	} entries[] = {{AE_IFLNK, "/etc/passwd"},
+		       {0, "manifest.json"},
+		       {AE_IFDIR, NULL},
+		       {AE_IFIFO, NULL},
+		       {AE_IFCHR, NULL}};
+	_cleanup_free_ const struct wv_bundle_file **c = NULL;
+	struct wv_manifest m;
+	unsigned n, at = 0;
+	char name[80];
+	struct tar t;
+
+	(void)state;
+	fx_parse("app", 7, &m);
+	assert_int_equal(wv_bundle_contents(&m, &c, &n), 0);
+	while (c[at]->size)
+		at++;
+	snprintf(name, sizeof(name), "files/%s", c[at]->sha256);
+	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+		add_head(&t, &m);
+		add_contents(&t, &m, 0, at);
+		tar_add(&t, name, entries[i].type, entries[i].target, NULL, 0);
+		add_contents(&t, &m, at + 1, n);
+		expect(&t, 0, -EBADMSG, at, "a link");
+	}
+	wv_manifest_done(&m);
+}
+
 static void archive_with_wrong_files_is_refused(void **state)
 {
 	struct wv_manifest m;
@@ -590,6 +623,7 @@ int main(void)
 		cmocka_unit_test(archive_with_something_behind_it_is_refused),
 		cmocka_unit_test(archive_with_any_bit_flipped_is_refused_or_the_same),
 		cmocka_unit_test(archive_with_other_entries_is_refused),
+		cmocka_unit_test(archive_with_a_link_for_an_empty_file_is_refused),
 		cmocka_unit_test(archive_with_wrong_files_is_refused),
 		cmocka_unit_test(archive_with_altered_content_ends_with_an_error),
 		cmocka_unit_test(archive_that_expands_is_refused_early),

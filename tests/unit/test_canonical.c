@@ -242,7 +242,7 @@ static void check_other_forms_are_told_from_no_json(void **state _unused_)
 		"{\"\xef\xac\xb3\":1,\"\xf0\x9f\x98\x80\":2}",
 		/* the escaped name sorts by what it means */
 		"{\"\\\\\":1,\"A\":2}",
-		"{\"\\u0001\":1,\"\\u0000\":2}",
+		"{\"\\u0002\":1,\"\\u0001\":2}",
 	};
 	static const char *const none[] = {
 		"",
@@ -280,6 +280,9 @@ static void check_other_forms_are_told_from_no_json(void **state _unused_)
 		"{\"a\":1,\"\\u0061\":2}",
 		"[{\"a\":1,\"b\":2,\"a\":3}]",
 		"\xef\xbb\xbf{}",
+		/* C reads these names as "seq" */
+		"{\"seq\":1,\"seq\\u0000\":2}",
+		"{\"seq\\u0000\":2}",
 	};
 	char deep[2 * (WV_JSON_LEVELS + 1) + 1];
 	size_t i;

@@ -148,11 +148,13 @@ static void sample_uncommented_loads_with_every_key(void **state _unused_)
 	assert_string_equal(config.metrics_listen, "127.0.0.1:9850");
 	assert_int_equal(config.n_budgets, 1);
 	assert_int_equal(config.n_heartbeats, 1);
+	assert_int_equal(config.n_proxies, 1);
 	assert_int_equal(config.budgets[0].cpu_quota_us, 50000);
 	assert_int_equal(config.budgets[0].burst_connects, 5);
 	for (size_t i = 0; i < wv_fields_count; i++)
 		if (strcmp(wv_fields[i].list, "budgets") == 0 ||
-		    strcmp(wv_fields[i].list, "heartbeats") == 0)
+		    strcmp(wv_fields[i].list, "heartbeats") == 0 ||
+		    strcmp(wv_fields[i].list, "proxies") == 0)
 			assert_non_null(strstr(text, wv_fields[i].key));
 }
 

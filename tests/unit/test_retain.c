@@ -174,7 +174,8 @@ static void retain_never_takes_what_is_held(void **state _unused_)
 	struct wv_segment *s;
 
 	assert_int_equal(
-		wv_hold_place(l, &faulty, paths.state, "case-1", 30, 45, "asked for by a court"), 0);
+		wv_hold_place(l, &faulty, paths.state, "case-1", 30, 45, "asked for by a court"),
+		0);
 	assert_int_equal(wv_hold_place(l, &faulty, paths.state, "case-1", 1, 2, "again"), -EEXIST);
 	assert_int_equal(wv_tlog_retain(l, &faulty, paths.state, &keep, &done), 0);
 	assert_int_equal(done.segments, 2);

@@ -346,6 +346,33 @@ static void tlog_failed_sync_is_not_acknowledged_by_the_next(void **state _unuse
 	assert_int_equal(check_tlog(1, NULL, 0), 2);
 }
 
+static unsigned sync_fails_at;
+
+static int nth_sync_fails(void *ctx _unused_, int fd _unused_)
+{
+	return --sync_fails_at == 0 ? -EIO : 0;
+}
+
+/* After a failed sync the pages may be lost and the next sync says 0: hashes are written again. */
+static void tlog_failed_sync_of_hashes_makes_them_anew(void **state _unused_)
+{
+	static const char lost[3 * WV_HASH_SIZE];
+	struct wv_io io = faulty;
+	struct wv_tlog *l;
+
+	io.fsync = nth_sync_fails;
+	options.key = &key;
+	assert_int_equal(wv_tlog_open(&l, &io, paths.state, &options, NULL), 0);
+	for (unsigned n = 1; n <= 3; n++)
+		assert_int_equal(add(l, n), 0);
+	sync_fails_at = 2; /* the lines', then the hashes' */
+	assert_int_equal(wv_tlog_checkpoint(l), -EIO);
+	write_log_file(WV_TLOG_HASHES_NAME, lost, sizeof(lost));
+	assert_int_equal(wv_tlog_checkpoint(l), 0);
+	wv_tlog_close(l);
+	assert_int_equal(check_tlog(1, NULL, 0), 3);
+}
+
 static void child(unsigned first)
 {
 	struct wv_tlog *l;
@@ -400,6 +427,7 @@ int main(void)
 		T(tlog_crash_at_any_call_keeps_what_was_acknowledged),
 		T(tlog_crash_inside_recovery_is_harmless),
 		T(tlog_failed_sync_is_not_acknowledged_by_the_next),
+		T(tlog_failed_sync_of_hashes_makes_them_anew),
 		T(tlog_two_processes_share_the_log),
 	};
 

@@ -123,13 +123,15 @@ static int sink_newest(void *ctx, enum wv_bundle_kind kind, const char *name, ui
 	return 0;
 }
 
-static int sink_install(void *ctx, struct wv_bundle_reader *r, struct wv_manifest_error *why)
+static int sink_install(void *ctx, struct wv_bundle_reader *r, struct wv_trust *trust,
+			struct wv_manifest_error *why)
 {
 	const struct wv_bundle_file *f;
 	int n;
 
 	(void)ctx;
 	(void)why;
+	assert_non_null(trust);
 	while ((n = wv_bundle_read_next(r, &f)) > 0)
 		;
 	if (n == 0 && sink.result == 0) {
@@ -239,7 +241,7 @@ static void root_edited_keeps_who_is_in_which_role(void **state)
 {
 	_cleanup_free_ struct wv_root *root = calloc(1, sizeof(*root));
 	struct wv_secret_key k[6];
-	char name[8];
+	char name[16];
 
 	(void)state;
 	for (unsigned char i = 0; i < 6; i++) {

@@ -70,6 +70,12 @@ static char *note_of(struct wv_hash *list, uint64_t size, const struct wv_secret
 
 static char *answer;
 
+static int raw(const char *body)
+{
+	free(TAKE_PTR(answer));
+	return wv_witness_add(&witness, body, strlen(body), &answer);
+}
+
 /* Sends the state of `size` records of a list, with a proof from `old`. */
 static int send(struct wv_hash *list, uint64_t old, uint64_t size)
 {
@@ -80,8 +86,7 @@ static int send(struct wv_hash *list, uint64_t old, uint64_t size)
 	if (old)
 		assert_int_equal(wv_merkle_consistency(from_list, list, old, size, proof, &n), 0);
 	assert_int_equal(wv_witness_request(old, proof, n, note, &body), 0);
-	free(TAKE_PTR(answer));
-	return wv_witness_add(&witness, body, strlen(body), &answer);
+	return raw(body);
 }
 
 static void witness_cosigns_a_log_that_grows(void **state _unused_)
@@ -133,10 +138,10 @@ static void witness_refuses_strangers(void **state _unused_)
 	assert_int_equal(wv_key_generate(&wv_io_system, &other_key), 0);
 	stranger = note_of(leaves, 5, &other_key, "other/log");
 	assert_int_equal(wv_witness_request(0, NULL, 0, stranger, &body), 0);
-	assert_int_equal(wv_witness_add(&witness, body, strlen(body), &answer), 404);
+	assert_int_equal(raw(body), 404);
 	forged = note_of(leaves, 5, &other_key, "test/log");
 	assert_int_equal(wv_witness_request(0, NULL, 0, forged, &forged_body), 0);
-	assert_int_equal(wv_witness_add(&witness, forged_body, strlen(forged_body), &answer), 403);
+	assert_int_equal(raw(forged_body), 403);
 	assert_null(answer);
 }
 
@@ -159,19 +164,19 @@ static void witness_refuses_what_is_no_request(void **state _unused_)
 		_cleanup_free_ char *body = NULL;
 
 		assert_true(asprintf(&body, "%s%s", heads[i], note) > 0);
-		if (wv_witness_add(&witness, body, strlen(body), &answer) != 400)
+		if (raw(body) != 400)
 			fail_msg("head %u", i);
 	}
 	assert_int_equal(wv_witness_request(1, proof, 64, note, &long_proof), 0);
-	assert_int_equal(wv_witness_add(&witness, long_proof, strlen(long_proof), &answer), 400);
+	assert_int_equal(raw(long_proof), 400);
 	free(TAKE_PTR(long_proof));
 	/* more records than it says to be of */
 	assert_int_equal(wv_witness_request(6, NULL, 0, note, &long_proof), 0);
-	assert_int_equal(wv_witness_add(&witness, long_proof, strlen(long_proof), &answer), 400);
+	assert_int_equal(raw(long_proof), 400);
 	/* the first one needs no proof, and may have none */
 	free(TAKE_PTR(long_proof));
 	assert_int_equal(wv_witness_request(0, proof, 1, note, &long_proof), 0);
-	assert_int_equal(wv_witness_add(&witness, long_proof, strlen(long_proof), &answer), 422);
+	assert_int_equal(raw(long_proof), 422);
 }
 
 static void witness_whose_state_is_broken_does_not_cosign(void **state _unused_)

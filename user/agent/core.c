@@ -8,7 +8,9 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "user/agent/drift.h"
 #include "user/agent/guard.h"
+#include "user/agent/packs.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/self.h"
 #include "user/core/cgroup_index.h"
@@ -54,6 +56,7 @@ struct core {
 	uint32_t events_left; /* of EVENTS_AT_ONCE */
 	uint64_t last_tick_ns;
 	uint64_t memory_due, ticks;
+	struct wv_packs packs;
 	int stats_fd;
 	bool ready;
 };
@@ -266,6 +269,7 @@ static void tick(struct core *c)
 		r = wv_records_tick(c->records, &c->agent.sample);
 		if (r < 0)
 			(void)wv_log_full(LOG_DEBUG, r, "core", "records");
+		wv_packs_tick(&c->packs, &c->agent);
 	}
 	wv_cgroups_reap(&c->agent, start);
 	c->self.sense_ns = io->mono_ns(io->ctx) - start;
@@ -414,6 +418,8 @@ static void record_start(struct core *c)
 	(void)on_record(&c->agent, "core-start", fields);
 	if (ctx->guard && !restarts)
 		wv_guard_record(ctx->guard, &c->agent);
+	if (c->records && !restarts)
+		wv_drift_record(&c->agent, wv_records_dir(c->records), ctx->snapshot->head->drift);
 	record_policy(c, true);
 }
 

@@ -27,6 +27,7 @@
 #include "user/enforce/gate.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
+#include "user/proxy/proxy.h"
 #include "user/recover/services.h"
 
 /* How long a worker may take to flush and end before it is killed. */
@@ -89,10 +90,9 @@ static int run_web(const struct wv_worker_context *ctx)
 }
 
 static int (*const runs[WV_WORKER_N])(const struct wv_worker_context *ctx) = {
-	[WV_WORKER_CORE] = wv_core_run,
-	[WV_WORKER_WEB] = run_web,
-	[WV_WORKER_SERVICES] = wv_services_run,
-	[WV_WORKER_BUNDLE] = wv_bundle_run,
+	[WV_WORKER_CORE] = wv_core_run,		[WV_WORKER_WEB] = run_web,
+	[WV_WORKER_SERVICES] = wv_services_run, [WV_WORKER_BUNDLE] = wv_bundle_run,
+	[WV_WORKER_PROXY] = wv_proxy_run,
 };
 
 /* In the worker's process. */
@@ -399,6 +399,8 @@ static int setup_loop(struct supervisor *sup)
 		r = start_bundle(sup);
 	if (r >= 0 && sup->listen_fd >= 0)
 		r = wv_worker_start(&sup->workers, WV_WORKER_WEB);
+	if (r >= 0 && !sup->options->dry_run && wv_proxy_wanted(sup->config))
+		r = wv_worker_start(&sup->workers, WV_WORKER_PROXY);
 	return r;
 }
 

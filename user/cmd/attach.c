@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/agent/packs.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/prepare.h"
 #include "user/agent/supervisor.h"
 #include "user/bundle/install.h"
 #include "user/cmd/cmd.h"
+#include "user/cmd/evidence_cmd.h"
 #include "user/cmd/status_view.h"
+#include "user/cmd/evidence_cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 
@@ -172,5 +175,6 @@ int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 	r = load_policy(cli, &config, &policy);
 	if (r != WV_EXIT_OK)
 		return r;
+	wv_packs_summary = wv_report_page;
 	return wv_supervisor_run(&cli->paths, &config, policy, &a.options);
 }

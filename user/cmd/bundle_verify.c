@@ -97,7 +97,7 @@ static void look_at_signers(struct seen *s, struct wv_trust *trust)
 {
 	size_t len;
 	const char *text = wv_bundle_read_signatures(s->first, &len);
-	struct wv_manifest_error error;
+	struct wv_manifest_error error = {.text = ""};
 
 	if (wv_dsse_parse(text, len, WV_TYPE_MANIFEST, true, &s->d, &error) == 0)
 		(void)wv_root_signers(wv_trust_root(trust), (enum wv_role)s->m->kind, &s->d,

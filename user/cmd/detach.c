@@ -14,6 +14,7 @@
 #include "user/core/io.h"
 #include "user/core/log.h"
 #include "user/enforce/enforce.h"
+#include "user/proxy/proxy.h"
 #include "user/recover/recover.h"
 #include "user/recover/services.h"
 
@@ -69,6 +70,8 @@ int wv_cmd_detach(struct wv_cli *cli, int argc, char **argv)
 	}
 	wv_host_probe(&host);
 	(void)wv_services_stop_all(&cli->paths, &host, stdout);
+	if (wv_proxy_end(&cli->paths) > 0)
+		printf("stopped the proxies\n");
 	reverted = wv_recover_revert_all(&cli->paths, &host, &wv_io_system, stdout);
 	r = wv_enforce_revert_all(&cli->paths, &host, &wv_io_system, stdout);
 	reverted = r < 0 ? r : reverted;

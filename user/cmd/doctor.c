@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
+#include "user/core/config.h"
 #include "user/core/module.h"
 
 static const char *const state_names[] = {"ok", "fallback", "missing"};
@@ -18,6 +20,14 @@ static const char *const state_marks[] = {"\xe2\x9c\x93", "~",
 static const char *result(int r)
 {
 	return r == 0 ? "works" : strerror(-r);
+}
+
+/* The program that proxies run in (docs/proxy.md), where the settings' default has it. */
+static bool has_haproxy(void)
+{
+	struct wv_config c;
+
+	return wv_config_init(&c) == 0 && access(c.proxy_program, X_OK) == 0;
 }
 
 static struct json_object *host_json(const struct wv_host *h)
@@ -35,6 +45,7 @@ static struct json_object *host_json(const struct wv_host *h)
 	json_object_object_add(o, "active_lsms", json_object_new_string(h->lsms));
 	json_object_object_add(o, "psi", json_object_new_boolean(h->psi));
 	json_object_object_add(o, "cgroup2", json_object_new_string(h->cgroup2));
+	json_object_object_add(o, "haproxy", json_object_new_boolean(has_haproxy()));
 	json_object_object_add(
 		o, "v1_attribution",
 		h->v1_ssid >= 0 ? json_object_new_string(wv_controller_names[h->v1_attribution])
@@ -81,7 +92,9 @@ static void print_host(const struct wv_host *h)
 	if (h->v1_ssid >= 0)
 		printf("; tasks of the v2 root are told apart by v1 %s",
 		       wv_controller_names[h->v1_attribution]);
-	printf("\n\n");
+	printf("\nProxies: %s\n\n", has_haproxy()
+					    ? "HAProxy is installed"
+					    : "HAProxy is not installed (apt-get install haproxy)");
 }
 
 static void print_text(const struct wv_host *h, const struct wv_capabilities *caps)

@@ -10,8 +10,10 @@ static const struct {
 	const char *name, *summary;
 	int (*run)(struct wv_cli *cli, int argc, char **argv);
 } subverbs[] = {
-	{"verify", "whether the log, or a proof, is what was signed; names what is not",
+	{"verify", "whether the log, a proof or a pack is what was signed; names what is not",
 	 wv_evidence_verify},
+	{"export", "an evidence pack: records with proofs, the run's artifacts, signed",
+	 wv_evidence_export},
 	{"prove", "a proof that a record is in the log, to be checked anywhere", wv_evidence_prove},
 	{"consistency", "a proof that an older state of the log is a prefix of a newer one",
 	 wv_evidence_consistency},
@@ -25,6 +27,8 @@ static const struct {
 	{"witness", "remember other machines' logs, and cosign what continues them",
 	 wv_evidence_witness},
 	{"anchor", "have the TPM sign the log's state", wv_evidence_anchor},
+	{"export", "an evidence pack: records with proofs, the run's artifacts, signed",
+	 wv_evidence_export},
 	{"key", "the public key that this device signs with", wv_evidence_key},
 };
 
@@ -36,6 +40,7 @@ static int usage(FILE *f, int code)
 	fprintf(f, "\nExamples:\n  waveos-bpf evidence verify\n"
 		   "  waveos-bpf evidence prove 4711 -o proof.json\n"
 		   "  waveos-bpf evidence verify --proof proof.json --key device.vkey\n"
+		   "  waveos-bpf evidence export --run latest -o run.tar.zst\n"
 		   "\nHelp of one: waveos-bpf evidence SUBVERB --help\n");
 	return code;
 }
@@ -52,6 +57,10 @@ int wv_cmd_evidence(struct wv_cli *cli, int argc, char **argv)
 		if (strcmp(argv[1], subverbs[i].name) == 0) {
 			snprintf(name, sizeof(name), "evidence %s", argv[1]);
 			argv[1] = name;
+			/* a pack is verified by what is in it, whatever log this device has */
+			if (subverbs[i].run == wv_evidence_verify &&
+			    wv_evidence_names_pack(argc, argv))
+				return wv_evidence_verify_pack(cli, argc - 1, argv + 1);
 			return subverbs[i].run(cli, argc - 1, argv + 1);
 		}
 	fprintf(stderr,

@@ -22,6 +22,13 @@ int wv_evidence_checkpoint(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_witness(struct wv_cli *cli, int argc, char **argv);
 int wv_evidence_anchor(struct wv_cli *cli, int argc, char **argv);
 
+int wv_evidence_export(struct wv_cli *cli, int argc, char **argv);
+/* evidence_pack.c: `evidence verify FILE.tar.zst`, and whether it is that. */
+int wv_evidence_verify_pack(struct wv_cli *cli, int argc, char **argv);
+bool wv_evidence_names_pack(int argc, char **argv);
+/* report_pack.c: the one-page summary of a run's folder (wv_pack_options.summary). */
+int wv_report_page(const char *run_dir, char **ret_html);
+
 /* evidence_common.c ---------------------------------------------------------------------------- */
 
 #define WV_EVIDENCE_KEYS_MAX 32

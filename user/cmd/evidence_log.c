@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* evidence tail, hold, checkpoint, retain: the device's log at a terminal. */
+/* evidence tail, hold, retain: the device's log at a terminal. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

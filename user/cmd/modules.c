@@ -10,6 +10,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 #include "user/core/module.h"
+#include "user/evidence/contract.h"
 #include "user/export/openmetrics.h"
 #include "user/flow/sample.h"
 #include "user/policy/policy.h"
@@ -36,6 +37,13 @@ static void print_signals(FILE *f)
 		fprintf(f, "| `%s` | %s |\n", wv_hists[i].name, wv_hists[i].help);
 }
 
+#define WV_CONTRACT(id, ...)                                                                       \
+	static void print_schema_##id(FILE *f)                                                     \
+	{                                                                                          \
+		wv_contract_print(f, #id);                                                         \
+	}
+#include "waveos/contracts.def"
+
 /* Documents that come from the tables; docs/ holds their output and a test compares. */
 static const struct wv_option options[] = {
 	{"signals-doc", 0, NULL, "print docs/signals.md"},
@@ -46,6 +54,12 @@ static const struct wv_option options[] = {
 	{"policy-schema", 0, NULL, "print the JSON schema of policies"},
 	{"policy-doc", 0, NULL, "print docs/policy-keys.md"},
 	{"man", 0, NULL, "print the man page waveos-bpf(8)"},
+	{"events-doc", 0, NULL, "print docs/events.md"},
+	{"schema-event", 0, NULL, "print the JSON schema of records"},
+	{"schema-metrics", 0, NULL, "print the table schema of metrics.csv"},
+#define WV_CONTRACT(id, versions, head, title, doc)                                                \
+	{"schema-" #id, 0, NULL, "print the JSON schema of " title},
+#include "waveos/contracts.def"
 	{0},
 };
 static void (*const printers[])(FILE *) = {
@@ -57,6 +71,11 @@ static void (*const printers[])(FILE *) = {
 	wv_policy_print_schema,
 	wv_policy_print_markdown,
 	wv_manual_print,
+	wv_contract_print_events_doc,
+	wv_contract_print_event,
+	wv_contract_print_metrics,
+#define WV_CONTRACT(id, ...) print_schema_##id,
+#include "waveos/contracts.def"
 };
 
 static int set_option(void *ctx, const struct wv_option *o, const char *value _unused_)

@@ -108,6 +108,7 @@ static void print_json(const struct wv_report *r)
 	json_object_object_add(o, "records", json_object_get(r->counts));
 	json_object_object_add(o, "decisions", json_object_get(r->decisions));
 	json_object_object_add(o, "notable", json_object_get(r->notable));
+	json_object_object_add(o, "drift", json_object_get(r->drift));
 	wv_json_print(o);
 	json_object_put(o);
 }

@@ -386,6 +386,7 @@ int wv_report_load(struct wv_report *r, const char *dir)
 	r->decisions = json_object_new_array();
 	r->notable = json_object_new_array();
 	r->outcomes = json_object_new_array();
+	r->drift = json_object_new_array();
 	r->counts = json_object_new_object();
 	if (wv_io_read_file(&wv_io_system, dirfd, "run_meta.json", META_MAX_BYTES, &text, &len) ==
 	    0)
@@ -413,6 +414,7 @@ void wv_report_done(struct wv_report *r)
 	json_object_put(r->decisions);
 	json_object_put(r->notable);
 	json_object_put(r->outcomes);
+	json_object_put(r->drift);
 	json_object_put(r->counts);
 	*r = (struct wv_report){0};
 }

@@ -64,6 +64,7 @@ struct wv_report {
 		*notable; /* array: failures by type, cgroup and task, at most WV_REPORT_NOTABLE */
 	struct json_object *counts;   /* object: records by type */
 	struct json_object *outcomes; /* array: records of type "outcome" */
+	struct json_object *drift;    /* array: records of type "config-drift" */
 	uint64_t *mono, *wall;	      /* times of the samples */
 	uint32_t n_samples, cap_samples;
 	struct wv_report_cgroup *cgroups;

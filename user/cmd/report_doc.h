@@ -24,6 +24,8 @@ void wv_doc_table_end(struct wv_doc *d);
 /* What ran where and when; then everything else but plots. */
 void wv_report_facts(struct wv_doc *d, const struct wv_report *r);
 void wv_report_summary(struct wv_doc *d, const struct wv_report *r);
+/* report_drift.c: part of the summary */
+void wv_report_drift(struct wv_doc *d, const struct wv_report *r);
 
 /* One plot: lines (or a stack) of the cgroups with the largest figures. Appends HTML. */
 struct wv_plot {

@@ -81,6 +81,8 @@ static void take_record(struct wv_report *r, struct json_object *o)
 		json_object_array_add(r->decisions, json_object_get(o));
 	else if (strcmp(type, "outcome") == 0)
 		json_object_array_add(r->outcomes, json_object_get(o));
+	else if (strcmp(type, "config-drift") == 0)
+		json_object_array_add(r->drift, json_object_get(o));
 	else if (is_notable(type))
 		take_notable(r, o);
 }

@@ -382,6 +382,7 @@ void wv_report_summary(struct wv_doc *d, const struct wv_report *r)
 	outcomes(d, r);
 	failure_counts(d, r);
 	notable(d, r);
+	wv_report_drift(d, r);
 	cpu_table(d, r);
 	memory_table(d, r);
 	bytes_table(d, r, "Block I/O", io, io_columns);

@@ -114,6 +114,19 @@ static void print_events(const struct wv_self *self)
 		printf("%-10s none\n", "events");
 }
 
+static void print_drift(const struct wv_snapshot *h)
+{
+	unsigned shown = 0;
+
+	for (int i = 0; i < WV_DRIFT_N; i++)
+		if (h->drift[i])
+			printf("%s%u of %s",
+			       shown++ ? ", " : "drift      not as in the run before: ",
+			       h->drift[i], wv_drift_names[i]);
+	if (shown)
+		printf(" (records config-drift)\n");
+}
+
 static void print_losses(const struct wv_self *self)
 {
 	unsigned shown = 0;
@@ -245,6 +258,7 @@ static void print_text(const struct status *s)
 	print_rules(s);
 	print_recovery(h, now);
 	print_events(&h->self);
+	print_drift(h);
 	print_losses(&h->self);
 	printf("%-10s %llu written, %llu failed\n", "records",
 	       (unsigned long long)h->self.records_written,
@@ -316,6 +330,15 @@ static struct json_object *losses_json(const struct wv_self *self)
 	return all;
 }
 
+static struct json_object *drift_json(const struct wv_snapshot *h)
+{
+	struct json_object *o = json_object_new_object();
+
+	for (int i = 0; i < WV_DRIFT_N; i++)
+		wv_json_u64(o, wv_drift_names[i], h->drift[i]);
+	return o;
+}
+
 static void add_process(struct json_object *o, const struct wv_snapshot *h)
 {
 	wv_json_u64(o, "supervisor_pid", h->supervisor_pid);
@@ -374,6 +397,7 @@ static void print_json(const struct status *s)
 		wv_json_u64(o, "held", h->n_held);
 		wv_json_u64(o, "log_errno", atomic_load(&h->log_errno));
 		wv_json_u64(o, "enforce_errno", atomic_load(&h->enforce_errno));
+		json_object_object_add(o, "drift", drift_json(h));
 		wv_json_u64(o, "records_written", h->self.records_written);
 		wv_json_u64(o, "records_failed", h->self.records_failed);
 		wv_json_str(o, "metrics_address", h->metrics_address);

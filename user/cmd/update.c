@@ -177,7 +177,7 @@ static int check(struct wv_cli *cli, int argc, char **argv)
 	u->io = &wv_io_system;
 	u->paths = &cli->paths;
 	u->config = &c;
-	u->sink = wv_update_sink_here(&cli->paths);
+	u->sink = wv_update_sink_here(u);
 	r = wv_updater_open(u);
 	if (r < 0)
 		return wv_bundle_say("update check", cli->paths.state, r, NULL);

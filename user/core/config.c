@@ -107,7 +107,10 @@ void wv_config_done(struct wv_config *c)
 	free(c->heartbeats);
 	c->budgets = NULL;
 	c->heartbeats = NULL;
-	c->n_budgets = c->n_heartbeats = 0;
+	free(c->proxies);
+	c->proxies = NULL;
+	wv_arena_done(&c->proxy_texts);
+	c->n_budgets = c->n_heartbeats = c->n_proxies = 0;
 }
 
 static int parse_section(struct wv_config *c, const struct wv_yaml *y, const yaml_node_t *map,
@@ -199,7 +202,9 @@ int wv_config_load_memory(struct wv_config *c, const char *name, const char *tex
 
 	next.budgets = NULL;
 	next.heartbeats = NULL;
-	next.n_budgets = next.n_heartbeats = 0;
+	next.proxies = NULL;
+	next.proxy_texts = (struct wv_arena){NULL};
+	next.n_budgets = next.n_heartbeats = next.n_proxies = 0;
 	ret_error->text[0] = '\0';
 	r = parse_text(&next, name, text, len, ret_error);
 	if (r < 0) {

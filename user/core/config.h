@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Configuration: typed settings from include/waveos/config.def and lists of budgets and heartbeats.
- * Precedence: --set > environment WAVEOS_<SECTION>_<KEY> > file > default.
+ * Configuration: typed settings from include/waveos/config.def and lists of budgets, heartbeats and
+ * proxies. Precedence: --set > environment WAVEOS_<SECTION>_<KEY> > file > default.
  */
 #ifndef WV_CORE_CONFIG_H
 #define WV_CORE_CONFIG_H
@@ -12,8 +12,11 @@
 #include <stdio.h>
 #include <yaml.h>
 
+#include "user/core/arena.h"
+
 struct wv_budget;    /* user/flow/budget.h */
 struct wv_heartbeat; /* user/flow/heartbeat.h */
+struct wv_proxy;     /* user/flow/proxy.h */
 
 enum wv_setting_type {
 	WV_BOOL,
@@ -66,8 +69,11 @@ struct wv_config {
 	size_t n_budgets;
 	struct wv_heartbeat *heartbeats;
 	size_t n_heartbeats;
-	char source[256]; /* file that was read, "" if none */
-	char digest[65];  /* hex SHA-256 of its bytes, "" if none */
+	struct wv_proxy *proxies;
+	size_t n_proxies;
+	struct wv_arena proxy_texts; /* what the proxies point to */
+	char source[256];	     /* file that was read, "" if none */
+	char digest[65];	     /* hex SHA-256 of its bytes, "" if none */
 };
 
 struct wv_setting {

@@ -223,7 +223,7 @@ static const char config_intro[] =
 	"and aliases are fine, merge keys (`<<`) are not known. An unknown key, a key given\n"
 	"twice, a value of the wrong type or out of its range, or text that is no YAML is an\n"
 	"error with file, line and column; then nothing of the file is applied and the agent\n"
-	"does not start (exit code 2). Lists (`budgets`, `heartbeats`) can be given in the file\n"
+	"does not start (exit code 2). Lists (`budgets`, `heartbeats`, `proxies`) can be given in the file\n"
 	"only. A file says a list as a whole.\n"
 	"\n"
 	"An environment variable whose first word is a section but whose rest is no key of it\n"

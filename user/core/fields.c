@@ -10,11 +10,13 @@
 #include "user/flow/budget.h"
 #include "user/flow/heartbeat.h"
 #include "user/flow/policy.h"
+#include "user/flow/proxy.h"
 #include "user/flow/sample.h"
 
 #define WV_STRUCT_budgets struct wv_budget
 #define WV_STRUCT_policy_budgets struct wv_budget
 #define WV_STRUCT_heartbeats struct wv_heartbeat
+#define WV_STRUCT_proxies struct wv_proxy
 #define WV_STRUCT_domains struct wv_domain
 #define WV_STRUCT_modes struct wv_mode
 #define WV_STRUCT_breakers struct wv_breaker

@@ -10,6 +10,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
+#include "user/evidence/redact.h"
 
 #define JSON_FLAGS (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 #define EXPLAIN_FILE_MAX (4U << 20)
@@ -37,11 +38,15 @@ struct json_object *wv_artifact_new(const char *run_id, const char *boot_id,
 
 int wv_artifact_write(const struct wv_io *io, int dirfd, const char *name, struct json_object *o)
 {
-	const char *made = json_object_to_json_string_ext(
-		o,
-		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
 	_cleanup_free_ char *text = NULL;
+	struct wv_redactor filter;
+	const char *made;
 
+	wv_redactor_records(&filter);
+	if (wv_redact_json(&filter, o) < 0)
+		return -ENOMEM;
+	made = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+							 JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!made || asprintf(&text, "%s\n", made) < 0)
 		return -ENOMEM;
 	/* names of cgroups and hosts may have any bytes; a line of the layout at a time */

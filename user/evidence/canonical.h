@@ -15,7 +15,8 @@
  * Strings that are not UTF-8 get U+FFFD for each bad byte. */
 int wv_canonical(struct json_object *o, char **ret, size_t *ret_len);
 /* 0 if these bytes are one value in canonical form; -EBADMSG if they are JSON but another form,
- * -EPROTO if they are no JSON (duplicate members, bad UTF-8, over 64 levels included). */
+ * -EPROTO if they are no JSON (duplicate members, bad UTF-8, a NUL in a name, over 64 levels
+ * included). */
 int wv_canonical_check(const char *text, size_t len);
 
 /* What is looked up in the same pass, of a record that is an object. */

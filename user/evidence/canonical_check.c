@@ -174,6 +174,19 @@ static bool in_order(const struct key *a, const struct key *b)
 				  unescape(b->text, b->len, y)) < 0;
 }
 
+/* A NUL in a name: readers in C take the name to end there, and so for another. */
+static bool has_nul(const struct key *key)
+{
+	for (size_t i = 0; i + 5 < key->len; i++) {
+		if (key->text[i] != '\\')
+			continue;
+		if (memcmp(key->text + i, "\\u0000", 6) == 0)
+			return true;
+		i++;
+	}
+	return false;
+}
+
 static bool scan_value(struct scan *s);
 
 static bool at(struct scan *s, char c)
@@ -215,6 +228,8 @@ static bool scan_object(struct scan *s)
 		if (!scan_string(s, &key.escapes))
 			return false;
 		key.len = (size_t)(s->p - 1 - key.text);
+		if (key.escapes && has_nul(&key))
+			return false;
 		if (last.text && !s->lenient && !in_order(&last, &key))
 			return false;
 		last = key;

@@ -9,6 +9,7 @@
 #include "user/core/config.h"
 #include "user/evidence/artifacts.h"
 #include "user/evidence/canonical.h"
+#include "user/evidence/redact.h"
 
 static const char *const common[] = {"boot_id", "mono_ns", "run_id", "schema_version",
 				     "seq",	"type",	   "wall_ns"};
@@ -35,6 +36,7 @@ int wv_event_common(struct json_object *o, const struct wv_io *io, const char *r
 		    const char *type)
 {
 	char boot[SD_ID128_UUID_STRING_MAX];
+	struct wv_redactor filter;
 	size_t i;
 	int r;
 
@@ -43,7 +45,11 @@ int wv_event_common(struct json_object *o, const struct wv_io *io, const char *r
 	for (i = 0; i < ARRAY_SIZE(common); i++)
 		if (json_object_object_get_ex(o, common[i], NULL))
 			return -EINVAL;
-	r = boot_id(boot);
+	/* free text comes in here: secrets go no further */
+	wv_redactor_records(&filter);
+	r = wv_redact_json(&filter, o);
+	if (r >= 0)
+		r = boot_id(boot);
 	if (r == 0)
 		r = add(o, "boot_id", json_object_new_string(boot));
 	if (r == 0)

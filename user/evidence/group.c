@@ -19,8 +19,9 @@
 
 #define BATCH_BYTES (1U << 20)
 #define UNSYNCED_BYTES (8U << 20)
-#define RESULTS 256   /* decided batches that can still be asked for */
-#define PAUSE_US 1500 /* others poll the lock three times in it */
+#define KEEP_BYTES (2U << 20) /* of hashes: 65,536 records */
+#define RESULTS 256	      /* decided batches that can still be asked for */
+#define PAUSE_US 1500	      /* others poll the lock three times in it */
 
 struct batch {
 	char *buf;
@@ -33,8 +34,8 @@ struct wv_group {
 	struct wv_tlog *l;
 	struct wv_group_options o;
 	pthread_mutex_t mutex;
-	pthread_cond_t submitters, writer, syncer, waiters;
-	pthread_t write_thread, sync_thread;
+	pthread_cond_t submitters, writer, syncer, keeper, waiters;
+	pthread_t write_thread, sync_thread, keep_thread;
 	struct batch batches[2], *open, *spare;
 	struct wv_hash *leaves;
 	size_t leaves_room;
@@ -45,7 +46,11 @@ struct wv_group {
 	bool fresh;    /* ... and has not yet composed since it was had */
 	bool draining; /* nothing more is composed until the lock was given up */
 	bool closing;
-	int failed; /* everything that is not durable goes */
+	bool hashes_failed;
+	bool keeping;	  /* the file of hashes is being synced: it must stay open */
+	bool written_all; /* the writer has ended */
+	uint64_t hashes_written, hashes_kept; /* bytes since it was opened */
+	int failed;			      /* everything that is not durable goes */
 	int lock_error;
 	uint64_t held_since_ns;
 
@@ -76,6 +81,8 @@ static void give_up_lock(struct wv_group *g)
 	if (!g->held)
 		return;
 	g->held = false;
+	l->hashes_doubt |= g->hashes_failed;
+	g->hashes_failed = false;
 	pthread_mutex_unlock(&g->mutex);
 	l->dirty = false;
 	(void)wv_tlog_end(l, false);
@@ -139,8 +146,6 @@ static int write_batch(struct wv_group *g, const struct batch *b)
 	int r = hash_batch(g, b);
 
 	l->dirty = true;
-	if (!l->begun_ns)
-		l->begun_ns = l->io->wall_ns(l->io->ctx);
 	if (r == 0)
 		r = wv_io_write_all(l->io, l->fd, b->buf, b->used);
 	if (r < 0)
@@ -200,6 +205,8 @@ static void write_open(struct wv_group *g)
 	int r;
 
 	next_batch(g, &b);
+	if (!g->l->begun_ns)
+		g->l->begun_ns = g->l->io->wall_ns(g->l->io->ctx);
 	pthread_mutex_unlock(&g->mutex);
 	r = write_batch(g, b);
 	pthread_mutex_lock(&g->mutex);
@@ -211,6 +218,9 @@ static void write_open(struct wv_group *g)
 		g->written_len = g->l->len;
 		g->written_size = g->l->tree.size;
 		g->written_tree = g->l->tree;
+		g->hashes_written += b->n * WV_HASH_SIZE;
+		if (g->hashes_written - g->hashes_kept >= KEEP_BYTES)
+			pthread_cond_signal(&g->keeper);
 		if (hold_is_long(g))
 			g->draining = true;
 	}
@@ -223,22 +233,54 @@ static void *write_loop(void *ctx)
 
 	pthread_mutex_lock(&g->mutex);
 	for (;;) {
-		/* the syncer decides what fails */
-		if (g->failed) {
-			pthread_cond_wait(&g->writer, &g->mutex);
-		} else if (g->wanted && !g->held) {
+		bool may = !g->failed; /* the syncer decides what fails */
+
+		if (may && g->wanted && !g->held && !g->keeping)
 			take_lock(g);
-		} else if (g->open->n && g->written_len - durable_len(g) <= g->o.unsynced_bytes) {
+		else if (may && g->open->n &&
+			 g->written_len - durable_len(g) <= g->o.unsynced_bytes)
 			write_open(g);
-		} else if (g->held && !g->fresh && is_idle(g)) {
+		else if (may && g->held && !g->fresh && is_idle(g) && !g->keeping)
 			give_up_lock(g);
-		} else if (g->closing && is_idle(g)) {
+		else if (may && g->closing && is_idle(g))
 			break;
-		} else {
+		else
 			pthread_cond_wait(&g->writer, &g->mutex);
-		}
 	}
+	g->written_all = true;
 	pthread_cond_signal(&g->syncer);
+	pthread_cond_signal(&g->keeper);
+	pthread_mutex_unlock(&g->mutex);
+	return NULL;
+}
+
+/*
+ * A checkpoint needs all hashes on disk; it is made while nobody can append, so that what is left
+ * to sync must be little. Acknowledgements do not need them.
+ */
+static void *keep_loop(void *ctx)
+{
+	struct wv_group *g = ctx;
+	struct wv_tlog *l = g->l;
+
+	pthread_mutex_lock(&g->mutex);
+	while (!g->written_all) {
+		uint64_t upto = g->hashes_written;
+		int r;
+
+		if (!g->held || upto - g->hashes_kept < KEEP_BYTES) {
+			pthread_cond_wait(&g->keeper, &g->mutex);
+			continue;
+		}
+		g->keeping = true;
+		pthread_mutex_unlock(&g->mutex);
+		r = wv_io_sync_data(l->io, l->hashfd);
+		pthread_mutex_lock(&g->mutex);
+		g->keeping = false;
+		g->hashes_kept = upto;
+		g->hashes_failed |= r < 0;
+		pthread_cond_signal(&g->writer);
+	}
 	pthread_mutex_unlock(&g->mutex);
 	return NULL;
 }
@@ -404,6 +446,31 @@ static int make_batches(struct wv_group *g)
 	return 0;
 }
 
+/* Writer, syncer, keeper; those that run are ended again where one cannot be had. */
+static int start_threads(struct wv_group *g)
+{
+	void *(*const loops[])(void *) = {write_loop, sync_loop, keep_loop};
+	pthread_t *threads[] = {&g->write_thread, &g->sync_thread, &g->keep_thread};
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < ARRAY_SIZE(loops); i++) {
+		r = -pthread_create(threads[i], NULL, loops[i], g);
+		if (r < 0)
+			break;
+	}
+	if (r == 0)
+		return 0;
+	pthread_mutex_lock(&g->mutex);
+	g->closing = true;
+	pthread_cond_signal(&g->writer);
+	pthread_cond_signal(&g->syncer);
+	pthread_mutex_unlock(&g->mutex);
+	while (i--)
+		(void)pthread_join(*threads[i], NULL);
+	return r;
+}
+
 int wv_group_open(struct wv_group **ret, struct wv_tlog *l, const struct wv_group_options *options)
 {
 	struct wv_group *g = calloc(1, sizeof(*g));
@@ -426,18 +493,9 @@ int wv_group_open(struct wv_group **ret, struct wv_tlog *l, const struct wv_grou
 	pthread_cond_init(&g->submitters, NULL);
 	pthread_cond_init(&g->writer, NULL);
 	pthread_cond_init(&g->syncer, NULL);
+	pthread_cond_init(&g->keeper, NULL);
 	pthread_cond_init(&g->waiters, NULL);
-	r = -pthread_create(&g->write_thread, NULL, write_loop, g);
-	if (r == 0) {
-		r = -pthread_create(&g->sync_thread, NULL, sync_loop, g);
-		if (r < 0) {
-			pthread_mutex_lock(&g->mutex);
-			g->closing = true;
-			pthread_cond_signal(&g->writer);
-			pthread_mutex_unlock(&g->mutex);
-			(void)pthread_join(g->write_thread, NULL);
-		}
-	}
+	r = start_threads(g);
 	if (r < 0) {
 		free_group(g);
 		return r;
@@ -457,10 +515,12 @@ void wv_group_close(struct wv_group *g)
 	pthread_mutex_unlock(&g->mutex);
 	(void)pthread_join(g->write_thread, NULL);
 	(void)pthread_join(g->sync_thread, NULL);
+	(void)pthread_join(g->keep_thread, NULL);
 	pthread_mutex_destroy(&g->mutex);
 	pthread_cond_destroy(&g->submitters);
 	pthread_cond_destroy(&g->writer);
 	pthread_cond_destroy(&g->syncer);
+	pthread_cond_destroy(&g->keeper);
 	pthread_cond_destroy(&g->waiters);
 	free_group(g);
 }

@@ -50,10 +50,8 @@ static uint32_t key_id(const char *name, enum wv_note_algorithm algorithm,
 		       const struct wv_public_key *key)
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH], in[WV_KEY_NAME_SIZE * 2 + 2 + WV_PUBLIC_KEY_SIZE];
-	size_t len = strlen(name);
+	size_t len = (size_t)snprintf((char *)in, sizeof(in), "%s\n", name);
 
-	memcpy(in, name, len);
-	in[len++] = '\n';
 	in[len++] = (unsigned char)algorithm;
 	memcpy(in + len, key->bytes, sizeof(key->bytes));
 	SHA256(in, len + sizeof(key->bytes), hash);
@@ -271,10 +269,10 @@ int wv_note_open(const char *note, size_t len, const struct wv_note_verifier *ve
 		return -EINVAL;
 	if (len > WV_NOTE_MAX || !text_ok(note, len))
 		return -EPROTO;
-	for (text_len = len - 1; text_len > 1; text_len--)
+	for (text_len = len - 1; text_len > 0; text_len--)
 		if (note[text_len] == '\n' && note[text_len - 1] == '\n')
 			break;
-	if (text_len <= 1 || text_len + 1 >= len)
+	if (!text_len || text_len + 1 >= len)
 		return -EPROTO;
 	for (line = note + text_len + 1; line < end; line = next + 1) {
 		next = memchr(line, '\n', (size_t)(end - line));

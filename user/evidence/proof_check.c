@@ -165,6 +165,17 @@ static int check_consistency(struct check *c)
 	return 0;
 }
 
+/* Of so many bytes: nothing needs to follow them. */
+static struct json_object *object_of(const char *text, size_t len)
+{
+	struct json_tokener *t = json_tokener_new_ex(64);
+	struct json_object *o = t ? json_tokener_parse_ex(t, text, (int)len) : NULL;
+
+	if (t)
+		json_tokener_free(t);
+	return o;
+}
+
 int wv_proof_check(const char *text, size_t len, const struct wv_note_verifier *verifiers,
 		   unsigned n, struct wv_proof_facts *ret)
 {
@@ -182,7 +193,7 @@ int wv_proof_check(const char *text, size_t len, const struct wv_note_verifier *
 	r = len > PROOF_MAX ? -EPROTO : wv_canonical_check(text, len);
 	if (r < 0)
 		return wrong(&c, r == -ENOMEM ? r : -EPROTO, "it is not canonical JSON");
-	c.o = json_tokener_parse(text);
+	c.o = object_of(text, len);
 	type = text_of(&c, "type", &type_len);
 	if (type && strcmp(type, "inclusion-proof") == 0) {
 		ret->kind = WV_PROOF_INCLUSION;

@@ -18,6 +18,7 @@
 #include "user/evidence/artifacts.h"
 #include "user/evidence/canonical.h"
 #include "user/evidence/meta.h"
+#include "user/evidence/redact.h"
 #include "user/evidence/run_log.h"
 #include "user/evidence/samples.h"
 #include "user/flow/policy.h"
@@ -63,7 +64,7 @@ static char *record_line(void *ctx, uint64_t seq, size_t *ret_len)
 {
 	const struct entry *e = ctx;
 	const struct wv_records *r = e->r;
-	struct json_object *o = json_object_new_object();
+	struct json_object *o = json_object_new_object(), *fields = e->fields;
 	char *line = NULL;
 	int f;
 
@@ -74,8 +75,8 @@ static char *record_line(void *ctx, uint64_t seq, size_t *ret_len)
 	json_object_object_add(o, "wall_ns", json_object_new_uint64(r->io->wall_ns(r->io->ctx)));
 	json_object_object_add(o, "run_id", json_object_new_string(r->meta.run_id));
 	json_object_object_add(o, "type", json_object_new_string(e->type));
-	if (json_object_is_type(e->fields, json_type_object)) {
-		json_object_object_foreach(e->fields, key, value)
+	if (json_object_is_type(fields, json_type_object)) {
+		json_object_object_foreach(fields, key, value)
 			json_object_object_add(o, key, json_object_get(value));
 	}
 	f = wv_canonical(o, &line, ret_len);
@@ -86,10 +87,16 @@ static char *record_line(void *ctx, uint64_t seq, size_t *ret_len)
 static int append(struct wv_records *r, const char *type, struct json_object *fields, bool durable)
 {
 	struct entry e = {.r = r, .type = type, .fields = fields};
+	struct wv_redactor filter;
 	int f;
 
 	if (has_reserved(fields))
 		return -EINVAL;
+	/* free text of the kernel and of programs comes in here: secrets go no further */
+	wv_redactor_records(&filter);
+	f = wv_redact_json(&filter, fields);
+	if (f < 0)
+		return f;
 	f = wv_run_log_append(&r->log, record_line, &e, durable);
 	if (f == 0)
 		r->meta.records = r->log.records;
@@ -316,13 +323,22 @@ enum { SAMPLES_AUTO, SAMPLES_ON, SAMPLES_OFF };
 
 static int keep_policy(struct wv_records *r, const struct wv_policy *policy)
 {
+	_cleanup_free_ char *clean = NULL;
+	struct wv_redactor filter;
+	const char *text = policy->text;
 	char name[48];
+	int e;
 
 	if (!policy->name[0])
 		return 0;
+	/* commands of services may have passwords in them */
+	wv_redactor_records(&filter);
+	e = wv_redact_text(&filter, NULL, text, &clean);
+	if (e < 0)
+		return e;
+	text = e ? clean : text;
 	snprintf(name, sizeof(name), "policy-%.12s.yaml", policy->digest);
-	return wv_io_replace(r->io, r->dirfd, name, policy->text, policy->text_len,
-			     WV_ARTIFACT_MODE);
+	return wv_io_replace(r->io, r->dirfd, name, text, strlen(text), WV_ARTIFACT_MODE);
 }
 
 int wv_records_policy(struct wv_records *r, const struct wv_policy *policy, bool restarted)

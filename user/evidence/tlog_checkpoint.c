@@ -133,10 +133,8 @@ int wv_tlog_checkpoint_make(struct wv_tlog *l)
 {
 	_cleanup_free_ char *text = NULL, *note = NULL;
 	struct wv_checkpoint c = {.size = l->tree.size};
-	int r = wv_tlog_hashes_fit(l);
+	int r = wv_tlog_hashes_sync(l);
 
-	if (r == 0)
-		r = l->io->fsync(l->io->ctx, l->hashfd);
 	if (r < 0)
 		return r;
 	snprintf(c.origin, sizeof(c.origin), "%s", l->name);

@@ -96,12 +96,30 @@ static int complete(struct wv_tlog *l, uint64_t have)
 	return r;
 }
 
+/* All hashes are on disk. After a failure the kernel may think so, too: they are written again. */
+int wv_tlog_hashes_sync(struct wv_tlog *l)
+{
+	int r = wv_tlog_hashes_fit(l);
+
+	if (r == 0) {
+		r = wv_io_sync_data(l->io, l->hashfd);
+		l->hashes_doubt |= r < 0;
+	}
+	return r;
+}
+
 /* Makes the file as long as the tree. */
 int wv_tlog_hashes_fit(struct wv_tlog *l)
 {
 	uint64_t size, want = l->tree.size * WV_HASH_SIZE;
-	int r = l->io->size(l->io->ctx, l->hashfd, &size);
+	int r = 0;
 
+	if (l->hashes_doubt) {
+		r = l->io->ftruncate(l->io->ctx, l->hashfd, (off_t)((l->first - 1) * WV_HASH_SIZE));
+		l->hashes_doubt = r < 0;
+	}
+	if (r == 0)
+		r = l->io->size(l->io->ctx, l->hashfd, &size);
 	if (r == 0 && size != want) {
 		if (size > want)
 			size = want;

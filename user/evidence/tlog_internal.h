@@ -28,6 +28,7 @@ struct wv_tlog {
 	bool doubt;	     /* a sync failed: the file's pages are no longer to be trusted */
 	bool dir_dirty;	     /* a name may not be durable */
 	bool behind;	     /* hashes lack some */
+	bool hashes_doubt;   /* a sync of theirs failed: those of the open segment are made anew */
 	bool gap;	     /* lines that a checkpoint covers are missing: said once */
 
 	/* a transaction: where it began, what is not yet written */
@@ -59,6 +60,7 @@ int wv_tlog_heal(struct wv_tlog *l);
 
 /* tlog_hashes.c: with the lock */
 int wv_tlog_hashes_fit(struct wv_tlog *l);
+int wv_tlog_hashes_sync(struct wv_tlog *l);
 int wv_tlog_hashes_append(struct wv_tlog *l, const struct wv_hash *h, size_t n);
 int wv_tlog_hashes_rebuild(struct wv_tlog *l, uint64_t have, uint64_t to);
 int wv_tlog_hashes_add(struct wv_tlog *l, struct wv_merkle *m, uint64_t to);

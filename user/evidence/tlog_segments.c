@@ -112,10 +112,8 @@ int wv_tlog_rotate_locked(struct wv_tlog *l)
 {
 	struct wv_segment s = {.first = l->first, .last = l->tree.size};
 	char name[WV_SEGMENT_NAME_SIZE];
-	int r = wv_tlog_hashes_fit(l);
+	int r = wv_tlog_hashes_sync(l);
 
-	if (r == 0)
-		r = l->io->fsync(l->io->ctx, l->hashfd);
 	if (r == 0)
 		r = wv_tlog_tree_save(l);
 	if (r == 0)

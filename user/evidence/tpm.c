@@ -149,13 +149,14 @@ static int quote(ESYS_CONTEXT *ctx, ESYS_TR key, const struct wv_hash *digest,
 		.count = 1,
 		.pcrSelections[0] = {.hash = TPM2_ALG_SHA256, .sizeofSelect = 3},
 	};
-	const TPMT_SIG_SCHEME scheme = {.scheme = TPM2_ALG_NULL};
+	TPMT_SIG_SCHEME scheme = {0};
 	TPM2B_DATA qualifying = {.size = WV_HASH_SIZE};
 	TPMT_SIGNATURE *signature = NULL;
 	TPM2B_ATTEST *message = NULL;
 	TSS2_RC rc;
 	int r;
 
+	scheme.scheme = TPM2_ALG_NULL;
 	pcrs.pcrSelections[0].pcrSelect[WV_TPM_PCR / 8] = 1U << WV_TPM_PCR % 8;
 	memcpy(qualifying.buffer, digest->bytes, WV_HASH_SIZE);
 	rc = esys_quote(ctx, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &qualifying,

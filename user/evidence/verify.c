@@ -248,6 +248,35 @@ static int by_record(const void *a, const void *b)
 	return (int)x->kind - (int)y->kind;
 }
 
+static void free_parts(struct wv_verify *v)
+{
+	for (size_t i = 0; i < v->n_parts; i++) {
+		free(v->parts[i].runs);
+		free(v->parts[i].odd.list);
+		free(v->parts[i].retired.list);
+	}
+	free(v->parts);
+	v->parts = NULL;
+	v->n_parts = 0;
+}
+
+/* Reads all lines. -EAGAIN: a file went away meanwhile, compressed or retired. */
+static int read_lines(struct wv_verify *v)
+{
+	int r;
+
+	free_parts(v);
+	r = list_files(v);
+	if (r == 0)
+		r = make_parts(v);
+	if (r == 0)
+		r = wv_verify_parallel(v, v->n_parts, wv_verify_part);
+	for (size_t i = 0; i < v->n_parts && r == 0; i++)
+		if (v->parts[i].error == -ENOENT)
+			r = -EAGAIN;
+	return r;
+}
+
 static int run(struct wv_verify *v)
 {
 	int r, tries = 0;
@@ -255,14 +284,10 @@ static int run(struct wv_verify *v)
 	r = read_leaves(v);
 	if (r == 0)
 		r = wv_verify_claims(v);
-	while (r == 0 && (r = list_files(v)) == -EAGAIN && ++tries < TRIES)
+	while (r == 0 && (r = read_lines(v)) == -EAGAIN && ++tries < TRIES)
 		r = 0;
 	if (r == 0 && !v->n_files && !v->n_claims && !v->n_leaves)
 		r = -ENOENT;
-	if (r == 0)
-		r = make_parts(v);
-	if (r == 0)
-		r = wv_verify_parallel(v, v->n_parts, wv_verify_part);
 	if (r == 0)
 		r = wv_verify_order(v);
 	if (r == 0)
@@ -292,14 +317,9 @@ int wv_verify(const char *folder, const struct wv_verify_options *options,
 	if (v.threads > THREADS_MAX)
 		v.threads = THREADS_MAX;
 	r = run(&v);
-	for (i = 0; i < v.n_parts; i++) {
-		free(v.parts[i].runs);
-		free(v.parts[i].odd.list);
-		free(v.parts[i].retired.list);
-	}
+	free_parts(&v);
 	for (i = 0; i < ARRAY_SIZE(v.notes); i++)
 		free(v.notes[i]);
-	free(v.parts);
 	free(v.files);
 	free(v.leaves);
 	free(v.claims);

@@ -57,7 +57,7 @@ struct wv_verify_report {
 	uint64_t untold; /* the first so many are missing, and the record that says why is gone too
 			  */
 	uint64_t leaves; /* leaf hashes */
-	uint64_t checkpoints;	     /* good ones */
+	uint64_t checkpoints;	     /* good ones, of different sizes */
 	uint64_t covered;	     /* records that the newest good checkpoint vouches for */
 	struct wv_hash root;	     /* of it */
 	uint64_t cosigned;	     /* records that a witness vouches for */

@@ -172,6 +172,10 @@ static void enforcement(struct self *s, const struct wv_snapshot *h)
 	if (h->first_limit_ns)
 		single(s, "waveos_first_limit_seconds", "gauge",
 		       "Start to the first enforced limit", h->first_limit_ns, WV_NS);
+	family(s, "waveos_config_drift", "gauge",
+	       "Settings and facts that are not as in the run before, by kind");
+	for (int i = 0; i < WV_DRIFT_N; i++)
+		value(s, "kind", wv_drift_names[i], h->drift[i], WV_ONE);
 	family(s, "waveos_records_total", "counter", "Records of the evidence log");
 	value(s, "result", "written", h->self.records_written, WV_ONE);
 	value(s, "result", "failed", h->self.records_failed, WV_ONE);

@@ -224,6 +224,8 @@ struct wv_rule {
 	uint64_t blast_domains;	       /* cgroups that may be tripped at a time */
 	uint64_t blast_share_permille; /* of the machine's CPU time that they may have used */
 	uint64_t act_max, act_per_ns;  /* action budget: n in t */
+	bool pack;		       /* an evidence pack is made when it trips ... */
+	uint64_t pack_before_ns, pack_after_ns; /* ... of so long around that */
 	char route[WV_POLICY_NAME];
 	unsigned line;
 };

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "user/flow/drift.h"
 #include "user/flow/sample.h"
 
 #define WV_SNAPSHOT_MAGIC 0x31304e5357564157ULL
@@ -81,7 +82,8 @@ struct wv_snapshot {
 	uint32_t n_budgets, n_budgets_in_force;
 	uint32_t n_rules, n_rules_open; /* pairs of rule and cgroup that are open */
 	uint32_t n_breakers_in_force;
-	uint32_t n_held; /* cgroups that recovery froze, isolated or throttles */
+	uint32_t n_held;	    /* cgroups that recovery froze, isolated or throttles */
+	uint32_t drift[WV_DRIFT_N]; /* differences to the run before, by kind; set once */
 	struct wv_self self;
 	/* then rows[max_rows], base[max_rows], facets[WV_FACET_ROWS] */
 };

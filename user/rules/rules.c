@@ -14,6 +14,7 @@
 #include "user/core/log.h"
 #include "user/domain/domain.h"
 #include "user/domain/pods.h"
+#include "user/evidence/pack_due.h"
 #include "user/enforce/enforce.h"
 #include "user/policy/policy.h"
 #include "user/policy/program.h"
@@ -189,8 +190,31 @@ static bool is_acted_on(uint32_t slot)
 	return false;
 }
 
+/* Evidence of the incident is made when its window is over, also by a later core (pack_due.h). */
+static void ask_pack(const struct wv_rule_decision *d)
+{
+	struct wv_agent *agent = rules.agent;
+	const struct wv_rule *rule = &agent->policy->rules[d->rule];
+	struct wv_row *row = wv_sample_row(&agent->sample, d->slot);
+	struct wv_pack_due due = {.before_ns = rule->pack_before_ns,
+				  .after_ns = rule->pack_after_ns,
+				  .at_mono_ns = agent->io->mono_ns(agent->io->ctx)};
+	int r;
+
+	if (!rule->pack)
+		return;
+	snprintf(due.boot_id, sizeof(due.boot_id), "%s", agent->host->boot_id);
+	snprintf(due.rule, sizeof(due.rule), "%s", rule->name);
+	snprintf(due.cgroup, sizeof(due.cgroup), "%s", row ? row->path : "");
+	r = wv_pack_due_add(agent->io, agent->paths->state, &due);
+	if (r < 0 && r != -EEXIST)
+		(void)wv_log_warn(r, "rules", "ask for an evidence pack of rule '%s'", rule->name);
+}
+
 static void follow(const struct wv_rule_decision *d, struct json_object *cause)
 {
+	if (d->to == WV_RULE_OPEN)
+		ask_pack(d);
 	if (d->to == WV_RULE_OPEN && d->withheld)
 		alert(d, wv_withheld_names[d->withheld]);
 	else if (d->to == WV_RULE_OPEN)

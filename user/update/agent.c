@@ -221,7 +221,7 @@ int wv_update_loop(const struct wv_paths *paths, const struct wv_config *config,
 	l->u.io = &wv_io_system;
 	l->u.paths = paths;
 	l->u.config = config;
-	l->u.sink = wv_update_sink_here(paths);
+	l->u.sink = wv_update_sink_here(&l->u);
 	l->u.interrupted = interrupted;
 	l->u.ctx = l;
 	r = wv_updater_open(&l->u);

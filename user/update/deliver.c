@@ -50,7 +50,8 @@ static enum wv_update_result result_of(int error)
 	case 0:
 		return WV_UPDATE_INSTALLED;
 	case -ESTALE:
-	case -EALREADY:
+	case -EALREADY: /* it is in use */
+	case -EEXIST:	/* it was rolled back before */
 		return WV_UPDATE_OLD;
 	case -EKEYREJECTED:
 	case -EKEYEXPIRED:
@@ -132,7 +133,7 @@ static int deliver(struct wv_updater *u, struct wv_trust *trust, int fd, const c
 	if (r == 0)
 		r = check_new(u, m, &error);
 	if (r == 0)
-		r = u->sink.install(u->sink.ctx, reader, &error);
+		r = u->sink.install(u->sink.ctx, reader, trust, &error);
 	note(u, m, from, r, error.text);
 	wv_bundle_read_close(reader);
 	return result_of(r) == WV_UPDATE_FAILED ? r : 0;

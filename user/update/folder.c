@@ -93,9 +93,27 @@ static int read_plain(int folder, const char *name, size_t max, char **ret, size
 {
 	struct wv_update_seen seen;
 	_cleanup_close_ int fd = open_plain(folder, name, &seen);
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	ssize_t n;
 
-	/* a link would have been refused above: the name is opened again by the seam */
-	return fd < 0 ? fd : wv_io_read_file(&wv_io_system, folder, name, max, ret, ret_len);
+	if (fd < 0)
+		return fd;
+	if (seen.size < 0 || (size_t)seen.size > max)
+		return -EFBIG;
+	text = malloc((size_t)seen.size + 1);
+	if (!text)
+		return -ENOMEM;
+	while (len < (size_t)seen.size &&
+	       (n = pread(fd, text + len, (size_t)seen.size - len, (off_t)len)) != 0) {
+		if (n < 0)
+			return -errno;
+		len += (size_t)n;
+	}
+	text[len] = '\0';
+	*ret = TAKE_PTR(text);
+	*ret_len = len;
+	return 0;
 }
 
 static void take_roots(struct wv_updater *u, struct wv_trust *trust, int folder)

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The sink of this machine: what was verified is staged and put on trial; the rest of its life is
- * user/bundle/lifecycle.h's. */
+/* The sink of this machine: user/bundle/install.h and what it remembers. */
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "user/bundle/lifecycle.h"
+#include "user/bundle/install.h"
 #include "user/update/update.h"
 
 static int newest(void *ctx, enum wv_bundle_kind kind, const char *name, uint64_t *ret)
 {
+	const struct wv_updater *u = ctx;
 	const struct wv_bundle_slot *slot;
 	struct wv_bundles b;
-	int r = wv_bundles_open(&b, &wv_io_system, ctx, "", false);
+	int r = wv_bundles_open(&b, u->io, u->paths, "", false);
 
 	*ret = 0;
 	if (r < 0)
@@ -20,43 +18,27 @@ static int newest(void *ctx, enum wv_bundle_kind kind, const char *name, uint64_
 	slot = wv_bundle_slot(&b.states, kind, name);
 	if (slot)
 		*ret = slot->highest;
+	/* one that was staged and not activated, as by a power cut, is still to be installed */
+	for (unsigned i = 0; slot && i < slot->n; i++)
+		if (slot->entries[i].counter == slot->highest &&
+		    slot->entries[i].state == WV_BUNDLE_STAGED)
+			*ret = slot->highest - 1;
 	wv_bundles_close(&b);
 	return 0;
 }
 
-static int next_content(void *ctx, const struct wv_bundle_file **ret_file)
+static int install(void *ctx, struct wv_bundle_reader *r, struct wv_trust *trust,
+		   struct wv_manifest_error *error)
 {
-	return wv_bundle_read_next(ctx, ret_file);
+	const struct wv_updater *u = ctx;
+	const struct wv_install_options options = {
+		.environment = wv_bundle_environments[u->config->update_environment]};
+	struct wv_installed installed;
+
+	return wv_bundle_install_read(u->io, u->paths, r, trust, &options, &installed, error);
 }
 
-static ssize_t read_content(void *ctx, void *buf, size_t size)
+struct wv_update_sink wv_update_sink_here(struct wv_updater *u)
 {
-	return wv_bundle_read_bytes(ctx, buf, size);
-}
-
-static int install(void *ctx, struct wv_bundle_reader *r, struct wv_manifest_error *error)
-{
-	const struct wv_manifest *m = wv_bundle_read_manifest(r);
-	struct wv_store_source from = {
-		.manifest = m, .next = next_content, .read = read_content, .ctx = r};
-	struct wv_store_staged staged;
-	struct wv_bundles b;
-	int n = wv_bundles_open(&b, &wv_io_system, ctx, "", true);
-
-	if (n < 0)
-		return n;
-	from.signatures = wv_bundle_read_signatures(r, &from.signatures_len);
-	n = wv_bundles_stage(&b, &from, &staged);
-	if (n == -EBADMSG)
-		snprintf(error->text, sizeof(error->text), "%s", wv_bundle_read_error(r));
-	if (n == 0)
-		n = wv_bundles_activate(&b, m->kind, m->name, m->id);
-	wv_bundles_close(&b);
-	return n;
-}
-
-struct wv_update_sink wv_update_sink_here(const struct wv_paths *paths)
-{
-	return (struct wv_update_sink){
-		.newest = newest, .install = install, .ctx = (void *)(uintptr_t)paths};
+	return (struct wv_update_sink){.newest = newest, .install = install, .ctx = u};
 }

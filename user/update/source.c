@@ -185,21 +185,34 @@ static int get_bundle(struct look *l, const struct wv_bundle_index_entry *e)
 	return r;
 }
 
+/* Names of what is to go; the rest goes at the next look. */
 struct sweep {
-	const struct wv_updater *u;
 	const struct wv_bundle_index *index;
+	char names[32][WV_SHA256_HEX + 8];
+	unsigned n;
 };
 
-/* What no index names any more is not fetched to its end. */
-static int sweep_one(void *userdata, const char *name)
+static int find_unnamed(void *userdata, const char *name)
 {
-	const struct sweep *s = userdata;
+	struct sweep *s = userdata;
 
 	for (unsigned i = 0; i < s->index->n; i++)
 		if (strncmp(s->index->entries[i].sha256, name, WV_SHA256_HEX - 1) == 0)
 			return 0;
-	(void)s->u->io->unlink(s->u->io->ctx, s->u->partial, name);
+	if (s->n < ARRAY_SIZE(s->names) && strlen(name) < sizeof(s->names[0]))
+		strcpy(s->names[s->n++], name);
 	return 0;
+}
+
+/* What no index names any more is not fetched to its end. */
+static void sweep(const struct wv_updater *u, const struct wv_bundle_index *index)
+{
+	struct sweep s = {.index = index};
+
+	if (u->io->list(u->io->ctx, u->partial, find_unnamed, &s) < 0)
+		return;
+	for (unsigned i = 0; i < s.n; i++)
+		(void)u->io->unlink(u->io->ctx, u->partial, s.names[i]);
 }
 
 /* An error of one bundle does not keep the others from coming; one of the source does. */
@@ -210,8 +223,7 @@ static int get_bundles(struct look *l)
 
 	if (!index)
 		return 0;
-	(void)l->u->io->list(l->u->io->ctx, l->u->partial, sweep_one,
-			     &(struct sweep){.u = l->u, .index = index});
+	sweep(l->u, index);
 	for (unsigned i = 0; i < index->n; i++) {
 		int r;
 
@@ -236,7 +248,14 @@ static int look(struct look *l)
 						.bandwidth = u->config->update_bandwidth,
 						.interrupted = u->interrupted,
 						.ctx = u->ctx};
-	int r = u->http ? 0 : wv_http_open(&u->http, &options);
+	int r = 0;
+
+	if (strncmp(u->config->update_url, "https://", 8) != 0) {
+		(void)wv_manifest_fail(&l->error, "update.url is no https URL");
+		return -EINVAL;
+	}
+	if (!u->http)
+		r = wv_http_open(&u->http, &options);
 
 	if (r == 0)
 		r = wv_trust_open(&l->trust, u->io, u->paths);

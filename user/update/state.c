@@ -149,7 +149,7 @@ static int read_state(struct json_object *o, struct wv_update_state *s,
 
 int wv_update_state_load(struct wv_update_state *s, const struct wv_io *io, int dir)
 {
-	struct wv_manifest_error error;
+	struct wv_manifest_error error = {.text = ""};
 	_cleanup_free_ char *text = NULL;
 	struct json_object *o;
 	size_t len;

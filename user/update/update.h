@@ -19,11 +19,13 @@ int wv_update_run(const struct wv_worker_context *ctx);
 
 /* Who installs. */
 struct wv_update_sink {
-	/* Counter of the newest bundle of that name that was installed here, 0: none. MUST */
-	int (*newest)(void *ctx, enum wv_bundle_kind kind, const char *name, uint64_t *ret);
-	/* Takes a verified bundle, whose contents are still to be read. 0 or -errno with error.
+	/* Counter of the newest bundle of that name that needs no installing any more, 0: none.
 	 * MUST */
-	int (*install)(void *ctx, struct wv_bundle_reader *r, struct wv_manifest_error *error);
+	int (*newest)(void *ctx, enum wv_bundle_kind kind, const char *name, uint64_t *ret);
+	/* Takes a bundle that trust verified, whose contents are still to be read. 0 or -errno with
+	 * error. MUST */
+	int (*install)(void *ctx, struct wv_bundle_reader *r, struct wv_trust *trust,
+		       struct wv_manifest_error *error);
 	void *ctx;
 };
 
@@ -60,7 +62,7 @@ int wv_updater_deliver(struct wv_updater *u, int fd, const char *from, const cha
 
 /* Loops until control (-1: none) says stop, or SIGTERM. */
 int wv_update_loop(const struct wv_paths *paths, const struct wv_config *config, int control);
-/* The sink of this machine: user/bundle's store. */
-struct wv_update_sink wv_update_sink_here(const struct wv_paths *paths);
+/* The sink of this machine: user/bundle/install.h. u stays where it is. */
+struct wv_update_sink wv_update_sink_here(struct wv_updater *u);
 
 #endif

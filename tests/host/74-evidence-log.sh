@@ -78,6 +78,6 @@ jq -e '.segments >= 1 and .held == 0' "$TMP/retained" >/dev/null || fail "releas
 ev verify >/dev/null || fail "the log does not verify after the release"
 
 agent_stop
-ev checkpoint >"$TMP/note" || fail "checkpoint"
-[ "$(sed -n 2p "$TMP/note")" -eq "$(($(stat -c %s "$LOG/hashes") / 32))" ] || fail "the checkpoint does not have all records"
+[ "$(sed -n 2p "$LOG/checkpoint")" -eq "$(($(stat -c %s "$LOG/hashes") / 32))" ] || fail "the last checkpoint does not have all records"
+cmp -s "$LOG/checkpoint" "$run/checkpoint" || fail "the run's checkpoint is not the log's last"
 ev verify --json | jq -e '.ok' >/dev/null || fail "at the end the log does not verify"

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/evidence/drift.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#include "user/core/cleanup.h"
+#include "user/core/config.h"
+#include "user/evidence/artifacts.h"
+
+#define META_MAX (1U << 20)
+
+const char *const wv_drift_names[WV_DRIFT_N] = {
+#define X(id, name) [WV_DRIFT_##id] = name,
+	WV_DRIFT_KINDS(X)
+#undef X
+};
+
+struct comparison {
+	void (*each)(void *ctx, const struct wv_drift *d);
+	void *ctx;
+	bool file_changed;
+};
+
+/* The prefix that is compared as a whole decides about the kind; the longest one comes first. */
+static const struct {
+	const char *path;
+	enum wv_drift_kind kind;
+} compared[] = {
+	{"config.settings", WV_DRIFT_SETTING},	{"config", WV_DRIFT_CONFIG},
+	{"policy_version", WV_DRIFT_POLICY},	{"waveos_version", WV_DRIFT_PROGRAM},
+	{"bundle_id", WV_DRIFT_PROGRAM},	{"host.kernel", WV_DRIFT_KERNEL},
+	{"host.kernel_build", WV_DRIFT_KERNEL}, {"host", WV_DRIFT_HOST},
+};
+
+static struct json_object *get(struct json_object *o, const char *key)
+{
+	struct json_object *v = NULL;
+
+	if (json_object_is_type(o, json_type_object))
+		(void)json_object_object_get_ex(o, key, &v);
+	return v;
+}
+
+static bool in_environment(const char *name)
+{
+	char variable[128];
+	size_t n = (size_t)snprintf(variable, sizeof(variable), "WAVEOS_%s", name);
+
+	for (size_t i = 0; i < n && i < sizeof(variable); i++)
+		variable[i] = variable[i] == '.' ? '_' : (char)toupper((unsigned char)variable[i]);
+	return getenv(variable) != NULL;
+}
+
+/* As text: defaults are written as in the file, so they are set in an empty configuration. */
+static bool is_default(const char *name, struct json_object *value)
+{
+	const char *dot = strchr(name, '.');
+	struct wv_config c;
+	bool same = false;
+
+	if (!dot || wv_config_init(&c) < 0)
+		return false;
+	for (size_t i = 0; i < wv_settings_count; i++) {
+		const struct wv_setting *s = &wv_settings_table[i];
+		const void *member = (const char *)&c + s->offset;
+
+		if (strncmp(s->section, name, (size_t)(dot - name)) != 0 ||
+		    strcmp(s->key, dot + 1) != 0)
+			continue;
+		if (s->type == WV_STRING || s->type == WV_CHOICE)
+			same = strcmp(json_object_get_string(value) ?: "", s->def) == 0;
+		else if (s->type == WV_BOOL)
+			same = json_object_get_boolean(value) == *(const bool *)member;
+		else
+			same = json_object_get_uint64(value) == *(const uint64_t *)member;
+	}
+	wv_config_done(&c);
+	return same;
+}
+
+/* Where a value can have come from: settings have no memory of it, so what can be ruled out is. */
+static const char *origin_of(const struct comparison *c, const struct wv_drift *d)
+{
+	switch (d->kind) {
+	case WV_DRIFT_SETTING:
+		return in_environment(d->name)	       ? "environment"
+		       : is_default(d->name, d->after) ? "default"
+		       : c->file_changed	       ? "file"
+						       : "command line";
+	case WV_DRIFT_CONFIG:
+	case WV_DRIFT_POLICY:
+		return "file";
+	case WV_DRIFT_PROGRAM:
+		return "installation";
+	default:
+		return "machine";
+	}
+}
+
+static void compare(const struct comparison *c, enum wv_drift_kind kind, const char *path,
+		    struct json_object *before, struct json_object *after);
+
+/* Every member that either of them has. */
+static void compare_members(const struct comparison *c, enum wv_drift_kind kind, const char *path,
+			    struct json_object *before, struct json_object *after)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		struct json_object *from = pass ? before : after;
+
+		if (!json_object_is_type(from, json_type_object))
+			continue;
+		json_object_object_foreach(from, key, value)
+		{
+			char name[96];
+			bool own = false;
+
+			if (pass && json_object_object_get_ex(after, key, NULL))
+				continue;
+			snprintf(name, sizeof(name), "%s%s%s", path, *path ? "." : "", key);
+			/* what has a row of its own is not part of the whole */
+			for (size_t i = 0; i < ARRAY_SIZE(compared); i++)
+				own = own || strcmp(compared[i].path, name) == 0;
+			(void)value;
+			if (!own)
+				compare(c, kind, name, get(before, key), get(after, key));
+		}
+	}
+}
+
+static void compare(const struct comparison *c, enum wv_drift_kind kind, const char *path,
+		    struct json_object *before, struct json_object *after)
+{
+	struct wv_drift d = {.kind = kind, .before = before, .after = after};
+
+	if (json_object_is_type(before, json_type_object) ||
+	    json_object_is_type(after, json_type_object)) {
+		compare_members(c, kind, path, before, after);
+		return;
+	}
+	if (json_object_equal(before, after))
+		return;
+	/* settings are named as in the file */
+	snprintf(d.name, sizeof(d.name), "%s",
+		 kind == WV_DRIFT_SETTING ? path + strlen("config.settings.") : path);
+	d.origin = origin_of(c, &d);
+	c->each(c->ctx, &d);
+}
+
+static struct json_object *at_path(struct json_object *o, const char *path)
+{
+	const char *dot = strchr(path, '.');
+	char key[64];
+
+	if (!dot)
+		return get(o, path);
+	snprintf(key, sizeof(key), "%.*s", (int)(dot - path), path);
+	return at_path(get(o, key), dot + 1);
+}
+
+void wv_drift_compare(struct json_object *before, struct json_object *after,
+		      void (*each)(void *ctx, const struct wv_drift *d), void *ctx)
+{
+	struct comparison c = {.each = each, .ctx = ctx};
+
+	c.file_changed = !json_object_equal(at_path(before, "config.sha256"),
+					    at_path(after, "config.sha256"));
+	for (size_t i = 0; i < ARRAY_SIZE(compared); i++)
+		compare(&c, compared[i].kind, compared[i].path, at_path(before, compared[i].path),
+			at_path(after, compared[i].path));
+}
+
+struct newest {
+	const struct wv_io *io;
+	int runs;
+	const char *own;
+	char best[NAME_MAX + 1];
+};
+
+/* Names begin with the time of the start. */
+static int take_newer(void *userdata, const char *name)
+{
+	struct newest *n = userdata;
+	char path[NAME_MAX + 32];
+	int fd;
+
+	if (name[0] == '.' || strcmp(name, n->own) == 0 || strcmp(name, n->best) <= 0)
+		return 0;
+	snprintf(path, sizeof(path), "%s/" WV_META_NAME, name);
+	fd = n->io->open(n->io->ctx, n->runs, path, O_RDONLY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return 0;
+	(void)n->io->close(n->io->ctx, fd);
+	snprintf(n->best, sizeof(n->best), "%s", name);
+	return 0;
+}
+
+int wv_drift_previous(const struct wv_io *io, const char *runs, const char *own,
+		      struct json_object **ret)
+{
+	struct newest n = {.io = io, .own = own};
+	_cleanup_free_ char *text = NULL;
+	char path[NAME_MAX + 32];
+	struct json_object *o;
+	int r;
+
+	n.runs = io->open(io->ctx, AT_FDCWD, runs, O_RDONLY | O_DIRECTORY, 0);
+	if (n.runs < 0)
+		return n.runs;
+	r = io->list(io->ctx, n.runs, take_newer, &n);
+	snprintf(path, sizeof(path), "%s/" WV_META_NAME, n.best);
+	if (r == 0)
+		r = n.best[0] ? wv_io_read_file(io, n.runs, path, META_MAX, &text, NULL) : -ENOENT;
+	(void)io->close(io->ctx, n.runs);
+	if (r < 0)
+		return r;
+	o = json_tokener_parse(text);
+	if (!json_object_is_type(o, json_type_object)) {
+		json_object_put(o);
+		return -ENOENT;
+	}
+	*ret = o;
+	return 0;
+}
