@@ -84,6 +84,18 @@ says 'not above 2'
 install 1 shop-2.wvb
 says 'in use already'
 
+# the agent's own executable as a file of a bundle: then that bundle is what runs
+mkdir -p own/files/bin
+cp "$BIN" own/files/bin/waveos-bpf
+printf 'kind: app\nname: agent\nversion: 1.0.0\ncounter: 1\n%s\n%s\n' "$env" "$trial" >own/bundle.yaml
+B build --dir own -o own.wvb --level 1 --sign alice.pem >/dev/null
+install 0 --wait own.wvb
+own=$STATE/bundles/current/app/agent/bin/waveos-bpf
+[ "$("$own" version --json | jq -r .bundle_id)" = "$(status | jq -r '.slots[] | select(.name == "agent") | .active')" ] ||
+	fail "bundle_id: $("$own" version --json)"
+cp "$own" elsewhere
+[ "$(./elsewhere version --json | jq -r .bundle_id)" = "$(sha256sum <"$BIN" | cut -d' ' -f1)" ] || fail "bundle_id of a copy"
+
 # 3. with an agent that runs the service from the active bundle
 mkdir -p "$ROOT/etc/waveos"
 cat >"$ROOT/etc/waveos/policy.yaml" <<YAML
@@ -153,8 +165,8 @@ rc_of 0 B confirm --root "$ROOT" app/shop
 is app/shop 1.0.8 confirmed || fail "8: $(status)"
 B gc --root "$ROOT" --pin "$(status | jq -r '.slots[].bundles[] | select(.version == "1.0.3") | .bundle')" >/dev/null
 rc_of 0 B gc --root "$ROOT"
-[ "$(status | jq -r '[.slots[].bundles[].version] | sort | join(" ")')" = "1.0.3 1.0.4 1.0.8" ] || fail "gc: $(status)"
-[ "$(find "$STATE/bundles" -maxdepth 1 -type d | grep -cE '/[0-9a-f]{64}$')" -eq 3 ] || fail "gc left more: $(ls "$STATE/bundles")"
+[ "$(status | jq -r '[.slots[] | select(.name == "shop") | .bundles[].version] | sort | join(" ")')" = "1.0.3 1.0.4 1.0.8" ] || fail "gc: $(status)"
+[ "$(find "$STATE/bundles" -maxdepth 1 -type d | grep -cE '/[0-9a-f]{64}$')" -eq 4 ] || fail "gc left more: $(ls "$STATE/bundles")"
 
 # 6. boot loop: the agent is killed in trial, again and again
 COUNT=9 app 9 "$(good 9)" "$env" 'trial: {for: 1h, boots: 2}' "$hooks"

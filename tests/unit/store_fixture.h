@@ -120,6 +120,12 @@ static inline uint64_t f_clock(void *ctx _unused_)
 	return fault.now += 1000;
 }
 
+/* The wall clock jumps about, years at a time. */
+static inline uint64_t f_wall(void *ctx _unused_)
+{
+	return f_clock(NULL) + (fault.now / 1000 % 3) * 100000000000000000ULL;
+}
+
 static inline int f_random(void *ctx _unused_, void *buf, size_t len)
 {
 	return wv_io_system.random(NULL, buf, len);
@@ -144,7 +150,7 @@ static const struct wv_io faulty = {
 	.unlock = f_unlock,
 	.free_bytes = f_free_bytes,
 	.mono_ns = f_clock,
-	.wall_ns = f_clock,
+	.wall_ns = f_wall,
 	.random = f_random,
 };
 

@@ -107,7 +107,7 @@ static bool wants_web(const struct supervisor *sup)
 	return sup->listen_fd >= 0;
 }
 
-/* Where a bundle was ever installed; its verbs send SIGHUP for the first one. */
+/* Where bundles are or may come; their verbs send SIGHUP for the first one. */
 static bool wants_bundle(const struct supervisor *sup)
 {
 	return !sup->options->dry_run && wv_bundle_wanted(sup->paths);

@@ -65,7 +65,8 @@ int wv_bundle_use(const struct wv_paths *paths, enum wv_bundle_kind kind,
 struct wv_worker_context;
 /* Runs trials; returns its exit status. */
 int wv_bundle_run(const struct wv_worker_context *ctx);
-/* Whether there is anything to watch: a bundle was installed once. */
+/* Whether there is or may be anything to watch: a bundle was installed once, or a root is pinned.
+ */
 bool wv_bundle_wanted(const struct wv_paths *paths);
 
 #endif

@@ -14,6 +14,7 @@
 #include "user/agent/core.h"
 #include "user/bundle/install.h"
 #include "user/bundle/trial.h"
+#include "user/bundle/trust.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 
@@ -25,12 +26,26 @@ struct worker {
 
 bool wv_bundle_wanted(const struct wv_paths *paths)
 {
-	struct wv_store s;
+	static const char *const folders[] = {WV_BUNDLES_DIR, WV_TRUST_DIR};
+	char path[WV_PATH_SIZE + 16];
 
-	if (wv_store_open(&s, &wv_io_system, paths->state, false) < 0)
-		return false;
-	wv_store_close(&s);
-	return true;
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		snprintf(path, sizeof(path), "%s/%s", paths->state, folders[i]);
+		if (access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is watched has to be there. */
+static int make_folder(const struct wv_paths *paths)
+{
+	struct wv_store s;
+	int r = wv_store_open(&s, &wv_io_system, paths->state, true);
+
+	if (r == 0)
+		wv_store_close(&s);
+	return r;
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata);
@@ -80,6 +95,8 @@ int wv_bundle_run(const struct wv_worker_context *ctx)
 
 	wv_trial_init(&w.trial, &wv_io_system, ctx->paths, ctx->run_id);
 	snprintf(path, sizeof(path), "%s/" WV_BUNDLES_DIR, ctx->paths->state);
+	if (r >= 0)
+		r = make_folder(ctx->paths);
 	if (r >= 0)
 		r = sd_event_add_signal(w.loop, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
