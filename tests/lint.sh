@@ -4,7 +4,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 O=${O:-build}
 status=0
-mapfile -t c < <(git ls-files -co --exclude-standard 'user/*.c' 'tests/unit/*.c' 'tests/bench/*.c' 'tests/fuzz/*.c' 'tests/sim/*.c')
+mapfile -t c < <(git ls-files -co --exclude-standard 'user/*.c' 'tests/unit/*.c' 'tests/bench/*.c' 'tests/fuzz/*.c' 'tests/sim/*.c' 'tests/vm/tools/*.c')
 mapfile -t h < <(git ls-files -co --exclude-standard 'user/*.h' 'include/*.h' 'bpf/*.h' 'tests/sim/*.h')
 mapfile -t bpf < <(git ls-files -co --exclude-standard 'bpf/*.bpf.c')
 mapfile -t sh < <(git ls-files -co --exclude-standard '*.sh' '.ci/run')

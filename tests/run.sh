@@ -127,6 +127,8 @@ vm() {
 	[ "${f:-1}" -eq 0 ] || failures+=("vm")
 	mapfile -t -O ${#second[@]} second < <(sed -n 's/^second try: /vm\//p' "$log")
 	# shellcheck disable=SC2053 # a glob on purpose
+	[[ powercut.sh != $only ]] || script tests/vm/powercut.sh
+	# shellcheck disable=SC2053
 	[[ systemd.sh == $only ]] || return 0
 	default_limit=500
 	script tests/vm/systemd.sh

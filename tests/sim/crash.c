@@ -145,6 +145,8 @@ static void apply(struct wv_sim_disk *d, struct wv_sim_image *im, const struct w
 		for (unsigned i = 0; i < op->n_changes; i++) {
 			const struct wv_sim_change *c = &op->change[i];
 
+			if (p->over & 1U << i)
+				continue;
 			meet(d, im, c->dir);
 			if (c->ino != WV_SIM_NONE)
 				meet(d, im, c->ino);
@@ -215,29 +217,35 @@ static bool is_written(const struct wv_sim_disk *d, size_t i)
 	return false;
 }
 
-static bool names_again(const struct wv_sim_op *a, const struct wv_sim_op *b)
+/* Which of the names of `a` (bit by bit) `b` sets, too. */
+static unsigned names_again(const struct wv_sim_op *a, const struct wv_sim_op *b)
 {
+	unsigned mask = 0;
+
 	for (unsigned i = 0; i < a->n_changes; i++)
 		for (unsigned k = 0; k < b->n_changes; k++)
 			if (a->change[i].dir == b->change[k].dir &&
 			    a->change[i].name == b->change[k].name)
-				return true;
-	return false;
+				mask |= 1U << i;
+	return mask;
 }
 
-/* Parts from before `op`, which is on disk by now, cannot undo it: a sync refused them. */
+/* Parts from before `op`, which is on disk by now, do not undo what it did. */
 static void drop_undone(struct wv_sim_disk *d, uint32_t index)
 {
 	const struct wv_sim_op *op = &d->s->ops[index];
 	size_t left = 0;
 
 	for (size_t i = 0; i < d->n_parts; i++) {
-		const struct wv_sim_part *p = &d->parts[i];
+		struct wv_sim_part *p = &d->parts[i];
 		const struct wv_sim_op *old = &d->s->ops[p->op];
 		bool cut_off = op->kind == WV_SIM_TRUNCATE && p->kind == WV_SIM_DATA &&
 			       old->ino == op->ino && p->off >= op->size;
 
-		if (p->op >= index || !(cut_off || names_again(old, op)))
+		if (p->op < index && p->kind == WV_SIM_NAME)
+			p->over |= names_again(old, op);
+		if (p->op >= index ||
+		    !(cut_off || (p->kind == WV_SIM_NAME && p->over == (1U << old->n_changes) - 1)))
 			d->parts[left++] = *p;
 	}
 	d->n_parts = left;

@@ -24,7 +24,8 @@ struct wv_sim_part {
 	uint32_t place; /* in the lane, from 0 */
 	uint64_t off;	/* DATA */
 	uint32_t len;
-	bool refused; /* a sync that should have written it failed */
+	bool refused;  /* a sync that should have written it failed */
+	unsigned over; /* NAME: changes (by bit) that later ones have replaced on disk */
 };
 
 struct wv_sim_lane {

@@ -77,6 +77,8 @@ static void tell(struct wv_sim *s, const char *what, uint64_t n, bool acked)
 	}
 	s->facts[s->n_facts++] = (struct wv_sim_fact){.what = what, .n = n, .acked = acked};
 	wv_sim_record(s, WV_SIM_FACT)->fact = s->facts[s->n_facts - 1];
+	if (s->told)
+		s->told(&s->facts[s->n_facts - 1]);
 }
 
 void wv_sim_try(struct wv_sim *s, const char *what, uint64_t n)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Boots a cached kernel, runs PAYLOAD_DIR/run.sh in it as root, powers off.
 #   boot.sh KERNEL PAYLOAD_DIR [--append "ARGS"] [--mem MB] [--cpus N] [--disk IMG] [--timeout S]
-#           [--console FILE] [--qemu "ARGS"]
+#           [--console FILE] [--qemu "ARGS"] [--initrd FILE]
 # Prints what the guest wrote and exits with the status of run.sh. 124: killed by the time limit. 125: the guest
 # ended without a status (panic, reset); the kernel's messages are printed then. 77: that kernel is not in the cache.
+# --initrd: only writes what the guest would start from there.
 # PAYLOAD_DIR is /payload in the guest; programs in its bin/, libraries in lib/, the dynamic loader in lib64/.
 set -euo pipefail
 
@@ -18,6 +19,7 @@ MEM=768
 CPUS=2
 LIMIT=120
 CONSOLE=''
+INITRD=''
 DISKS=()
 QEMU_EXTRA=()
 QEMU_PID=''
@@ -159,6 +161,7 @@ parse_options() {
 		--cpus) CPUS=$2 ;;
 		--disk) DISKS+=("$2") ;;
 		--timeout) LIMIT=$2 ;;
+		--initrd) INITRD=$2 ;;
 		--console) CONSOLE=$2 ;;
 		--qemu) read -rd "" -a QEMU_EXTRA <<<"$2" || : ;;
 		*) usage ;;
@@ -182,6 +185,10 @@ main() {
 	mkdir -p "$WORK/top"
 	ln -s "$(realpath "$payload")" "$WORK/top/payload"
 	{ cat "$base"; cpio_of "$WORK/top" -L; } >"$WORK/initrd"
+	if [[ -n $INITRD ]]; then
+		mv "$WORK/initrd" "$INITRD"
+		return 0
+	fi
 	: >"$WORK/guest"
 	start_guest "$dir"
 	wait "$QEMU_PID" || status=$?
