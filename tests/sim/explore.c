@@ -8,6 +8,7 @@
 #include "tests/sim/explore.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -83,8 +84,12 @@ static void tell_violation(struct point *p, struct wv_sim_image *im, const char 
 	       (unsigned long long)x->seed, p->depth + 1, p->op,
 	       in_order ? "" : ", names out of order");
 	if (x->fault.at)
-		printf("  calls %u to %u of the run failed: %s\n", x->fault.at,
+		printf("  calls %u to %u of it failed: %s\n", x->fault.at,
 		       x->fault.at + x->fault.count - 1, strerror(-x->fault.error));
+	if (x->fault.room)
+		printf("  the disk had room for %" PRIu64 " bytes\n", x->fault.room);
+	if (x->fault.jump_at)
+		printf("  the clock jumped by %" PRId64 " s\n", x->fault.jump_ns / 1000000000);
 	printf("  %s:\n", p->depth ? "recovery" : "the run");
 	wv_sim_disk_print(p->d, p->op, stdout);
 	printf("  what the disk holds:\n");
@@ -111,12 +116,15 @@ static void keep_for_later(struct explorer *x, const struct wv_sim_image *im, si
 
 /* Opens an image as a start after a power cut does. The caller frees ret. */
 static int recover(struct explorer *x, const struct wv_sim *s, const struct wv_sim_image *im,
-		   size_t n_facts, unsigned depth, struct wv_sim *ret, char *why, size_t size)
+		   size_t n_facts, unsigned depth, const struct wv_sim_fault *fault,
+		   struct wv_sim *ret, char *why, size_t size)
 {
 	wv_sim_mount(ret, im, s->facts, n_facts, x->seed + depth + 1);
 	ret->wall_ns += 60000000000ULL * (depth + 1);
 	ret->no_truncate = x->limits->plant.kind == WV_SIM_PLANT_NO_TRUNCATE;
 	wv_sim_trace(ret);
+	if (fault)
+		wv_sim_break(ret, fault);
 	x->res->opened++;
 	return x->scenario->check(ret, why, size);
 }
@@ -129,7 +137,7 @@ static void open_image(struct point *p, struct wv_sim_image *im, bool fresh)
 	char why[256] = "";
 	struct wv_sim f;
 
-	if (recover(x, p->d->s, im, p->n_facts, p->depth, &f, why, sizeof(why)) < 0) {
+	if (recover(x, p->d->s, im, p->n_facts, p->depth, NULL, &f, why, sizeof(why)) < 0) {
 		tell_violation(p, im, why);
 	} else if (nest && p->depth == 0) {
 		keep_for_later(x, im, p->n_facts);
@@ -140,23 +148,56 @@ static void open_image(struct point *p, struct wv_sim_image *im, bool fresh)
 	wv_sim_free(&f);
 }
 
-/* Power cuts in the recoveries of a round's states: about as many states as the round had. */
+/* Something that goes wrong: in a run of so many calls, or in a recovery, which makes fewer. */
+static struct wv_sim_fault draw_fault(struct explorer *x, unsigned calls)
+{
+	static const int errors[] = {-ENOSPC, -EROFS, -EIO, -EIO};
+	static const unsigned counts[] = {1, 1, 2, 3, 1000000};
+	static const int64_t jumps_s[] = {-86400 * 365LL, -3600, 3600, 86400 * 365LL};
+	struct wv_sim_fault f = {.error = -EIO};
+
+	switch (wv_sim_next(&x->random) % 6) {
+	case 0:
+		f.room = 1 + wv_sim_next(&x->random) % 30000;
+		break;
+	case 1:
+		f.jump_at = 1 + (unsigned)(wv_sim_next(&x->random) % 20);
+		f.jump_ns = jumps_s[wv_sim_next(&x->random) % ARRAY_SIZE(jumps_s)] * 1000000000;
+		break;
+	default:
+		f.at = 1 + (unsigned)(wv_sim_next(&x->random) % (calls ? calls : 1));
+		f.error = errors[wv_sim_next(&x->random) % ARRAY_SIZE(errors)];
+		f.count = counts[wv_sim_next(&x->random) % ARRAY_SIZE(counts)];
+	}
+	return f;
+}
+
+/*
+ * Power cuts in the recoveries of a round's states: about as many states as the round had. Every
+ * third of these recoveries meets a fault: it may fail, but not do harm.
+ */
 static void explore_later(struct explorer *x, const struct wv_sim *s, uint64_t states)
 {
+	struct wv_sim_fault none = {0}, of_run = x->fault;
+
 	for (unsigned i = 0; i < x->n_later; i++) {
 		struct later *l = &x->later[i];
+		bool faulty = x->limits->faults && i % 3 == 2;
 		char why[256];
 		struct wv_sim f;
 
 		x->stop_at = x->res->distinct + states / x->n_later + 1;
+		x->fault = faulty ? draw_fault(x, 60) : none;
 		if (!is_done(x) &&
-		    recover(x, s, &l->im, l->n_facts, 0, &f, why, sizeof(why)) == 0) {
+		    (recover(x, s, &l->im, l->n_facts, 0, &x->fault, &f, why, sizeof(why)) == 0 ||
+		     faulty)) {
 			wv_sim_plant(&f, &x->limits->plant, true);
 			explore(x, &f, 1);
-			wv_sim_free(&f);
 		}
+		wv_sim_free(&f);
 		wv_sim_image_free(&l->im);
 	}
+	x->fault = of_run;
 	x->n_later = 0;
 	x->n_asked = 0;
 }
@@ -399,8 +440,8 @@ static int round_of(struct explorer *x, const struct wv_sim_fault *fault, unsign
 	if (r == 0) {
 		s.no_truncate = x->limits->plant.kind == WV_SIM_PLANT_NO_TRUNCATE;
 		wv_sim_trace(&s);
-		x->fault = s.fault = *fault;
-		s.calls = 0;
+		x->fault = *fault;
+		wv_sim_break(&s, fault);
 		r = sc->run(&s);
 	}
 	if (r == 0) {
@@ -415,19 +456,6 @@ static int round_of(struct explorer *x, const struct wv_sim_fault *fault, unsign
 	}
 	wv_sim_free(&s);
 	return r;
-}
-
-/* A run in which one call fails, or the next ones, too, or all later ones. */
-static int faulty_round(struct explorer *x, unsigned calls)
-{
-	static const int errors[] = {-ENOSPC, -EROFS, -EIO, -EIO};
-	static const unsigned counts[] = {1, 1, 2, 3, 1000000};
-	struct wv_sim_fault f = {.at = 1 + (unsigned)(wv_sim_next(&x->random) % calls)};
-	unsigned now;
-
-	f.error = errors[wv_sim_next(&x->random) % ARRAY_SIZE(errors)];
-	f.count = counts[wv_sim_next(&x->random) % ARRAY_SIZE(counts)];
-	return round_of(x, &f, &now);
 }
 
 int wv_sim_explore(const struct wv_sim_scenario *scenario, const struct wv_sim_limits *limits,
@@ -450,8 +478,12 @@ int wv_sim_explore(const struct wv_sim_scenario *scenario, const struct wv_sim_l
 		if (is_done(&x))
 			break;
 		r = round_of(&x, &none, &calls);
-		for (unsigned k = 0; r == 0 && calls && k < limits->faults; k++)
-			r = faulty_round(&x, calls);
+		for (unsigned k = 0; r == 0 && calls && k < limits->faults; k++) {
+			const struct wv_sim_fault fault = draw_fault(&x, calls);
+			unsigned made;
+
+			r = round_of(&x, &fault, &made);
+		}
 		barren = ret->distinct > before ? 0 : barren + 1;
 	}
 	ret->ns = now_ns() - start;

@@ -60,6 +60,14 @@ void wv_sim_free(struct wv_sim *s)
 	*s = (struct wv_sim){0};
 }
 
+void wv_sim_break(struct wv_sim *s, const struct wv_sim_fault *fault)
+{
+	s->fault = *fault;
+	s->calls = s->failed = s->clock_reads = 0;
+	if (fault->room)
+		s->capacity = wv_sim_image_bytes(&s->now) + fault->room;
+}
+
 void wv_sim_trace(struct wv_sim *s)
 {
 	wv_sim_image_copy(&s->base, &s->now);

@@ -526,7 +526,11 @@ static uint64_t sim_mono_ns(void *ctx)
 
 static uint64_t sim_wall_ns(void *ctx)
 {
-	return ((struct wv_sim *)ctx)->wall_ns += 1000;
+	struct wv_sim *s = ctx;
+
+	if (s->fault.jump_at && ++s->clock_reads == s->fault.jump_at)
+		s->wall_ns += (uint64_t)s->fault.jump_ns;
+	return s->wall_ns += 1000;
 }
 
 static int sim_random(void *ctx, void *buf, size_t len)

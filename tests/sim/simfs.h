@@ -40,8 +40,14 @@ struct wv_sim_op {
 	struct wv_sim_fact fact;
 };
 
-/* From the at-th call on (from 1), `count` calls fail. Which calls: by the error. */
+/*
+ * From the at-th call on (from 1), `count` calls fail. Which calls: by the error. Besides, the disk
+ * may have little room, and the wall clock may jump at its jump_at-th reading.
+ */
 struct wv_sim_fault {
+	uint64_t room; /* bytes beside what is there at first; 0: endless */
+	unsigned jump_at;
+	int64_t jump_ns;
 	unsigned at, count;
 	int error; /* -ENOSPC: what needs room; -EROFS: what changes; -EIO: all, fsync included */
 };
@@ -70,6 +76,7 @@ struct wv_sim {
 	uint64_t capacity; /* bytes; 0: endless */
 	struct wv_sim_fault fault;
 	unsigned calls, failed;			      /* of those that a fault could fail */
+	unsigned clock_reads;
 	void (*told)(const struct wv_sim_fact *fact); /* MAY: hears of each as it is told */
 	bool no_truncate;			      /* a planted bug: it says that it worked */
 	bool mounted;
@@ -86,6 +93,8 @@ void wv_sim_init(struct wv_sim *s, uint64_t seed);
 void wv_sim_mount(struct wv_sim *s, const struct wv_sim_image *im, const struct wv_sim_fact *facts,
 		  size_t n_facts, uint64_t seed);
 void wv_sim_free(struct wv_sim *s);
+/* Things go wrong from here on. */
+void wv_sim_break(struct wv_sim *s, const struct wv_sim_fault *fault);
 /* From here on what happens can be lost; all before is on disk. */
 void wv_sim_trace(struct wv_sim *s);
 
