@@ -25,6 +25,9 @@ struct wv_sim_scenario {
 	 * what a power cut in the middle of it leaves.
 	 */
 	int (*check)(struct wv_sim *s, char *why, size_t size);
+	/* MAY. On a real disk, after check: what reads past the seam, as a verifier does. As check.
+	 */
+	int (*audit)(char *why, size_t size);
 	unsigned finds; /* planted bugs that it must find: 1 << WV_SIM_PLANT_... */
 	bool garbage;	/* the format tells old bytes from its own: grown files may hold any */
 };

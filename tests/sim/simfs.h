@@ -75,7 +75,7 @@ struct wv_sim {
 	uint64_t mono_ns, wall_ns, random;
 	uint64_t capacity; /* bytes; 0: endless */
 	struct wv_sim_fault fault;
-	unsigned calls, failed;			      /* of those that a fault could fail */
+	unsigned calls, failed; /* of those that a fault could fail */
 	unsigned clock_reads;
 	void (*told)(const struct wv_sim_fact *fact); /* MAY: hears of each as it is told */
 	bool no_truncate;			      /* a planted bug: it says that it worked */

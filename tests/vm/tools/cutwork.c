@@ -166,7 +166,8 @@ int main(void)
 	s.told = tell;
 	if (!s.n_facts && sc->setup && sc->setup(&s) < 0)
 		fail("setup");
-	if (s.n_facts && sc->check(&s, why + 7, sizeof(why) - 8) < 0) {
+	if (s.n_facts && (sc->check(&s, why + 7, sizeof(why) - 8) < 0 ||
+			  (sc->audit && sc->audit(why + 7, sizeof(why) - 8) < 0))) {
 		strcat(why, "\n");
 		say(why);
 		for (;;)
