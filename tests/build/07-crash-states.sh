@@ -8,7 +8,7 @@ O=${O:-build}
 make --no-print-directory O="$O" "$O/sim"
 sim=$O/sim
 if [ -z "${SOAK:-}" ]; then
-	"$sim" --states "${SIM_STATES:-4000}" --choices 100
+	"$sim" --states "${SIM_STATES:-2500}" --choices 30 --nested 15 --depth 2
 	"$sim" --planted
 	exit
 fi

@@ -36,8 +36,9 @@ struct explorer {
 	struct wv_sim_result *res;
 	struct wv_sim_seen states, opened;
 	uint64_t random;
-	uint64_t seed; /* of this round */
-	struct wv_sim_fault fault;
+	uint64_t seed;			      /* of this round */
+	struct wv_sim_fault fault, run_fault; /* now, and of the run that this is about */
+	const struct wv_sim *run;
 	uint64_t stop_at; /* distinct states, for now */
 	struct later later[LATER];
 	unsigned n_later;
@@ -69,6 +70,17 @@ static bool is_done(const struct explorer *x)
 	return x->res->distinct >= x->stop_at || (x->limits->stop && x->res->violations > 0);
 }
 
+static void print_fault(const struct wv_sim_fault *f)
+{
+	if (f->at)
+		printf("       calls %u to %u of it fail: %s\n", f->at, f->at + f->count - 1,
+		       strerror(-f->error));
+	if (f->room)
+		printf("       the disk has room for %" PRIu64 " bytes\n", f->room);
+	if (f->jump_at)
+		printf("       the clock jumps by %" PRId64 " s\n", f->jump_ns / 1000000000);
+}
+
 static void tell_violation(struct point *p, struct wv_sim_image *im, const char *why)
 {
 	struct explorer *x = p->x;
@@ -83,14 +95,15 @@ static void tell_violation(struct point *p, struct wv_sim_image *im, const char 
 	printf("  round with seed %llu, power cut %u in a row, after op %u%s\n",
 	       (unsigned long long)x->seed, p->depth + 1, p->op,
 	       in_order ? "" : ", names out of order");
-	if (x->fault.at)
-		printf("  calls %u to %u of it failed: %s\n", x->fault.at,
-		       x->fault.at + x->fault.count - 1, strerror(-x->fault.error));
-	if (x->fault.room)
-		printf("  the disk had room for %" PRIu64 " bytes\n", x->fault.room);
-	if (x->fault.jump_at)
-		printf("  the clock jumped by %" PRId64 " s\n", x->fault.jump_ns / 1000000000);
+	if (p->depth) {
+		struct wv_sim_disk run = {.s = x->run};
+
+		printf("  the run, cut somewhere:\n");
+		print_fault(&x->run_fault);
+		wv_sim_disk_print(&run, UINT32_MAX, stdout);
+	}
 	printf("  %s:\n", p->depth ? "recovery" : "the run");
+	print_fault(&x->fault);
 	wv_sim_disk_print(p->d, p->op, stdout);
 	printf("  what the disk holds:\n");
 	wv_sim_image_print(im, stdout);
@@ -184,7 +197,7 @@ static void explore_later(struct explorer *x, const struct wv_sim *s, uint64_t s
 		struct later *l = &x->later[i];
 		bool faulty = x->limits->faults && i % 3 == 2;
 		char why[256];
-		struct wv_sim f;
+		struct wv_sim f = {0};
 
 		x->stop_at = x->res->distinct + states / x->n_later + 1;
 		x->fault = faulty ? draw_fault(x, 60) : none;
@@ -440,7 +453,8 @@ static int round_of(struct explorer *x, const struct wv_sim_fault *fault, unsign
 	if (r == 0) {
 		s.no_truncate = x->limits->plant.kind == WV_SIM_PLANT_NO_TRUNCATE;
 		wv_sim_trace(&s);
-		x->fault = *fault;
+		x->run = &s;
+		x->fault = x->run_fault = *fault;
 		wv_sim_break(&s, fault);
 		r = sc->run(&s);
 	}

@@ -3,7 +3,7 @@
 # Real power cuts: a guest works on a disk with a volatile write cache, qemu is killed at a random moment, the disk
 # loses any of what was not flushed, and the next guest checks what is left against what had been promised over the
 # serial line (docs/crash-testing.md).
-#   powercut.sh [--cuts N] [--scenarios "tlog lines"] [--kernel LABEL] [--seed N] [--plant FAULT] [--keep DIR]
+#   powercut.sh [--cuts N] [--scenarios "tlog bundle"] [--kernel LABEL] [--seed N] [--plant FAULT] [--keep DIR]
 # FAULT: no-sync (fsync does nothing), ignore-flush (the disk does not flush), barrier (ext4 does not ask it to). It must be
 # found, or the harness is not to be believed: exit 0 if it was. Without arguments the test: cuts, and each fault.
 # Exit: 0 nothing lost, 1 something was, 2 usage, 77 it cannot run here.

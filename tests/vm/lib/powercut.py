@@ -265,7 +265,7 @@ def loop(opt, rng):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--cuts", type=int, default=20)
-    p.add_argument("--scenarios", default="tlog")
+    p.add_argument("--scenarios", default="tlog bundle")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--plant", choices=["ignore-flush", "barrier", "no-sync"])
     for name in ("keep", "cache", "kernel", "work", "cutdisk"):
