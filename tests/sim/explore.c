@@ -196,7 +196,7 @@ static void explore_later(struct explorer *x, const struct wv_sim *s, uint64_t s
 	for (unsigned i = 0; i < x->n_later; i++) {
 		struct later *l = &x->later[i];
 		bool faulty = x->limits->faults && i % 3 == 2;
-		char why[256];
+		char why[256] = "";
 		struct wv_sim f = {0};
 
 		x->stop_at = x->res->distinct + states / x->n_later + 1;
