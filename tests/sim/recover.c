@@ -67,12 +67,12 @@ static int run(struct wv_sim *s)
 		json_object_put(rules);
 		return 0;
 	}
-	for (uint64_t n = 1; n <= 3; n++)
-		note_actions(s, &state, n);
+	for (unsigned i = 0; i < 3; i++)
+		note_actions(s, &state, wv_sim_greatest(s, "action", false) + 1);
 	wv_recover_state_close(&state);
 	if (wv_journal_open(&j, &s->io, STATE, BOOT) == 0) {
-		for (uint64_t n = 1; n <= 2; n++)
-			note_force(s, &j, n);
+		for (unsigned i = 0; i < 2; i++)
+			note_force(s, &j, wv_sim_greatest(s, "force", false) + 1);
 		wv_journal_close(&j);
 	}
 	wv_sim_try(s, "rules", 1);
