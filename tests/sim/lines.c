@@ -14,7 +14,7 @@
 
 #define NAME "events.jsonl"
 #define APPENDS 8
-#define MAX (1U << 20)
+#define MAX (8U << 20)
 
 static size_t line(uint64_t n, char *buf, size_t size)
 {
@@ -59,8 +59,8 @@ static int run(struct wv_sim *s)
 
 	if (open_lines(s, &l) < 0)
 		return 0;
-	for (uint64_t n = 1; n <= APPENDS; n++)
-		append(s, &l, n, wv_sim_pick(s, 2));
+	for (unsigned i = 0; i < APPENDS; i++)
+		append(s, &l, wv_sim_greatest(s, "line", false) + 1, wv_sim_pick(s, 2));
 	(void)wv_lines_sync(&l);
 	wv_lines_close(&l);
 	return 0;

@@ -114,10 +114,16 @@ static int check_journal(struct wv_sim *s, char *why, size_t size)
 		snprintf(why, size, "the journal cannot be opened: %s", strerror(-r));
 		return -1;
 	}
-	if (j.n_force < n) {
-		snprintf(why, size, "%zu budgets are in force, %llu were promised", j.n_force,
-			 (unsigned long long)n);
-		r = -1;
+	for (; n > 0 && r == 0; n--) {
+		size_t i = 0;
+
+		while (i < j.n_force && j.force[i].key != n)
+			i++;
+		if (i == j.n_force && wv_sim_told(s, "force", n, true)) {
+			snprintf(why, size, "budget %llu is not in force, but was promised",
+				 (unsigned long long)n);
+			r = -1;
+		}
 	}
 	wv_journal_close(&j);
 	return r;

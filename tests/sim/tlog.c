@@ -298,7 +298,11 @@ static int audit(char *why, size_t size)
 		snprintf(why, size, "cannot be verified: %s", strerror(-r));
 		return -1;
 	}
-	if (report.n_findings) {
+	/* that there is no checkpoint at all is told, and no harm: check() knows what was promised
+	 */
+	if (report.n_findings > 1 ||
+	    (report.n_findings == 1 &&
+	     (report.checkpoints || report.findings[0].kind != WV_FINDING_CHECKPOINT))) {
 		snprintf(why, size, "verification: %s %llu-%llu: %.120s",
 			 wv_finding_names[report.findings[0].kind],
 			 (unsigned long long)report.findings[0].first,
