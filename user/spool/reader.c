@@ -280,7 +280,7 @@ static int move_on(struct wv_reader *r, int why, uint64_t end, const struct wv_f
 
 	switch (why) {
 	case -EUCLEAN:
-		missing(r, f->seq + f->count);
+		/* what is missing the next frame tells: a second copy of this one may come */
 		r->pos.offset += WV_FRAME_HEADER + f->len;
 		r->damaged_bytes += WV_FRAME_HEADER + f->len;
 		return 1;

@@ -135,6 +135,28 @@ static int recover(struct wv_spool_store *s, struct wv_spool_segment *g,
 	return s->io->fsync(s->io->ctx, s->fd);
 }
 
+/*
+ * A last segment without a frame may be one that could not be made (its name was not durable, or
+ * its removal was not): the one before it was written to after that.
+ */
+static int look_before(struct wv_spool_store *s)
+{
+	const struct wv_spool_segment *g = &s->segments[s->n_segments - 2];
+	struct wv_pos limit = {g->id + 1, 0, 0};
+	struct wv_reader reader;
+	struct wv_frame f;
+	int r = wv_reader_init(&reader, s->io, s->dirfd,
+			       (struct wv_pos){g->id, WV_SPOOL_SEGMENT_HEADER, 0});
+
+	if (r < 0)
+		return r;
+	while ((r = wv_reader_next(&reader, &limit, 0, &f, NULL)) == 1)
+		if (f.seq + f.count > s->next_seq)
+			s->next_seq = f.seq + f.count;
+	wv_reader_done(&reader);
+	return r;
+}
+
 /* Both copies of its header are damaged, and there may be records in it: it stays until readers
  * have passed it, as lost. A record has a byte at least. */
 static void give_up(struct wv_spool_store *s, const struct wv_spool_segment *g, uint64_t before)
@@ -163,8 +185,12 @@ static int recover_last(struct wv_spool_store *s)
 		/* the one before was synced as a whole before this one was made */
 		return recover_last(s);
 	}
-	if (r == 0)
-		return recover(s, g, &h);
+	if (r == 0) {
+		r = recover(s, g, &h);
+		return r == 0 && g->bytes == WV_SPOOL_SEGMENT_HEADER && s->n_segments > 1
+			       ? look_before(s)
+			       : r;
+	}
 	if (r != -EBADMSG)
 		return r;
 	for (size_t i = s->n_segments - 1; i-- > 0;) {
@@ -311,8 +337,11 @@ int wv_spool_store_sync(struct wv_spool_store *s)
 	r = s->io->fsync(s->io->ctx, s->fd);
 	if (r < 0) {
 		cut_back(s, s->durable.offset);
+		/* numbers are given anew only if the cut is on disk: else a power cut may bring the
+		 * frames back, and readers would take their second copy for one that they had */
+		if (!s->torn && s->io->fsync(s->io->ctx, s->fd) == 0)
+			s->next_seq = s->durable.seq;
 		s->torn = true; /* in any case: its pages are not to be trusted */
-		s->next_seq = s->durable.seq;
 		return r;
 	}
 	s->durable = (struct wv_pos){last(s)->id, last(s)->bytes, s->next_seq};
