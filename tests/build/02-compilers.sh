@@ -1,4 +1,5 @@
 #!/bin/bash
+# limit: 600
 # The other compiler, and the sanitizers: both build without a warning, and the unit tests pass under them.
 set -euo pipefail
 other=clang

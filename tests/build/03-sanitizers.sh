@@ -1,4 +1,5 @@
 #!/bin/bash
+# limit: 1200
 # ASan and UBSan: the unit tests pass under them.
 set -euo pipefail
 san=${O:-build}-san
