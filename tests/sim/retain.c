@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Retention and legal holds of the log. After any power cut the log opens; what is missing was old
- * enough to be retired and not under a hold that was promised; holds that were promised are in
- * force; lines that are left fit their leaves, and the tree is that of all leaves.
+ * enough to be retired and not under a hold that was promised, and the log tells of it; holds that
+ * were promised are in force; lines that are left fit their leaves, and the tree is that of all
+ * leaves.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -169,9 +170,16 @@ static size_t last_told(const struct wv_sim *s, const char *what, uint64_t n)
 	return 0;
 }
 
-/* Told before a retention, and not held. What was not told is of the log itself. */
-static bool may_be_missing(const struct wv_sim *s, uint64_t seq)
+/* Told before a retention, and not held. What was not told is of the log itself. The log says so:
+ * `evidence verify` takes what is missing otherwise for removed by somebody. */
+static bool may_be_missing(const struct wv_sim *s, const struct wv_holds *h, uint64_t seq)
 {
+	bool told = false;
+
+	for (size_t i = 0; i < h->told.n; i++)
+		told |= h->told.list[i].first <= seq && seq <= h->told.list[i].last;
+	if (!told)
+		return false;
 	return last_told(s, "record", seq) < last_told(s, "retain", 1) && !is_held(s, seq);
 }
 
@@ -179,16 +187,19 @@ static int check_lines(struct wv_sim *s, struct wv_tlog *l, uint64_t *ret_last, 
 		       size_t size)
 {
 	struct wv_tlog_reader *reader;
+	struct wv_holds h = {0};
 	uint64_t seq, last = 0;
 	const char *line;
 	size_t len;
-	int r = wv_tlog_read_open(&reader, &s->io, STATE, 1);
+	int r = wv_holds_read(&s->io, STATE, &h);
 
+	if (r == 0)
+		r = wv_tlog_read_open(&reader, &s->io, STATE, 1);
 	while (r >= 0 && (r = wv_tlog_read(reader, &seq, &line, &len)) == 1) {
 		struct wv_hash leaf, stored;
 		char want[512];
 
-		for (last++; last < seq && may_be_missing(s, last);)
+		for (last++; last < seq && may_be_missing(s, &h, last);)
 			last++;
 		if (last != seq) {
 			snprintf(why, size, "record %llu is missing, the next one is %llu",
@@ -213,6 +224,7 @@ static int check_lines(struct wv_sim *s, struct wv_tlog *l, uint64_t *ret_last, 
 			 strerror(-r));
 	if (r >= 0 || why[0])
 		wv_tlog_read_close(reader);
+	wv_holds_done(&h);
 	*ret_last = last;
 	return r < 0 ? -1 : 0;
 }

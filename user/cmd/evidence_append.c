@@ -44,7 +44,8 @@ static bool is_fit(const char *type)
 		    type[i] != '-')
 			return false;
 	return len && len <= TYPE_MAX && strncmp(type, "hold-", 5) != 0 &&
-	       strncmp(type, "segment-", 8) != 0;
+	       strncmp(type, "segment-", 8) != 0 && strncmp(type, "segments-", 9) != 0 &&
+	       strcmp(type, "transformation") != 0;
 }
 
 /* The members of a JSON object, or the text as `message`. */
@@ -135,8 +136,8 @@ int wv_evidence_append(struct wv_cli *cli, int argc, char **argv)
 		fprintf(stderr, "waveos-bpf evidence append: %s; see --help\n",
 			argc != r
 				? "takes no operand"
-				: "a type is of small letters, digits and '-', at most 64; hold-* "
-				  "and segment-* are the log's own");
+				: "a type is of small letters, digits and '-', at most 64; hold-*, "
+				  "segment-*, segments-* and transformation are the log's own");
 		return WV_EXIT_USAGE;
 	}
 	r = wv_tlog_open_device(&l, &wv_io_system, &cli->paths);

@@ -138,7 +138,6 @@ static void print_json(const struct wv_verify_report *r)
 	add_number(o, "first", r->first);
 	add_number(o, "last", r->last);
 	add_number(o, "retired", r->retired);
-	add_number(o, "untold", r->untold);
 	add_number(o, "leaves", r->leaves);
 	add_number(o, "checkpoints", r->checkpoints);
 	add_number(o, "covered", r->covered);
@@ -174,9 +173,6 @@ static void print_text(const struct wv_verify_report *r)
 	       r->first, r->last, r->bytes);
 	if (r->retired)
 		printf("; %" PRIu64 " older ones were retired", r->retired);
-	if (r->untold)
-		printf("; the first %" PRIu64 " are missing, and what said why was retired too",
-		       r->untold);
 	printf("\n");
 	if (r->checkpoints) {
 		wv_base64_encode(r->root.bytes, sizeof(r->root.bytes), root);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Legal holds as a fold over the log. `holds.json` beside the segments has the result up to a seq,
- * so that only newer records are read; without it the whole log is read again.
+ * Legal holds, and what was retired, as a fold over the log. `holds.json` beside the segments has
+ * the result up to a seq, so that only newer records are read; without it the whole log is read
+ * again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,13 +17,14 @@
 #include "user/evidence/tlog_internal.h"
 
 #define CACHE_NAME "holds.json"
-#define CACHE_MAX (1U << 20)
+#define CACHE_MAX (4U << 20)
 #define RETIRED_MAX 4096 /* a crash leaves one; the rest is a guard */
 
 void wv_holds_done(struct wv_holds *h)
 {
 	free(h->holds);
 	free(h->retired);
+	wv_told_done(&h->told);
 	*h = (struct wv_holds){0};
 }
 
@@ -110,7 +112,8 @@ static int fold(struct wv_holds *h, const char *line)
 	int r = 0;
 
 	/* most lines are none of these: they are not parsed */
-	if (!strstr(line, "\"type\":\"hold-") && !strstr(line, "\"type\":\"segment-retired\""))
+	if (!strstr(line, "\"type\":\"hold-") && !strstr(line, "\"type\":\"segment-retired\"") &&
+	    !strstr(line, "\"type\":\"segments-retired\""))
 		return 0;
 	o = json_tokener_parse(line);
 	type = get_text(o, "type");
@@ -119,7 +122,9 @@ static int fold(struct wv_holds *h, const char *line)
 	else if (strcmp(type, "hold-released") == 0)
 		drop_hold(h, get_text(o, "hold"));
 	else if (strcmp(type, "segment-retired") == 0)
-		r = add_retired(h, o);
+		r = add_retired(h, o) ?: wv_told_add(&h->told, o);
+	else if (strcmp(type, "segments-retired") == 0)
+		r = wv_told_add(&h->told, o);
 	json_object_put(o);
 	return r;
 }
@@ -127,11 +132,19 @@ static int fold(struct wv_holds *h, const char *line)
 static void load_cache(const struct wv_io *io, int dirfd, struct wv_holds *h)
 {
 	_cleanup_free_ char *text = NULL;
-	struct json_object *o, *list;
+	struct json_object *o, *list, *told;
 
 	if (wv_io_read_file(io, dirfd, CACHE_NAME, CACHE_MAX, &text, NULL) < 0)
 		return;
 	o = json_tokener_parse(text);
+	/* of a version that did not keep these: the log has them */
+	if (!json_object_object_get_ex(o, "told", &told)) {
+		json_object_put(o);
+		return;
+	}
+	for (size_t i = 0; i < json_object_array_length(told); i++)
+		if (wv_told_add(&h->told, json_object_array_get_idx(told, i)) < 0)
+			break;
 	if (json_object_object_get_ex(o, "holds", &list))
 		for (size_t i = 0; i < json_object_array_length(list); i++)
 			if (add_hold(h, json_object_array_get_idx(list, i)) < 0)
@@ -159,7 +172,7 @@ static struct json_object *hold_json(const struct wv_hold *hold)
 static void save_cache(const struct wv_io *io, int dirfd, const struct wv_holds *h)
 {
 	struct json_object *o = json_object_new_object(), *holds = json_object_new_array(),
-			   *retired = json_object_new_array(), *e;
+			   *retired = json_object_new_array(), *told = json_object_new_array(), *e;
 	const char *text;
 
 	for (size_t i = 0; i < h->n; i++) {
@@ -174,9 +187,15 @@ static void save_cache(const struct wv_io *io, int dirfd, const struct wv_holds 
 		json_object_object_add(e, "last", json_object_new_uint64(h->retired[i].last));
 		json_object_array_add(retired, e);
 	}
+	for (size_t i = 0; i < h->told.n; i++) {
+		e = wv_told_json(&h->told.list[i]);
+		json_object_object_add(e, "seq", json_object_new_uint64(h->told.list[i].seq));
+		json_object_array_add(told, e);
+	}
 	json_object_object_add(o, "through", json_object_new_uint64(h->through));
 	json_object_object_add(o, "holds", holds);
 	json_object_object_add(o, "retired", retired);
+	json_object_object_add(o, "told", told);
 	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
 	if (text)
 		(void)wv_io_replace(io, dirfd, CACHE_NAME, text, strlen(text), WV_TLOG_MODE);

@@ -49,12 +49,9 @@ static int roots_json(struct wv_tlog *l, const struct wv_segment *s, struct json
 	if (!m)
 		return -ENOMEM;
 	while (at < s->last) {
-		uint64_t size = at ? at & -at : 1ULL << 62;
-		char hex[2 * WV_HASH_SIZE + 1];
+		uint64_t size = wv_subtree(at, s->last);
 		struct wv_hash h;
 
-		while (size > s->last - at)
-			size /= 2;
 		m->size = 0;
 		for (uint64_t end = at + size; at < end; at++) {
 			int r = wv_tlog_leaves(l, at, 1, &h);
@@ -64,9 +61,7 @@ static int roots_json(struct wv_tlog *l, const struct wv_segment *s, struct json
 			wv_merkle_add(m, &h);
 		}
 		wv_merkle_root(m, &h);
-		for (unsigned i = 0; i < WV_HASH_SIZE; i++)
-			snprintf(hex + (size_t)(2 * i), 3, "%02x", h.bytes[i]);
-		json_object_array_add(list, json_object_new_string(hex));
+		wv_told_add_root(list, &h);
 	}
 	return 0;
 }
@@ -105,6 +100,29 @@ static int restate_holds(struct retain *x, const struct wv_segment *s)
 		json_object_object_add(o, "reason", json_object_new_string(h->reason));
 		json_object_object_add(o, "restated", json_object_new_uint64(h->seq));
 		r = wv_event(x->l, x->io, "", "hold-placed", o, false, NULL);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * The same for what the segment's records tell of retirements: else a beginning that somebody
+ * removed could not be told from one that was retired. What was told anew at the end of the log is
+ * not in a segment that goes soon, so this is once for many segments.
+ */
+static int restate_told(struct retain *x, const struct wv_segment *s)
+{
+	for (size_t i = 0; i < x->holds.told.n; i++) {
+		const struct wv_told *t = &x->holds.told.list[i];
+		struct json_object *o;
+		int r;
+
+		if (t->seq > s->last)
+			continue;
+		o = wv_told_json(t);
+		json_object_object_add(o, "restated", json_object_new_uint64(t->seq));
+		r = wv_event(x->l, x->io, "", "segments-retired", o, false, NULL);
 		if (r < 0)
 			return r;
 	}
@@ -158,8 +176,11 @@ static int decide(struct retain *x, const struct wv_segment *s)
 	r = wv_holds_read(x->io, x->state, &x->holds);
 	if (r < 0)
 		return r;
-	if (is_recorded(x, s)) /* a crash came between */
-		return 1;
+	if (is_recorded(x, s)) { /* a crash came between */
+		r = restate_told(x, s);
+		r = r ?: wv_tlog_commit(x->l);
+		return r ?: 1;
+	}
 	why = why_retire(x, s);
 	if (!why)
 		return 0;
@@ -168,6 +189,7 @@ static int decide(struct retain *x, const struct wv_segment *s)
 		return 0;
 	}
 	r = restate_holds(x, s);
+	r = r ?: restate_told(x, s);
 	if (r == 0 && x->policy->restate)
 		r = x->policy->restate(x->policy->ctx, x->l, s->first, s->last);
 	if (r == 0)

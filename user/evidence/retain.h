@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * How long the log's lines are kept. Every removal is in the log before it happens
- * (`segment-retired`), as are legal holds (`hold-placed`, `hold-released`): what is held is a fold
- * over the log. Leaf hashes are never removed, so proofs of what remains go on to work.
+ * (`segment-retired`), as are legal holds (`hold-placed`, `hold-released`): what is held, and what
+ * was ever retired, is a fold over the log. Before a record goes that is needed to tell of a
+ * retirement, the whole range is told again (`segments-retired`). Leaf hashes are never removed, so
+ * proofs of what remains go on to work.
  */
 #ifndef WV_EVIDENCE_RETAIN_H
 #define WV_EVIDENCE_RETAIN_H
 
 #include "user/evidence/tlog.h"
+#include "user/evidence/told.h"
 
 #define WV_HOLD_NAME_SIZE 64
 #define WV_HOLD_REASON_SIZE 256
@@ -28,6 +31,7 @@ struct wv_holds {
 	/* ranges that were retired, and whose files may still be there after a crash */
 	struct wv_segment *retired;
 	size_t n_retired;
+	struct wv_told_list told; /* all that was ever retired */
 };
 int wv_holds_read(const struct wv_io *io, const char *state, struct wv_holds *ret);
 void wv_holds_done(struct wv_holds *h);

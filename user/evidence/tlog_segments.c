@@ -13,6 +13,8 @@
 #include <zstd.h>
 
 #include "user/core/cleanup.h"
+#include "user/core/sha256.h"
+#include "user/evidence/event.h"
 #include "user/evidence/tlog_internal.h"
 
 #define PACK_NAME ".segment.zst.tmp"
@@ -153,6 +155,7 @@ struct pack {
 	int from, to;
 	char *in, *out;
 	size_t in_size, out_size;
+	struct wv_sha256 plain, packed; /* of all that was read and written */
 };
 
 static int pack_stream(struct pack *p, int level)
@@ -178,6 +181,7 @@ static int pack_stream(struct pack *p, int level)
 			break;
 		}
 		off += (uint64_t)n;
+		wv_sha256_add(&p->plain, p->in, (size_t)n);
 		do {
 			ZSTD_outBuffer out = {p->out, p->out_size, 0};
 
@@ -186,6 +190,7 @@ static int pack_stream(struct pack *p, int level)
 				r = -EIO;
 			else if (out.pos)
 				r = wv_io_write_all(p->io, p->to, p->out, out.pos);
+			wv_sha256_add(&p->packed, p->out, out.pos);
 		} while (r == 0 && (n ? in.pos < in.size : left != 0));
 		ended = n == 0;
 	}
@@ -244,11 +249,77 @@ static int pack_verify(struct pack *p)
 	return r < 0 ? r : 0;
 }
 
+/* Whether nothing but records of compressions is in it. */
+static int only_of_packing(const struct pack *p)
+{
+	_cleanup_(wv_scan_donep) struct wv_scan scan = {0};
+	static const struct {
+		const char *member, *value;
+	} own[] = {{"type", "\"transformation\""}, {"what", "\"compress\""}};
+	const char *line, *value;
+	size_t len, n;
+	int r = wv_scan_init(&scan, p->io, p->from, 0);
+
+	while (r == 0 && (r = wv_scan_next(&scan, &line, &len)) == 1) {
+		r = 0;
+		for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
+			if (wv_record_member(line, len, own[i].member, &value, &n) < 0 ||
+			    n != strlen(own[i].value) || memcmp(value, own[i].value, n) != 0)
+				return 0;
+	}
+	/* the end, or a line that is none: that is not looked at here */
+	return r == -EFBIG ? 0 : r < 0 ? r : 1;
+}
+
+/*
+ * The audit trail, durable before the compressed file is there. Written without closing the
+ * segment, and not for one that has only such records: else a log in which nothing happens would go
+ * on for ever by itself.
+ */
+static int record_packed(struct wv_tlog *l, const struct wv_segment *s, const char *plain_sha256,
+			 const char *packed_sha256)
+{
+	struct json_object *o = json_object_new_object(), *detail = json_object_new_object();
+	char name[WV_SEGMENT_NAME_SIZE];
+	int r;
+
+	json_object_object_add(o, "what", json_object_new_string("compress"));
+	json_object_object_add(o, "tool_version", json_object_new_string(WV_VERSION));
+	json_object_object_add(o, "from", json_object_new_string(wv_segment_name(s, false, name)));
+	json_object_object_add(o, "to", json_object_new_string(wv_segment_name(s, true, name)));
+	json_object_object_add(o, "from_sha256", json_object_new_string(plain_sha256));
+	json_object_object_add(o, "to_sha256", json_object_new_string(packed_sha256));
+	json_object_object_add(detail, "first", json_object_new_uint64(s->first));
+	json_object_object_add(detail, "last", json_object_new_uint64(s->last));
+	json_object_object_add(detail, "level", json_object_new_int(l->o.compress_level));
+	json_object_object_add(o, "detail", detail);
+	r = wv_event_common(o, l->io, "", "transformation");
+	r = r ?: wv_tlog_begin(l);
+	if (r == 0) {
+		r = wv_tlog_append(l, wv_event_compose, o, NULL);
+		if (r < 0)
+			wv_tlog_abort(l);
+		else
+			r = wv_tlog_end(l, true);
+	}
+	json_object_put(o);
+	return r;
+}
+
+static int record_pack(struct wv_tlog *l, const struct wv_segment *s, const struct pack *p,
+		       const char *plain_sha256, const char *packed_sha256)
+{
+	int r = only_of_packing(p);
+
+	return r ? r < 0 ? r : 0 : record_packed(l, s, plain_sha256, packed_sha256);
+}
+
 static int pack_segment(struct wv_tlog *l, const struct wv_segment *s)
 {
 	const struct wv_io *io = l->io;
 	struct pack p = {.io = io, .from = -1, .to = -1, .in_size = 64U << 10};
 	char plain[WV_SEGMENT_NAME_SIZE], zst[WV_SEGMENT_NAME_SIZE];
+	char from_sha256[WV_SHA256_HEX], to_sha256[WV_SHA256_HEX];
 	_cleanup_free_ char *in = malloc(p.in_size), *out = NULL;
 	int r;
 
@@ -262,12 +333,18 @@ static int pack_segment(struct wv_tlog *l, const struct wv_segment *s)
 	if (p.from < 0)
 		return p.from;
 	p.to = r = io->open(io->ctx, l->dirfd, PACK_NAME, O_RDWR | O_CREAT | O_TRUNC, WV_TLOG_MODE);
+	wv_sha256_init(&p.plain);
+	wv_sha256_init(&p.packed);
 	if (r >= 0)
 		r = pack_stream(&p, l->o.compress_level);
+	wv_sha256_end(&p.plain, from_sha256);
+	wv_sha256_end(&p.packed, to_sha256);
 	if (r == 0)
 		r = io->fsync(io->ctx, p.to);
 	if (r == 0)
 		r = pack_verify(&p);
+	if (r == 0)
+		r = record_pack(l, s, &p, from_sha256, to_sha256);
 	if (r == 0)
 		r = io->rename(io->ctx, l->dirfd, PACK_NAME, zst);
 	if (r == 0)

@@ -24,12 +24,19 @@
 #define TRIES 5
 
 const char *const wv_finding_names[WV_FINDING_N] = {
-	[WV_FINDING_ALTERED] = "altered",	  [WV_FINDING_INSERTED] = "inserted",
-	[WV_FINDING_DROPPED] = "dropped",	  [WV_FINDING_REORDERED] = "reordered",
-	[WV_FINDING_REPEATED] = "repeated",	  [WV_FINDING_TRUNCATED] = "truncated",
-	[WV_FINDING_SEGMENT] = "segment-missing", [WV_FINDING_FORM] = "form",
-	[WV_FINDING_UNREADABLE] = "unreadable",	  [WV_FINDING_HASHES] = "hash-altered",
-	[WV_FINDING_REWRITTEN] = "rewritten",	  [WV_FINDING_CHECKPOINT] = "checkpoint",
+	[WV_FINDING_ALTERED] = "altered",
+	[WV_FINDING_INSERTED] = "inserted",
+	[WV_FINDING_DROPPED] = "dropped",
+	[WV_FINDING_REORDERED] = "reordered",
+	[WV_FINDING_REPEATED] = "repeated",
+	[WV_FINDING_TRUNCATED] = "truncated",
+	[WV_FINDING_SEGMENT] = "segment-missing",
+	[WV_FINDING_FORM] = "form",
+	[WV_FINDING_UNREADABLE] = "unreadable",
+	[WV_FINDING_HASHES] = "hash-altered",
+	[WV_FINDING_REWRITTEN] = "rewritten",
+	[WV_FINDING_CHECKPOINT] = "checkpoint",
+	[WV_FINDING_BEGINNING] = "beginning-missing",
 	[WV_FINDING_ROLLBACK] = "rollback",
 };
 

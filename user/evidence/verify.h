@@ -23,6 +23,7 @@ enum wv_finding_kind {
 	WV_FINDING_REORDERED,  /* a record that stands behind a later one */
 	WV_FINDING_REPEATED,   /* a record that is there twice */
 	WV_FINDING_TRUNCATED,  /* records at the end that are missing */
+	WV_FINDING_BEGINNING,  /* records at the beginning that are missing, and nothing says why */
 	WV_FINDING_SEGMENT,    /* the file that held these is missing, and nothing says it may */
 	WV_FINDING_FORM,       /* logged so, but not in canonical form */
 	WV_FINDING_UNREADABLE, /* a file that cannot be read, or is damaged */
@@ -51,12 +52,10 @@ struct wv_verify_options {
 };
 
 struct wv_verify_report {
-	uint64_t records, bytes; /* lines that were checked */
-	uint64_t first, last;	 /* seqs of the oldest and newest line that is there; 0: none */
-	uint64_t retired;	 /* records whose lines the log itself says were deleted */
-	uint64_t untold; /* the first so many are missing, and the record that says why is gone too
-			  */
-	uint64_t leaves; /* leaf hashes */
+	uint64_t records, bytes;     /* lines that were checked */
+	uint64_t first, last;	     /* seqs of the oldest and newest line that is there; 0: none */
+	uint64_t retired;	     /* records whose lines the log itself says were deleted */
+	uint64_t leaves;	     /* leaf hashes */
 	uint64_t checkpoints;	     /* good ones, of different sizes */
 	uint64_t covered;	     /* records that the newest good checkpoint vouches for */
 	struct wv_hash root;	     /* of it */

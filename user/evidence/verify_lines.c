@@ -52,9 +52,13 @@ static int note_retired(struct wv_part *p, const char *line, size_t len)
 	return r;
 }
 
+static bool is_type(const struct wv_record_head *h, const char *type)
+{
+	return h->type && h->type_len == strlen(type) && memcmp(h->type, type, h->type_len) == 0;
+}
+
 static int on_line(struct wv_verify *v, struct wv_part *p, const char *line, size_t len)
 {
-	static const char retired[] = "segment-retired";
 	struct wv_record_head h;
 	enum wv_run_kind kind = WV_RUN_BAD;
 	struct wv_hash leaf;
@@ -73,8 +77,8 @@ static int on_line(struct wv_verify *v, struct wv_part *p, const char *line, siz
 	r = add_run(p, kind, h.seq, &leaf);
 	if (r == 0 && kind == WV_RUN_GOOD && form < 0)
 		r = wv_ranges_add(&p->odd, h.seq, h.seq);
-	if (r == 0 && kind != WV_RUN_BAD && h.type && h.type_len == sizeof(retired) - 1 &&
-	    memcmp(h.type, retired, h.type_len) == 0)
+	if (r == 0 && kind != WV_RUN_BAD &&
+	    (is_type(&h, "segment-retired") || is_type(&h, "segments-retired")))
 		r = note_retired(p, line, len);
 	return r;
 }

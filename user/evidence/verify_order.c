@@ -269,19 +269,33 @@ static int on_file(struct order *o, const struct wv_verify_file *f)
 }
 
 /*
- * The record that tells of the first retirements is retired itself one day. What is missing at the
- * beginning of the log, up to where a record that is left takes up the story, counts as retired.
+ * The log tells for ever what was retired (retain.c), so that what is missing and not told is told
+ * here. Where lines were left out, those that tell may be among them: then only what is missing
+ * behind is judged.
  */
-static void forget_old(struct order *o)
+static void missing_files(struct order *o)
 {
-	for (size_t i = 0; i < o->files.n; i++)
-		for (size_t k = 0; k < o->retired.n; k++)
-			if (o->files.list[i].first == 1 &&
-			    o->files.list[i].last + 1 == o->retired.list[k].first) {
-				o->v->report->untold = o->files.list[i].last;
-				wv_ranges_take(&o->files, 1, o->files.list[i].last);
-				return;
-			}
+	struct wv_verify *v = o->v;
+	uint64_t begin = v->n_files ? v->files[0].first : 0;
+
+	for (size_t i = 0; i < v->n_files; i++)
+		if (v->files[i].skipped)
+			wv_ranges_take(&o->files, 1, v->o->from - 1);
+	for (size_t i = 0; i < o->files.n; i++) {
+		const struct wv_range *f = &o->files.list[i];
+
+		if (f->last < begin)
+			wv_verify_found(v, WV_FINDING_BEGINNING, f->first, f->last,
+					"the log was truncated at its beginning: records %" PRIu64
+					" to %" PRIu64
+					" are missing, and no record says that they were retired",
+					f->first, f->last);
+		else
+			wv_verify_found(v, WV_FINDING_SEGMENT, f->first, f->last,
+					"the segment of records %" PRIu64 " to %" PRIu64
+					" is missing, and no record says that it was retired",
+					f->first, f->last);
+	}
 }
 
 /* What is missing and not said to be deleted. */
@@ -293,13 +307,7 @@ static void missing(struct order *o)
 	for (i = 0; i < o->retired.n; i++)
 		v->report->retired += wv_ranges_take(&o->files, o->retired.list[i].first,
 						     o->retired.list[i].last);
-	forget_old(o);
-	for (i = 0; i < o->files.n; i++)
-		wv_verify_found(v, WV_FINDING_SEGMENT, o->files.list[i].first,
-				o->files.list[i].last,
-				"the segment of records %" PRIu64 " to %" PRIu64
-				" is missing, and no record says that it was retired",
-				o->files.list[i].first, o->files.list[i].last);
+	missing_files(o);
 	for (i = 0; i < o->gaps.n; i++)
 		wv_verify_found(v, WV_FINDING_DROPPED, o->gaps.list[i].first, o->gaps.list[i].last,
 				o->gaps.list[i].first == o->gaps.list[i].last
