@@ -55,12 +55,34 @@ same_process() {
 }
 worker() { state_json | jq -c '[.. | objects | select(.name? == "core") | .pid?]'; }
 
+top=wvtest-bundlecfg-$$
+dir=$(cgroup_make "$top")
+at_exit cgroup_remove "$dir"
 mkdir -p "$ROOT/etc/waveos"
+cat >"$ROOT/etc/waveos/policy.yaml" <<-YAML
+	schema_version: 1
+	name: held
+	budgets:
+	  - {name: few, cgroup: /$top,  network: {connects: 1, burst_connects: 1}}
+YAML
+# connects as fast as they can be made: one a second gets through, also while the agent starts again
+hold() (
+	echo "$BASHPID" >"$dir/cgroup.procs"
+	while [ ! -e stop ]; do
+		said=$( { : >/dev/tcp/127.0.0.1/9; } 2>&1) || true
+		if [[ $said == *permitted* ]]; then echo held; else echo through; fi
+	done >holds
+)
+tries() { grep -c "$1" holds || true; }
 printf 'agent: {tick: 200ms}\nmetrics: {listen: ""}\n' >"$ROOT/etc/waveos/waveos.yaml"
 begin=$SECONDS
 start --for 30s
 ticks 200 || fail "tick at the start: $(tick_ms)"
 before=$(descriptors)
+hold &
+holder=$!
+since=$SECONDS
+wait_until 10 grep -q held holds || fail "the budget is not in force: $(head -n 3 holds)"
 
 # 1. taken at once, without a hook that says so
 config 1 300ms '' 'health: [{kind: agent, every: 100ms, within: 3s, failures: 5}]'
@@ -71,6 +93,11 @@ ticks 300 || fail "tick is $(tick_ms) ms, not 300"
 [ "$(again)" -eq 1 ] || fail "it started again $(again) times"
 grep -q 'adopted running' "$TMP/agent.log" || fail "the BPF set was not adopted"
 [ "$(descriptors)" -le $((before + 4)) ] || fail "descriptors: $before before, $(descriptors) now"
+
+touch stop
+wait $holder
+[ "$(tries through)" -le $((SECONDS - since + 4)) ] || fail "the budget was not in force all the time: $(tries through) connects in $((SECONDS - since)) s"
+echo "budget: $(tries held) connects refused, $(tries through) let through in $((SECONDS - since)) s"
 
 # 2. what does not parse is refused, and nothing is stopped; nor is it for a policy that cannot be read
 core=$(worker)
