@@ -183,6 +183,35 @@ is app/shop 1.0.9 rolled-back || fail "no rollback in a boot loop: $(status)"
 status | jq -e '.slots[].bundles[] | select(.version == "1.0.9") | .cause | test("boot loop")' >/dev/null || fail "cause: $(status)"
 wait_until 5 runs 8 || fail "8 does not run after the boot loop"
 
+# a service that answers, well and not well
+if command -v python3 >/dev/null; then
+	cat >serve.py <<-'PY'
+		import http.server, sys
+
+		class Handler(http.server.BaseHTTPRequestHandler):
+		    def do_GET(self):
+		        self.send_response(int(sys.argv[1]) if self.path == "/health" else 404)
+		        self.end_headers()
+
+		http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+	PY
+	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	serve() { echo "echo $1 >$TMP/version; exec python3 $TMP/serve.py $1 $port"; }
+	rule="health: [{kind: http, target: \"http://127.0.0.1:$port/health\", every: 100ms, within: 5s, failures: 5}]"
+	COUNT=10 app 10 "$(serve 500)" "$env" "$trial" "$hooks" "$rule"
+	install 1 --wait --timeout 40s shop-10.wvb
+	says 'status 500'
+	is app/shop 1.0.10 rolled-back || fail "10: $(status)"
+	wait_until 5 runs 8 || fail "8 does not run after status 500"
+	COUNT=11 app 11 "$(serve 200)" "$env" "$trial" "$hooks" "$rule"
+	install 0 --wait --timeout 40s shop-11.wvb
+	is app/shop 1.0.11 confirmed || fail "11: $(status)"
+	rc_of 0 B rollback --root "$ROOT" app/shop
+	wait_until 5 runs 8 || fail "8 does not run after a rollback by hand"
+else
+	echo "no python3: a service that answers is not tested"
+fi
+
 # 7. policy by bundle
 in_force() { "$BIN" status --json --root "$ROOT" | jq -r .policy_version; }
 policy() { # COUNTER TEXT
@@ -208,6 +237,48 @@ echo '# more' >>"$(readlink -f "$STATE/bundles/current/policy/main/policy.yaml")
 start
 [[ $(in_force) == base@* ]] || fail "a damaged policy is in force: $(in_force)"
 agent_stop
+
+# certificates: below current/cert/<name>/, all of them switched at once, and back
+if command -v openssl >/dev/null; then
+	made() { # COUNTER: an authority and a certificate of it
+		mkdir -p "cert$1/files"
+		openssl req -x509 -newkey ed25519 -nodes -days 30 -subj "/CN=authority $1" -keyout ca.key \
+			-out "cert$1/files/ca.pem" 2>/dev/null
+		openssl req -newkey ed25519 -nodes -subj /CN=device -keyout device.key -out device.csr 2>/dev/null
+		openssl x509 -req -in device.csr -CA "cert$1/files/ca.pem" -CAkey ca.key -days 30 -set_serial "$1" \
+			-out "cert$1/files/device.pem" 2>/dev/null
+		printf 'kind: cert\nname: site\nversion: 1.0.%s\ncounter: %s\n%s\n%s\n' "$1" "$1" "$env" 'trial: {for: 1h, boots: 2}' >"cert$1/bundle.yaml"
+		B build --dir "cert$1" -o "cert-$1.wvb" --sign alice.pem >/dev/null
+	}
+	site=$STATE/bundles/current/cert/site
+	# both files are always of one set: whoever resolves the folder once sees one
+	one_set() {
+		local d
+		for _ in $(seq 200); do
+			d=$(readlink -f "$site") && [ -d "$d" ] || continue
+			openssl verify -CAfile "$d/ca.pem" "$d/device.pem" >/dev/null 2>&1 || {
+				echo "two sets in $d" >two-sets
+				return
+			}
+		done
+	}
+	made 1
+	install 0 cert-1.wvb
+	rc_of 0 B confirm --root "$ROOT" cert/site
+	cmp "$site/ca.pem" cert1/files/ca.pem && cmp "$site/device.pem" cert1/files/device.pem || fail "certificates: $(ls -l "$site/")"
+	made 2
+	one_set &
+	watcher=$!
+	install 0 cert-2.wvb
+	cmp "$site/ca.pem" cert2/files/ca.pem && cmp "$site/device.pem" cert2/files/device.pem || fail "new certificates: $(ls -l "$site/")"
+	rc_of 0 B rollback --root "$ROOT" cert/site
+	wait "$watcher"
+	[ ! -e two-sets ] || fail "$(cat two-sets)"
+	cmp "$site/ca.pem" cert1/files/ca.pem && cmp "$site/device.pem" cert1/files/device.pem || fail "certificates after a rollback: $(ls -l "$site/")"
+	is cert/site 1.0.2 rolled-back && is cert/site 1.0.1 confirmed || fail "cert: $(status)"
+else
+	echo "no openssl: certificates are not tested"
+fi
 
 # 8. kill -9 at random points: always whole, and the next try works
 mkdir -p app20/files
@@ -256,11 +327,16 @@ if mkdir -p "$TMP/disk" && mount -t tmpfs -o size=24M tmpfs "$TMP/disk" 2>/dev/n
 	is app/shop 1.0.1 confirmed || fail "full disk, rollback: $(status)"
 	whole
 	rm -f "$TMP/disk/fill" "$TMP/disk/fill2"
-	mount -o remount,ro "$TMP/disk"
-	install 4 --reserve 64K shop-20.wvb || true
+	# read-only in a mount namespace of its own, whoever else has files of that disk open
+	# shellcheck disable=SC2016 # $0 and $@ are the inner shell's
+	readonly_run=(unshare --mount --propagation private sh -c 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"' "$TMP/disk")
+	rc_of 4 "${readonly_run[@]}" "$BIN" bundle install --root "$ROOT" --reserve 64K shop-20.wvb
+	says 'Read-only file system'
+	rc_of 4 "${readonly_run[@]}" "$BIN" bundle rollback --root "$ROOT" --to-nothing app/shop
+	says 'Read-only file system'
+	rc_of 0 "${readonly_run[@]}" "$BIN" bundle status --root "$ROOT"
+	is app/shop 1.0.1 confirmed || fail "read-only: $(status)"
 	whole
-	rc_of 0 B status --root "$ROOT"
-	mount -o remount,rw "$TMP/disk"
 	install 0 --reserve 64K --wait shop-20.wvb
 	ROOT=$OLD
 else

@@ -34,6 +34,11 @@ enum wv_control {
 	WV_CONTROL_SWITCH =
 		'K',	      /* supervisor -> worker: the kill switch was thrown, see snapshot */
 	WV_CONTROL_END = 'E', /* supervisor -> services: stop the services, then exit */
+	/* bundle -> supervisor: take the settings that are active now. Answers: they are in force;
+	 * they are refused; or WV_CONTROL_STOP, and the next image of the agent has them */
+	WV_CONTROL_SETTINGS = 'C',
+	WV_CONTROL_IN_FORCE = 'D',
+	WV_CONTROL_REFUSED = 'N',
 };
 
 /* Runs until told to stop; returns the worker's exit status. */

@@ -55,6 +55,8 @@ struct supervisor {
 	struct wv_workers workers;
 	pid_t first_limits;
 	bool detach, ready;
+	bool again;    /* stopping only to start again with new settings */
+	sigset_t kept; /* signals that came meanwhile */
 };
 
 static uint64_t mono_ns(void)
@@ -194,7 +196,7 @@ static void on_ready(void *userdata, enum wv_worker_id id)
 /* Services end with the agent only where nothing of it is to stay. */
 static bool ends_services(const struct supervisor *sup)
 {
-	return sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH;
+	return !sup->again && (sup->detach || sup->config->agent_on_exit == WV_ON_EXIT_DETACH);
 }
 
 static int stop_workers(struct supervisor *sup)
@@ -204,7 +206,11 @@ static int stop_workers(struct supervisor *sup)
 
 	if (sup->workers.stopping)
 		return 0;
-	(void)sd_notify(0, "STOPPING=1");
+	if (sup->again)
+		(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+				 (unsigned long long)(mono_ns() / 1000));
+	else
+		(void)sd_notify(0, "STOPPING=1");
 	if (ends_services(sup)) {
 		last_words[WV_WORKER_SERVICES] = WV_CONTROL_END;
 		/* each service may take its time */
@@ -218,6 +224,10 @@ static int on_signal(sd_event_source *s _unused_, const struct signalfd_siginfo 
 {
 	struct supervisor *sup = userdata;
 
+	if (sup->again) {
+		sigaddset(&sup->kept, (int)si->ssi_signo);
+		return 0;
+	}
 	if (si->ssi_signo == SIGUSR2)
 		sup->detach = true;
 	return stop_workers(sup);
@@ -233,9 +243,11 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	struct supervisor *sup = userdata;
 	struct wv_config_error error = {.text = ""};
 	struct wv_policy *next;
-	int r = wv_policy_read_accepted(&next, sup->config, sup->paths, &sup->host, sup->bpf,
-					&error);
+	int r;
 
+	if (sup->workers.stopping)
+		return 0;
+	r = wv_policy_read_accepted(&next, sup->config, sup->paths, &sup->host, sup->bpf, &error);
 	if (r < 0) {
 		atomic_fetch_add(&sup->snapshot.head->policies_refused, 1);
 		return wv_log_full(LOG_ERR, 0, "supervisor",
@@ -249,9 +261,61 @@ static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo 
 	return r < 0 ? wv_log_errno(0, "supervisor", "worker: %s", strerror(-r)) : 0;
 }
 
+/* Whether the settings that are active now can be taken; nothing is stopped before that is known.
+ */
+static int check_settings(struct supervisor *sup)
+{
+	struct wv_config_error error = {.text = ""};
+	struct wv_policy *policy = NULL;
+	int r = sup->options->settings
+			? sup->options->settings(sup->options->settings_ctx, &policy, &error)
+			: -EOPNOTSUPP;
+
+	if (r > 0 &&
+	    wv_policy_refused(&sup->host, sup->bpf, policy, error.text, sizeof(error.text)))
+		r = -EOPNOTSUPP;
+	wv_policy_free(policy);
+	return r < 0 ? wv_log_full(LOG_ERR, r, "supervisor",
+				   "settings not taken, the old ones stay in force: %s",
+				   error.text[0] ? error.text : strerror(-r))
+		     : r;
+}
+
+/* Only the bundle worker may ask: it is as privileged as this process. */
+static void on_asked(void *userdata, enum wv_worker_id id, char message)
+{
+	struct supervisor *sup = userdata;
+	char answer;
+	int r;
+
+	if (id != WV_WORKER_BUNDLE || message != WV_CONTROL_SETTINGS || sup->workers.stopping)
+		return;
+	r = check_settings(sup);
+	if (r > 0) {
+		wv_log_info("supervisor", "other settings are active: starting again in place");
+		sup->again = true;
+		r = stop_workers(sup);
+		if (r < 0)
+			(void)wv_log_errno(r, "supervisor", "stop workers");
+		return;
+	}
+	answer = r < 0 ? WV_CONTROL_REFUSED : WV_CONTROL_IN_FORCE;
+	(void)send(sup->workers.all[id].control, &answer, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
 {
 	return stop_workers(userdata);
+}
+
+/* They are blocked, so they stay pending and the next image acts on them. */
+static void pass_signals(const struct supervisor *sup)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGUSR2};
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		if (sigismember(&sup->kept, signals[i]))
+			(void)kill(getpid(), signals[i]);
 }
 
 /* What an orderly exit leaves behind: see agent.on_exit. */
@@ -338,7 +402,7 @@ static int start(struct supervisor *sup, uint64_t begin)
 	char refused[320];
 	int r = wv_agent_folders(sup->paths);
 
-	if (r == WV_EXIT_OK)
+	if (r == WV_EXIT_OK && sup->lock_fd < 0)
 		r = wv_agent_take_lock(sup->paths, &sup->lock_fd);
 	if (r != WV_EXIT_OK)
 		return r;
@@ -427,9 +491,9 @@ static int setup_loop(struct supervisor *sup)
 		r = sd_event_add_signal(sup->loop, NULL, signals[i], on_signal, sup);
 	if (r >= 0)
 		r = sd_event_add_signal(sup->loop, NULL, SIGHUP, on_reload, sup);
-	if (r >= 0 && sup->options->for_ns)
-		r = sd_event_add_time_relative(sup->loop, NULL, CLOCK_MONOTONIC,
-					       sup->options->for_ns / 1000, 1000, on_deadline, sup);
+	if (r >= 0 && sup->options->until_ns)
+		r = sd_event_add_time(sup->loop, NULL, CLOCK_MONOTONIC,
+				      sup->options->until_ns / 1000, 1000, on_deadline, sup);
 	if (r >= 0)
 		r = wv_guard_start(&sup->guard, sup->loop, on_switch, sup);
 	if (r >= 0 &&
@@ -441,21 +505,26 @@ static int setup_loop(struct supervisor *sup)
 }
 
 int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *config,
-		      struct wv_policy *policy, const struct wv_attach_options *options)
+		      struct wv_policy *policy, const struct wv_attach_options *options,
+		      struct wv_attach_end *ret_end)
 {
 	struct supervisor sup = {
 		.paths = paths,
 		.config = config,
 		.policy = policy,
 		.options = options,
-		.lock_fd = -1,
+		.lock_fd = options->lock_fd,
 		.listen_fd = -1,
-		.workers = {.run = run_worker, .ready = on_ready, .userdata = &sup},
+		.workers = {.run = run_worker,
+			    .ready = on_ready,
+			    .asked = on_asked,
+			    .userdata = &sup},
 		.service_events = {-1, -1},
 	};
 	uint64_t begin = mono_ns();
 	int r;
 
+	*ret_end = (struct wv_attach_end){.lock_fd = -1};
 	/* threads are few and short: an arena of the heap for each would outlive them */
 	(void)mallopt(M_ARENA_MAX, 1);
 	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
@@ -468,7 +537,13 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 			r = sd_event_loop(sup.loop);
 		if (r < 0)
 			(void)wv_log_errno(r, "supervisor", "event loop");
-		finish(&sup);
+		ret_end->started = true;
+		ret_end->again = sup.again && r >= 0;
+		/* for who looks at it, the agent runs all the time */
+		if (ret_end->again)
+			pass_signals(&sup);
+		else
+			finish(&sup);
 		wv_guard_close(&sup.guard, &sup.host, r >= 0);
 		r = r < 0 ? WV_EXIT_INTERNAL : WV_EXIT_OK;
 	}
@@ -478,6 +553,8 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	wv_closep(&sup.listen_fd);
 	wv_closep(&sup.service_events[0]);
 	wv_closep(&sup.service_events[1]);
+	if (ret_end->again)
+		ret_end->lock_fd = TAKE_FD(sup.lock_fd);
 	wv_closep(&sup.lock_fd);
 	wv_policy_free(sup.policy);
 	return r;

@@ -155,9 +155,13 @@ static int on_message(sd_event_source *s, int fd, uint32_t revents _unused_, voi
 	if (n <= 0) /* it died; on_child does the rest */
 		return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 	w->heard_ns = mono_ns();
-	for (ssize_t i = 0; i < n; i++)
+	for (ssize_t i = 0; i < n; i++) {
 		if (messages[i] == WV_CONTROL_READY && w->set->ready)
 			w->set->ready(w->set->userdata, id_of(w));
+		else if (messages[i] != WV_CONTROL_READY && messages[i] != WV_CONTROL_ALIVE &&
+			 w->set->asked)
+			w->set->asked(w->set->userdata, id_of(w), messages[i]);
+	}
 	return 0;
 }
 

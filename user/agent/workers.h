@@ -32,6 +32,8 @@ struct wv_workers {
 	int (*run)(void *userdata, enum wv_worker_id id, int control);
 	/* a worker said WV_CONTROL_READY; MAY be NULL */
 	void (*ready)(void *userdata, enum wv_worker_id id);
+	/* any other byte but WV_CONTROL_ALIVE; MAY be NULL */
+	void (*asked)(void *userdata, enum wv_worker_id id, char message);
 	void *userdata;
 	bool stopping;
 	struct wv_worker all[WV_WORKER_N];

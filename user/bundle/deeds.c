@@ -227,7 +227,7 @@ int wv_bundle_deed(void *ctx, const struct wv_bundle_hook *hook, char why[WV_DEE
 		return any_service(paths, hook, why);
 	case WV_DO_RELOAD_POLICY:
 		return reload_policy(paths, why);
-	case WV_DO_RELOAD_CONFIG: /* settings are read at a start: the trial waits for one */
+	case WV_DO_RELOAD_CONFIG: /* outside of the agent: read at its next start */
 		return 0;
 	}
 	return -EOPNOTSUPP;

@@ -14,7 +14,8 @@
 #define WV_DEED_WHY 160
 
 /* Does it and waits until it is done. 0, or -errno with why: -ESRCH no agent runs; -ETIMEDOUT;
- * -ECANCELED the agent refused. ctx: a const struct wv_paths *. */
+ * -ECANCELED the agent refused; -EINTR this agent stops, and the next one goes on. ctx: a const
+ * struct wv_paths *. */
 typedef int (*wv_deed_fn)(void *ctx, const struct wv_bundle_hook *hook, char why[WV_DEED_WHY]);
 int wv_bundle_deed(void *ctx, const struct wv_bundle_hook *hook, char why[WV_DEED_WHY]);
 

@@ -59,6 +59,11 @@ int wv_bundle_install_read(const struct wv_io *io, const struct wv_paths *paths,
  */
 int wv_bundle_use(const struct wv_paths *paths, enum wv_bundle_kind kind,
 		  char ret_path[WV_PATH_SIZE], char ret_sha256[WV_SHA256_HEX]);
+/*
+ * Rolls back what is in trial of a kind: who uses it cannot. 1: done; 0: nothing of it is in trial;
+ * -errno.
+ */
+int wv_bundle_take_back(const struct wv_paths *paths, enum wv_bundle_kind kind, const char *cause);
 /* worker.c: the agent's bundle worker. ------------------------------------------------------------
  */
 

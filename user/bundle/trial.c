@@ -132,12 +132,14 @@ static bool find_due(const struct wv_bundles *b, struct due *ret)
 	return false;
 }
 
-/* A policy is read again whenever it is another one, declared or not. */
+/* A policy and a configuration are read again whenever it is another one, declared or not. */
 static int implied(struct wv_trial *t, const struct due *due, char why[WV_DEED_WHY])
 {
-	const struct wv_bundle_hook reload = {.what = WV_DO_RELOAD_POLICY};
+	const struct wv_bundle_hook reload = {
+		.what = due->kind == WV_BUNDLE_CONFIG ? WV_DO_RELOAD_CONFIG : WV_DO_RELOAD_POLICY};
 
-	if (due->kind != WV_BUNDLE_POLICY || due->moment == WV_ON_CONFIRM)
+	if ((due->kind != WV_BUNDLE_POLICY && due->kind != WV_BUNDLE_CONFIG) ||
+	    due->moment == WV_ON_CONFIRM)
 		return 0;
 	return t->deed(t->deed_ctx, &reload, why);
 }
@@ -149,13 +151,17 @@ static int run_hooks(struct wv_trial *t, const struct wv_manifest *m, const stru
 	int first = implied(t, due, why), r;
 
 	if (first < 0)
-		snprintf(detail, 200, "reload-policy: %.150s", why);
+		snprintf(detail, 200, "reload-%s: %.150s", wv_bundle_kinds[due->kind], why);
+	if (first == -EINTR)
+		return first;
 	for (unsigned i = 0; i < m->n_hooks; i++) {
 		const struct wv_bundle_hook *hook = &m->hooks[i];
 
 		if (hook->on != due->moment)
 			continue;
 		r = t->deed(t->deed_ctx, hook, why);
+		if (r == -EINTR)
+			return r;
 		if (r == 0 || first < 0)
 			continue;
 		first = r;
@@ -181,6 +187,8 @@ static int do_due(struct wv_trial *t, const struct due *due)
 	done = r < 0 ? r : run_hooks(t, &m, due, detail);
 	if (r == 0)
 		wv_manifest_done(&m);
+	if (done == -EINTR) /* they stay due: the next agent runs them */
+		return done;
 	if (done < 0)
 		(void)wv_log_warn(done, "bundle", "hooks of %s %s: %s", wv_bundle_kinds[due->kind],
 				  due->name, detail);
@@ -237,14 +245,9 @@ static int watch(struct wv_trial *t, const struct wv_bundles *b, const struct wv
 }
 
 /* Settings take effect at a start of the agent: before one there is nothing to watch. */
-static bool waits_for_start(const struct wv_bundle_slot *slot, const struct wv_manifest *m)
+static bool waits_for_start(const struct wv_bundle_slot *slot)
 {
-	bool reload = slot->kind == WV_BUNDLE_CONFIG;
-
-	for (unsigned i = 0; i < m->n_hooks; i++)
-		reload |=
-			m->hooks[i].on == WV_ON_ACTIVATE && m->hooks[i].what == WV_DO_RELOAD_CONFIG;
-	return reload && slot->boots == 0;
+	return slot->kind == WV_BUNDLE_CONFIG && slot->boots == 0;
 }
 
 struct end {
@@ -267,7 +270,7 @@ static int look(struct wv_trial *t, const struct wv_bundles *b, const struct wv_
 	if (r < 0)
 		return r;
 	w->seen = true;
-	if (waits_for_start(slot, &w->m)) {
+	if (waits_for_start(slot)) {
 		wv_health_begin(&w->health, &w->m, now_ns(t));
 		return 0;
 	}

@@ -40,3 +40,24 @@ int wv_bundle_use(const struct wv_paths *paths, enum wv_bundle_kind kind,
 	wv_manifest_done(&m);
 	return r;
 }
+
+int wv_bundle_take_back(const struct wv_paths *paths, enum wv_bundle_kind kind, const char *cause)
+{
+	char name[WV_BUNDLE_NAME_SIZE];
+	struct wv_bundles b;
+	bool found = false;
+	int r = wv_bundles_open(&b, &wv_io_system, paths, "", true);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; !found && i < b.states.n; i++)
+		if (b.states.slots[i].kind == kind &&
+		    wv_bundle_in(&b.states.slots[i], WV_BUNDLE_TRIAL)) {
+			snprintf(name, sizeof(name), "%s", b.states.slots[i].name);
+			found = true;
+		}
+	if (found)
+		r = wv_bundles_roll_back(&b, kind, name, cause, false);
+	wv_bundles_close(&b);
+	return r < 0 ? r : found;
+}

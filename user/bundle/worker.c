@@ -4,6 +4,7 @@
  * a trial is due. It holds nothing: killed at any point, the next one goes on from the states.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -22,7 +23,13 @@ struct worker {
 	struct wv_trial trial;
 	sd_event *loop;
 	sd_event_source *timer;
+	const struct wv_paths *paths;
+	int control;
+	bool stop;
 };
+
+/* Taking settings in means reading them and asking the kernel what it can keep. */
+#define SETTINGS_TIMEOUT_MS 20000
 
 bool wv_bundle_wanted(const struct wv_paths *paths)
 {
@@ -50,11 +57,53 @@ static int make_folder(const struct wv_paths *paths)
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata);
 
+/* The supervisor's answer; where it takes them in, this worker is stopped instead. */
+static int take_settings(struct worker *w, char why[WV_DEED_WHY])
+{
+	uint64_t end = wv_io_system.mono_ns(wv_io_system.ctx) + SETTINGS_TIMEOUT_MS * 1000000ULL;
+	struct pollfd p = {.fd = w->control, .events = POLLIN};
+	char message = WV_CONTROL_SETTINGS;
+
+	if (send(w->control, &message, 1, MSG_NOSIGNAL) != 1)
+		return -EINTR;
+	while (wv_io_system.mono_ns(wv_io_system.ctx) < end) {
+		if (poll(&p, 1, 100) <= 0)
+			continue;
+		if (recv(w->control, &message, 1, MSG_DONTWAIT) != 1 ||
+		    message == WV_CONTROL_STOP || message == WV_CONTROL_END) {
+			w->stop = true;
+			return -EINTR;
+		}
+		if (message == WV_CONTROL_IN_FORCE)
+			return 0;
+		if (message == WV_CONTROL_REFUSED) {
+			snprintf(why, WV_DEED_WHY,
+				 "the agent refused the settings; its log says why");
+			return -ECANCELED;
+		}
+		/* anything else leads to another round, and this is one */
+	}
+	snprintf(why, WV_DEED_WHY, "the agent did not answer");
+	return -ETIMEDOUT;
+}
+
+static int deed(void *ctx, const struct wv_bundle_hook *hook, char why[WV_DEED_WHY])
+{
+	struct worker *w = ctx;
+
+	if (hook->what != WV_DO_RELOAD_CONFIG)
+		return wv_bundle_deed((void *)(uintptr_t)w->paths, hook, why);
+	why[0] = '\0';
+	return take_settings(w, why);
+}
+
 static int step(struct worker *w)
 {
 	uint64_t next = UINT64_MAX;
 	int r = wv_trial_step(&w->trial, &next);
 
+	if (w->stop)
+		return sd_event_exit(w->loop, 0);
 	if (r < 0)
 		(void)wv_log_errno(r, "bundle", "look after trials");
 	w->timer = sd_event_source_disable_unref(w->timer);
@@ -90,10 +139,12 @@ static int on_control(sd_event_source *s, int fd, uint32_t revents _unused_, voi
 int wv_bundle_run(const struct wv_worker_context *ctx)
 {
 	char path[WV_PATH_SIZE + 16];
-	struct worker w = {.loop = NULL};
+	struct worker w = {.paths = ctx->paths, .control = ctx->control};
 	int r = sd_event_new(&w.loop);
 
 	wv_trial_init(&w.trial, &wv_io_system, ctx->paths, ctx->run_id);
+	w.trial.deed = deed;
+	w.trial.deed_ctx = &w;
 	snprintf(path, sizeof(path), "%s/" WV_BUNDLES_DIR, ctx->paths->state);
 	if (r >= 0)
 		r = make_folder(ctx->paths);
@@ -107,7 +158,7 @@ int wv_bundle_run(const struct wv_worker_context *ctx)
 		r = wv_beat_start(w.loop, ctx->control);
 	if (r >= 0)
 		r = step(&w);
-	if (r >= 0)
+	if (r >= 0 && !w.stop)
 		r = sd_event_loop(w.loop);
 	if (r < 0)
 		(void)wv_log_errno(r, "bundle", "worker");

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/agent/again.h"
 #include "user/agent/packs.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/prepare.h"
@@ -20,7 +21,9 @@
 
 struct attach {
 	struct wv_attach_options options;
-	const char *config; /* --config; NULL: the default place, if there is one */
+	uint64_t for_ns;
+	struct wv_again before; /* what the former image of this process left */
+	const char *config;	/* --config; NULL: the default place, if there is one */
 	const char *sets[MAX_SETS];
 	unsigned n_sets;
 	bool settings; /* --settings: print the table and exit */
@@ -44,7 +47,7 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 	struct attach *a = ctx;
 
 	if (strcmp(o->name, "for") == 0) {
-		if (wv_parse_duration(value, &a->options.for_ns) < 0 || !a->options.for_ns) {
+		if (wv_parse_duration(value, &a->for_ns) < 0 || !a->for_ns) {
 			fprintf(stderr,
 				"waveos-bpf attach: --for wants a time such as 30s or 5m, not "
 				"'%s'\n",
@@ -80,25 +83,33 @@ static int apply_set(struct wv_config *config, const char *set, struct wv_config
 	return wv_config_set(config, name, equals + 1, error);
 }
 
-/* File, environment, --set: later ones win. */
-static int load_config(const struct wv_cli *cli, const struct attach *a, struct wv_config *config)
+/* File, environment, --set: later ones win. ret_path: of the file, for messages. */
+static int read_config(const struct wv_cli *cli, const struct attach *a, struct wv_config *config,
+		       char ret_path[WV_PATH_SIZE], struct wv_config_error *error)
 {
-	struct wv_config_error error = {.text = ""};
-	char bundled[WV_PATH_SIZE], sha256[WV_SHA256_HEX] = "";
-	const char *path = a->config ?: cli->paths.config;
+	char sha256[WV_SHA256_HEX] = "";
 	int r;
 
-	if (!a->config && wv_bundle_use(&cli->paths, WV_BUNDLE_CONFIG, bundled, sha256) == 0)
-		path = bundled;
-	r = wv_config_load(config, path, &error);
+	if (a->config || wv_bundle_use(&cli->paths, WV_BUNDLE_CONFIG, ret_path, sha256) < 0)
+		snprintf(ret_path, WV_PATH_SIZE, "%s", a->config ?: cli->paths.config);
+	r = wv_config_load(config, ret_path, error);
 	if (r == 0 && sha256[0] && strcmp(config->digest, sha256) != 0)
-		r = wv_config_fail(&error, "%.300s is not the file that was signed", path);
+		r = wv_config_fail(error, "%.300s is not the file that was signed", ret_path);
 	if (r == -ENOENT && !a->config)
 		r = 0;
 	if (r == 0)
-		r = wv_config_environment(config, &error);
+		r = wv_config_environment(config, error);
 	for (unsigned i = 0; r == 0 && i < a->n_sets; i++)
-		r = apply_set(config, a->sets[i], &error);
+		r = apply_set(config, a->sets[i], error);
+	return r;
+}
+
+static int load_config(const struct wv_cli *cli, const struct attach *a, struct wv_config *config)
+{
+	struct wv_config_error error = {.text = ""};
+	char path[WV_PATH_SIZE];
+	int r = read_config(cli, a, config, path, &error);
+
 	if (r == 0)
 		return WV_EXIT_OK;
 	if (error.text[0])
@@ -118,7 +129,8 @@ static void recover_bundles(const struct wv_cli *cli, const struct attach *a)
 	char run[64];
 	int pid, r;
 
-	if (a->options.dry_run || wv_view_agent_runs(&cli->paths, &pid) ||
+	if (a->options.dry_run ||
+	    (a->before.lock_fd < 0 && wv_view_agent_runs(&cli->paths, &pid)) ||
 	    wv_make_run_id(run, sizeof(run)) < 0)
 		return;
 	r = wv_bundle_recover(&wv_io_system, &cli->paths, run);
@@ -138,11 +150,89 @@ static int load_policy(const struct wv_cli *cli, const struct wv_config *config,
 	return r == -EACCES || r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_USAGE;
 }
 
+/* For the supervisor: what a start would use now. See wv_settings_fn. */
+struct settings {
+	const struct wv_cli *cli;
+	const struct attach *attach;
+	const struct wv_config *force;
+};
+
+static int look_at_settings(void *ctx, struct wv_policy **ret_policy, struct wv_config_error *error)
+{
+	const struct settings *s = ctx;
+	_cleanup_(wv_config_done) struct wv_config config;
+	char path[WV_PATH_SIZE], sha256[WV_SHA256_HEX];
+	int r = wv_config_init(&config);
+
+	if (r < 0)
+		return r;
+	if (s->attach->config &&
+	    wv_bundle_use(&s->cli->paths, WV_BUNDLE_CONFIG, path, sha256) == 0) {
+		snprintf(error->text, sizeof(error->text),
+			 "the agent was started with --config %.300s, which a bundle does not "
+			 "replace",
+			 s->attach->config);
+		return -EOPNOTSUPP;
+	}
+	r = read_config(s->cli, s->attach, &config, path, error);
+	if (r < 0)
+		return r;
+	if (strcmp(config.source, s->force->source) == 0 &&
+	    strcmp(config.digest, s->force->digest) == 0)
+		return 0;
+	r = wv_policy_read(ret_policy, &config, &s->cli->paths, error);
+	return r < 0 ? r : 1;
+}
+
 static int log_priority(int level)
 {
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 
 	return priorities[level];
+}
+
+static int start_again(const struct wv_again *a)
+{
+	int r = wv_again_exec(a);
+
+	(void)wv_log_errno(r, "attach", "start again in place");
+	return WV_EXIT_INTERNAL;
+}
+
+/*
+ * New settings were read without an error, and the agent does not start with them all the same (a
+ * port that is taken): back to the former ones, once. result: an exit code.
+ */
+static int start_failed(const struct wv_cli *cli, const struct attach *a, int lock_fd, int result)
+{
+	const struct wv_again again = {.lock_fd = lock_fd, .until_ns = a->before.until_ns};
+
+	if (!a->before.reloaded || wv_bundle_take_back(&cli->paths, WV_BUNDLE_CONFIG,
+						       "the agent does not start with it") <= 0)
+		return result;
+	return start_again(&again);
+}
+
+static int run(const struct wv_cli *cli, struct attach *a, const struct wv_config *config,
+	       struct wv_policy *policy)
+{
+	struct settings settings = {.cli = cli, .attach = a, .force = config};
+	struct wv_attach_end end;
+	struct wv_again again;
+	int r;
+
+	a->options.settings = look_at_settings;
+	a->options.settings_ctx = &settings;
+	a->options.lock_fd = a->before.lock_fd;
+	a->options.until_ns = a->before.until_ns;
+	if (!a->options.until_ns && a->for_ns)
+		a->options.until_ns = wv_io_system.mono_ns(wv_io_system.ctx) + a->for_ns;
+	r = wv_supervisor_run(&cli->paths, config, policy, &a->options, &end);
+	if (!end.again)
+		return end.started ? r : start_failed(cli, a, -1, r);
+	again = (struct wv_again){
+		.reloaded = true, .lock_fd = end.lock_fd, .until_ns = a->options.until_ns};
+	return start_again(&again);
 }
 
 int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
@@ -166,15 +256,16 @@ int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 		wv_config_print_help(stdout);
 		return WV_EXIT_OK;
 	}
+	wv_again_take(&a.before, &cli->paths);
 	recover_bundles(cli, &a);
 	r = load_config(cli, &a, &config);
 	if (r != WV_EXIT_OK)
-		return r;
+		return start_failed(cli, &a, a.before.lock_fd, r);
 	wv_log_init((enum wv_log_format)config.agent_log_format,
 		    log_priority(config.agent_log_level));
 	r = load_policy(cli, &config, &policy);
 	if (r != WV_EXIT_OK)
-		return r;
+		return start_failed(cli, &a, a.before.lock_fd, r);
 	wv_packs_summary = wv_report_page;
-	return wv_supervisor_run(&cli->paths, &config, policy, &a.options);
+	return run(cli, &a, &config, policy);
 }
