@@ -60,6 +60,13 @@ closed=("$LOG"/0*.jsonl*)
 packed() { ! compgen -G "$LOG/0*.jsonl" >/dev/null; }
 wait_until 25 packed || fail "closed segments are not compressed: $(ls "$LOG")"
 ev verify >/dev/null || fail "the compressed log does not verify"
+zst=$(basename "$(printf '%s\n' "$LOG"/0*.jsonl.zst | head -n 1)")
+said() { all | jq -r --arg to "$zst" "select(.type == \"transformation\" and .what == \"compress\" and .to == \$to) | .$1"; }
+[ "$(said to_sha256)" = "$(sha256sum "$LOG/$zst" | cut -c -64)" ] || fail "the log does not say which bytes $zst has"
+[ "$(said detail.last)" -eq "$((10#${zst:21:20}))" ] || fail "the log does not say which records $zst has"
+if command -v zstd >/dev/null; then
+	[ "$(said from_sha256)" = "$(zstd -dcq "$LOG/$zst" | sha256sum | cut -c -64)" ] || fail "the log does not say what $zst was"
+fi
 [ -s "$run/checkpoint" ] || fail "the run has no checkpoint"
 
 # a hold keeps a segment, all others but the newest go, and each says so before
@@ -76,6 +83,19 @@ ev hold release case-1 --reason "done" || fail "hold release"
 ev retain --keep-size 1 --json >"$TMP/retained"
 jq -e '.segments >= 1 and .held == 0' "$TMP/retained" >/dev/null || fail "released, and not retired"
 ev verify >/dev/null || fail "the log does not verify after the release"
+
+# what tells of the first retirements is retired itself: the range is told again
+retained() { ev retain --keep-size 1 >"$TMP/retained" 2>&1; } # not while the agent compresses
+for i in 1 2 3; do
+	lines 300 d | ev append --type test >/dev/null || fail "append"
+	wait_until 20 retained || fail "retain again: $(cat "$TMP/retained")"
+	ev verify >/dev/null || fail "retained $i times more, it does not verify: $(ev verify || true)"
+done
+ev tail --from 1 --type segments-retired | jq -se 'length > 0 and all(.first == 1)' >/dev/null ||
+	fail "what was retired is not told again"
+if echo '{"first":1,"last":5}' | ev append --type segments-retired >/dev/null 2>&1; then
+	fail "anybody can tell of retirements"
+fi
 
 agent_stop
 [ "$(sed -n 2p "$LOG/checkpoint")" -eq "$(($(stat -c %s "$LOG/hashes") / 32))" ] || fail "the last checkpoint does not have all records"
