@@ -286,13 +286,13 @@ static int visit(struct wv_anchor *a, struct wv_newest *n, int dirfd)
 
 static uint64_t soonest(const struct wv_anchor *a)
 {
-	uint64_t now = a->io->mono_ns(a->io->ctx), next = now + a->every_ns;
+	uint64_t now = a->io->mono_ns(a->io->ctx), next = a->quote ? a->tpm.next_ns : UINT64_MAX;
 
 	for (unsigned i = 0; i < a->witnesses->n; i++)
 		if (a->targets[i].next_ns < next)
 			next = a->targets[i].next_ns;
-	if (a->quote && a->tpm.next_ns < next)
-		next = a->tpm.next_ns;
+	if (next == UINT64_MAX)
+		return a->every_ns;
 	return next > now ? next - now : 0;
 }
 
