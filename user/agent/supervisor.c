@@ -25,6 +25,7 @@
 #include "user/core/module.h"
 #include "user/core/version.h"
 #include "user/enforce/gate.h"
+#include "user/evidence/anchor_worker.h"
 #include "user/export/web.h"
 #include "user/policy/policy.h"
 #include "user/proxy/proxy.h"
@@ -130,6 +131,11 @@ static bool wants_update(const struct supervisor *sup)
 	return !sup->options->dry_run && wv_update_wanted(sup->config);
 }
 
+static bool wants_anchor(const struct supervisor *sup)
+{
+	return !sup->options->dry_run && wv_anchor_wanted(sup->config);
+}
+
 /* In the order in which they are started: services need nothing of the others. */
 static const struct {
 	enum wv_worker_id id;
@@ -143,6 +149,7 @@ static const struct {
 	{WV_WORKER_PROXY, wants_proxy, wv_proxy_run},
 	{WV_WORKER_SPOOL, wants_spool, wv_spool_run},
 	{WV_WORKER_UPDATE, wants_update, wv_update_run},
+	{WV_WORKER_ANCHOR, wants_anchor, wv_anchor_run},
 };
 _Static_assert(ARRAY_SIZE(kinds) == WV_WORKER_N, "each worker has a row");
 

@@ -3,17 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "user/cmd/evidence_cmd.h"
-#include "user/core/base64.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
 #include "user/evidence/event.h"
-#include "user/evidence/tpm.h"
+#include "user/evidence/anchor.h"
 
 struct ask {
 	const char *tcti, *output;
@@ -40,31 +38,6 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 	else
 		ask->output = value;
 	return 0;
-}
-
-static struct json_object *base64(const void *bytes, size_t len)
-{
-	char text[WV_BASE64_LENGTH(WV_TPM_BLOB_MAX) + 1];
-
-	wv_base64_encode(bytes, len, text);
-	return json_object_new_string(text);
-}
-
-static struct json_object *describe(const struct wv_checkpoint *c, const char *text,
-				    const struct wv_tpm_quote *q)
-{
-	struct json_object *o = json_object_new_object();
-
-	json_object_object_add(o, "size", json_object_new_uint64(c->size));
-	json_object_object_add(o, "checkpoint", json_object_new_string(text));
-	json_object_object_add(o, "pcr", json_object_new_int(WV_TPM_PCR));
-	json_object_object_add(o, "quote", base64(q->message, q->message_len));
-	json_object_object_add(o, "signature", base64(q->signature, q->signature_len));
-	json_object_object_add(o, "key", json_object_new_string(q->key_pem));
-	json_object_object_add(o, "tpm_clock_ms", json_object_new_uint64(q->clock_ms));
-	json_object_object_add(o, "tpm_resets", json_object_new_int64(q->resets));
-	json_object_object_add(o, "tpm_restarts", json_object_new_int64(q->restarts));
-	return o;
 }
 
 static int write_files(const char *dir, const char *text, const struct wv_tpm_quote *q)
@@ -95,22 +68,17 @@ static int write_files(const char *dir, const char *text, const struct wv_tpm_qu
 /* The newest checkpoint's text, what is signed of it; to be freed. */
 static int checkpoint_text(const struct wv_paths *paths, char **ret, struct wv_checkpoint *ret_c)
 {
-	_cleanup_free_ char *note = NULL;
-	char folder[WV_PATH_SIZE + 16], path[WV_PATH_SIZE + 32];
-	size_t len, text_len;
-	uint64_t by;
-	int r;
+	char folder[WV_PATH_SIZE + 16];
+	_cleanup_close_ int dirfd =
+		open(wv_evidence_folder(paths, NULL, folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct wv_newest n;
+	int r = dirfd < 0 ? -errno : wv_newest_open(&n, &wv_io_system, dirfd);
 
-	snprintf(path, sizeof(path), "%s/" WV_TLOG_CHECKPOINT_NAME,
-		 wv_evidence_folder(paths, NULL, folder));
-	r = wv_io_read_file(&wv_io_system, AT_FDCWD, path, WV_NOTE_MAX, &note, &len);
-	if (r == 0)
-		r = wv_note_open(note, len, NULL, 0, &by, NULL, &text_len);
-	if (r == 0)
-		r = wv_checkpoint_parse(note, text_len, ret_c);
 	if (r < 0)
 		return r;
-	*ret = strndup(note, text_len);
+	*ret = strndup(n.note, n.text_len);
+	*ret_c = n.c;
+	wv_newest_close(&n);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -142,17 +110,17 @@ static int anchor(struct wv_cli *cli, const char *verb, const struct ask *ask)
 	if (r == 0)
 		r = checkpoint_text(&cli->paths, &text, &c);
 	if (r == 0) {
-		SHA256((const unsigned char *)text, strlen(text), digest.bytes);
+		wv_anchor_digest(text, strlen(text), &digest);
 		r = wv_tpm_anchor(ask->tcti, &digest, &q);
 	}
 	if (r == 0)
-		r = wv_event(l, &wv_io_system, "", "checkpoint-anchored", describe(&c, text, &q),
-			     true, &seq);
+		r = wv_event(l, &wv_io_system, "", "checkpoint-anchored",
+			     wv_anchor_fields(&c, text, &q), true, &seq);
 	wv_tlog_close(l);
 	if (r == 0 && ask->output)
 		r = write_files(ask->output, text, &q);
 	if (r == 0 && cli->json)
-		wv_evidence_print(describe(&c, text, &q));
+		wv_evidence_print(wv_anchor_fields(&c, text, &q));
 	else if (r == 0)
 		printf("the TPM signed the checkpoint of %" PRIu64 " records (its clock: %" PRIu64
 		       " ms, %u resets); record %" PRIu64 " has the quote\n",

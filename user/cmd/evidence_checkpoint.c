@@ -11,10 +11,10 @@
 #include "user/core/config.h"
 #include "user/core/io.h"
 #include "user/evidence/event.h"
-#include "user/evidence/witness.h"
+#include "user/evidence/witness_show.h"
 
 struct ask {
-	struct wv_evidence_witnesses witnesses;
+	struct wv_witness_urls witnesses;
 };
 
 static const struct wv_option options[] = {
@@ -34,37 +34,22 @@ static int set_option(void *ctx, const struct wv_option *o _unused_, const char 
 	return wv_evidence_add_url(&ask->witnesses, "evidence checkpoint", value);
 }
 
-int wv_evidence_add_url(struct wv_evidence_witnesses *w, const char *verb, const char *text)
+int wv_evidence_add_url(struct wv_witness_urls *w, const char *verb, const char *text)
 {
-	size_t url = strcspn(text, " ");
-	const char *key = text + url + strspn(text + url, " ");
-	struct wv_evidence_url *u = &w->list[w->n];
-	int r;
+	char why[WV_WITNESS_TEXT_SIZE];
 
-	if (w->n == WV_EVIDENCE_URLS_MAX || url >= sizeof(u->url) || !url || !*key) {
-		fprintf(stderr,
-			"waveos-bpf %s: '%s': expected a witness's URL and, behind a space, its "
-			"verifier key\n",
-			verb, text);
-		return WV_EXIT_USAGE;
-	}
-	memcpy(u->url, text, url);
-	u->url[url] = '\0';
-	r = wv_evidence_parse_key(verb, key, &u->key);
-	if (r == 0 && u->key.algorithm != WV_NOTE_COSIGNATURE_V1) {
-		fprintf(stderr, "waveos-bpf %s: '%s' is not the key of a witness\n", verb, key);
-		return WV_EXIT_USAGE;
-	}
-	w->n += r == 0;
-	return r;
+	if (wv_witness_url_add(w, text, why) == 0)
+		return 0;
+	fprintf(stderr, "waveos-bpf %s: %s\n", verb, why);
+	return WV_EXIT_USAGE;
 }
 
-/* Those of the setting: several with commas. */
-static int add_configured(struct wv_cli *cli, const char *verb, struct wv_evidence_witnesses *w)
+/* Those of the setting. */
+static int add_configured(struct wv_cli *cli, const char *verb, struct wv_witness_urls *w)
 {
 	struct wv_config_error error = {.text = ""};
+	char why[WV_WITNESS_TEXT_SIZE];
 	struct wv_config config;
-	char *rest, *one;
 	int r = wv_config_init(&config);
 
 	if (r < 0)
@@ -73,72 +58,37 @@ static int add_configured(struct wv_cli *cli, const char *verb, struct wv_eviden
 	if (r == 0)
 		r = wv_config_environment(&config, &error);
 	if (r < 0 && r != -ENOENT) {
-		fprintf(stderr, "waveos-bpf %s: %s\n", verb,
-			error.text[0] ? error.text : strerror(-r));
-		wv_config_done(&config);
-		return WV_EXIT_USAGE;
+		snprintf(why, sizeof(why), "%s", error.text[0] ? error.text : strerror(-r));
+		r = -EINVAL;
+	} else {
+		r = wv_witness_urls_add(w, config.evidence_witness, why);
 	}
-	rest = config.evidence_witness;
-	r = 0;
-	while (r == 0 && (one = strsep(&rest, ",")))
-		if (*(one += strspn(one, " ")))
-			r = wv_evidence_add_url(w, verb, one);
 	wv_config_done(&config);
-	return r;
-}
-
-const char *wv_evidence_answer_text(const struct wv_witness_answer *a, const char *url,
-				    uint64_t size, char ret[WV_EVIDENCE_ANSWER_SIZE])
-{
-	switch (a->verdict) {
-	case WV_WITNESS_COSIGNED:
-		snprintf(ret, WV_EVIDENCE_ANSWER_SIZE, "%s vouches for these %" PRIu64 " records",
-			 url, size);
-		break;
-	case WV_WITNESS_AHEAD:
-		snprintf(ret, WV_EVIDENCE_ANSWER_SIZE,
-			 "%s saw %" PRIu64 " records, here are %" PRIu64
-			 " signed: the log was put back",
-			 url, a->size, size);
-		break;
-	case WV_WITNESS_FORKED:
-		snprintf(ret, WV_EVIDENCE_ANSWER_SIZE,
-			 "%s saw other records among the first %" PRIu64 ": the log was forked",
-			 url, a->size);
-		break;
-	case WV_WITNESS_REFUSED:
-		snprintf(ret, WV_EVIDENCE_ANSWER_SIZE, "%s does not cosign: %s (HTTP %d)", url,
-			 a->status == 404   ? "it does not know this log"
-			 : a->status == 403 ? "it knows this log by another key"
-			 : a->status == 200 ? "its answer is not signed by its key"
-					    : "it failed",
-			 a->status);
-		break;
-	}
-	return ret;
+	if (r < 0)
+		fprintf(stderr, "waveos-bpf %s: %s\n", verb, why);
+	return r < 0 ? WV_EXIT_USAGE : 0;
 }
 
 struct shown {
 	struct wv_cli *cli;
-	const char *verb, *note;
-	struct wv_leaf_file *leaves;
-	struct wv_checkpoint c;
+	const char *verb;
+	struct wv_newest newest;
 	char *lines; /* cosignatures */
 	struct json_object *json;
 };
 
 /* Whether it vouches. */
-static bool show_one(struct shown *s, const struct wv_evidence_url *u)
+static bool show_one(struct shown *s, const struct wv_witness_url *u)
 {
 	struct wv_witness_answer a = {0};
-	char text[WV_EVIDENCE_ANSWER_SIZE], *more;
+	char text[WV_WITNESS_TEXT_SIZE], *more;
 	struct json_object *o;
-	int r = wv_witness_submit(wv_witness_post, NULL, u->url, &u->key, s->leaves, s->note, &a);
+	int r = wv_newest_show(&s->newest, wv_witness_post, NULL, u, &a);
 
 	if (r < 0)
 		snprintf(text, sizeof(text), "%s was not asked: %s", u->url, strerror(-r));
 	else
-		wv_evidence_answer_text(&a, u->url, s->c.size, text);
+		wv_witness_answer_text(&a, u->url, s->newest.c.size, text);
 	if (r == 0 && a.line && asprintf(&more, "%s%s", s->lines ?: "", a.line) > 0) {
 		free(s->lines);
 		s->lines = more;
@@ -157,17 +107,7 @@ static bool show_one(struct shown *s, const struct wv_evidence_url *u)
 	return r;
 }
 
-/* The note with what was cosigned, beside the checkpoint. */
-static int keep_cosigned(int dirfd, const struct shown *s)
-{
-	_cleanup_free_ char *whole = NULL;
-
-	if (asprintf(&whole, "%s%s", s->note, s->lines) < 0)
-		return -ENOMEM;
-	return wv_io_replace(&wv_io_system, dirfd, WV_WITNESSED_NAME, whole, strlen(whole), 0640);
-}
-
-static int show(struct shown *s, int dirfd, const struct wv_evidence_witnesses *w)
+static int show(struct shown *s, int dirfd, const struct wv_witness_urls *w)
 {
 	unsigned good = 0;
 	int r = 0;
@@ -175,7 +115,7 @@ static int show(struct shown *s, int dirfd, const struct wv_evidence_witnesses *
 	for (unsigned i = 0; i < w->n; i++)
 		good += show_one(s, &w->list[i]);
 	if (s->lines)
-		r = keep_cosigned(dirfd, s);
+		r = wv_newest_keep(&s->newest, &wv_io_system, dirfd, s->lines);
 	free(s->lines);
 	if (r < 0)
 		return wv_evidence_failed(s->verb, WV_WITNESSED_NAME, r);
@@ -185,23 +125,19 @@ static int show(struct shown *s, int dirfd, const struct wv_evidence_witnesses *
 static void print_checkpoint(struct shown *s)
 {
 	if (!s->cli->json) {
-		printf("checkpoint of %" PRIu64 " records\n", s->c.size);
+		printf("checkpoint of %" PRIu64 " records\n", s->newest.c.size);
 		return;
 	}
 	s->json = json_object_new_array();
 }
 
-static int checkpoint(struct wv_cli *cli, const char *verb, const struct wv_evidence_witnesses *w)
+static int checkpoint(struct wv_cli *cli, const char *verb, const struct wv_witness_urls *w)
 {
-	_cleanup_free_ char *note = NULL;
 	_cleanup_close_ int dirfd = -1;
 	struct shown s = {.cli = cli, .verb = verb};
-	struct wv_leaf_file leaves;
 	char path[WV_PATH_SIZE + 16];
 	struct wv_tlog *l;
 	struct json_object *o;
-	uint64_t by;
-	size_t text_len, len;
 	int r;
 
 	r = wv_tlog_open_device(&l, &wv_io_system, &cli->paths);
@@ -215,28 +151,19 @@ static int checkpoint(struct wv_cli *cli, const char *verb, const struct wv_evid
 		r = dirfd < 0 ? -errno : 0;
 	}
 	if (r == 0)
-		r = wv_io_read_file(&wv_io_system, dirfd, WV_TLOG_CHECKPOINT_NAME, WV_NOTE_MAX,
-				    &note, &len);
-	if (r == 0)
-		r = wv_note_open(note, len, NULL, 0, &by, NULL, &text_len);
-	if (r == 0)
-		r = wv_checkpoint_parse(note, text_len, &s.c);
-	if (r == 0)
-		r = wv_leaf_file_open(&leaves, dirfd);
+		r = wv_newest_open(&s.newest, &wv_io_system, dirfd);
 	if (r < 0)
 		return wv_evidence_failed(verb, "the log", r);
-	s.note = note;
-	s.leaves = &leaves;
 	print_checkpoint(&s);
 	r = show(&s, dirfd, w);
-	wv_leaf_file_close(&leaves);
 	if (s.json) {
 		o = json_object_new_object();
-		json_object_object_add(o, "size", json_object_new_uint64(s.c.size));
-		json_object_object_add(o, "checkpoint", json_object_new_string(note));
+		json_object_object_add(o, "size", json_object_new_uint64(s.newest.c.size));
+		json_object_object_add(o, "checkpoint", json_object_new_string(s.newest.note));
 		json_object_object_add(o, "witnesses", s.json);
 		wv_evidence_print(o);
 	}
+	wv_newest_close(&s.newest);
 	return r;
 }
 

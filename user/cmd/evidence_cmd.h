@@ -7,7 +7,7 @@
 
 #include "user/cmd/cmd.h"
 #include "user/evidence/note.h"
-#include "user/evidence/witness.h"
+#include "user/evidence/witness_show.h"
 
 /* argv[0] is "evidence <name>". Each returns an exit code. */
 int wv_evidence_verify(struct wv_cli *cli, int argc, char **argv);
@@ -53,21 +53,8 @@ int wv_evidence_failed(const char *verb, const char *what, int error);
 /* Text to a file, or to standard output where there is none ("-" too). 0 or an exit code. */
 int wv_evidence_write(const char *verb, const char *file, const char *text);
 /* evidence_checkpoint.c: witnesses to ask over the network */
-#define WV_EVIDENCE_URLS_MAX 8
-#define WV_EVIDENCE_ANSWER_SIZE 512
-struct wv_evidence_url {
-	char url[256];
-	struct wv_note_verifier key;
-};
-struct wv_evidence_witnesses {
-	struct wv_evidence_url list[WV_EVIDENCE_URLS_MAX];
-	unsigned n;
-};
 /* "URL VKEY". 0 or an exit code, having said why. */
-int wv_evidence_add_url(struct wv_evidence_witnesses *w, const char *verb, const char *text);
-/* What an answer to a checkpoint of `size` records means, in words. */
-const char *wv_evidence_answer_text(const struct wv_witness_answer *a, const char *url,
-				    uint64_t size, char ret[WV_EVIDENCE_ANSWER_SIZE]);
+int wv_evidence_add_url(struct wv_witness_urls *w, const char *verb, const char *text);
 
 /* Prints and releases the object. */
 void wv_evidence_print(struct json_object *o);

@@ -9,8 +9,6 @@
 #include "user/core/io.h"
 #include "user/evidence/tlog.h"
 
-#define KEY_FILE_MAX 4096
-
 int wv_evidence_failed(const char *verb, const char *what, int error)
 {
 	fprintf(stderr, "waveos-bpf %s: %s: %s\n", verb, what, strerror(-error));
@@ -21,27 +19,11 @@ int wv_evidence_failed(const char *verb, const char *what, int error)
 
 int wv_evidence_parse_key(const char *verb, const char *text, struct wv_note_verifier *ret)
 {
-	_cleanup_free_ char *file = NULL;
-	int r;
+	char why[WV_WITNESS_TEXT_SIZE];
 
-	if (wv_note_verifier_parse(text, ret) == 0)
+	if (wv_note_verifier_read(text, ret, why) == 0)
 		return 0;
-	r = wv_io_read_file(&wv_io_system, AT_FDCWD, text, KEY_FILE_MAX, &file, NULL);
-	if (r < 0) {
-		fprintf(stderr,
-			"waveos-bpf %s: '%s' is neither a verifier key (as `evidence key` prints "
-			"it) nor a file with one\n",
-			verb, text);
-		return WV_EXIT_USAGE;
-	}
-	/* the first line, so that the output of `evidence key` will do */
-	file[strcspn(file, "\r\n")] = '\0';
-	if (wv_note_verifier_parse(file, ret) == 0)
-		return 0;
-	fprintf(stderr,
-		"waveos-bpf %s: the first line of %s is no verifier key (as `evidence key` "
-		"prints it)\n",
-		verb, text);
+	fprintf(stderr, "waveos-bpf %s: %s\n", verb, why);
 	return WV_EXIT_USAGE;
 }
 

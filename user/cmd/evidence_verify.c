@@ -14,15 +14,18 @@
 #include "user/core/io.h"
 #include "user/evidence/proof.h"
 #include "user/evidence/tlog.h"
+#include "user/evidence/quote.h"
 #include "user/evidence/verify.h"
+#include "user/evidence/verify_anchors.h"
 
 #define PROOF_MAX (1U << 20)
+#define KEY_MAX 8192
 
 struct ask {
-	const char *verb, *log, *proof;
+	const char *verb, *log, *proof, *tpm;
 	uint64_t from;
 	struct wv_evidence_keys keys;
-	struct wv_evidence_witnesses witnesses;
+	struct wv_witness_urls witnesses;
 };
 
 static const struct wv_option options[] = {
@@ -32,6 +35,9 @@ static const struct wv_option options[] = {
 	{"witness", 'w', "VKEY", "a witness whose cosignatures count, too; may be repeated"},
 	{"ask", 'a', "'URL VKEY'",
 	 "ask this witness over the network whether it saw a longer or another log"},
+	{"tpm", 't', "AK.pub",
+	 "check the quotes of the TPM in the log by its attestation key (`ak.pem` of `evidence "
+	 "anchor -o`)"},
 	{"from", 'f', "SEQ", "leave out the lines of segments that end before this record"},
 	{"proof", 'p', "FILE", "check this proof instead of a log; needs nothing else but a key"},
 	{0},
@@ -39,6 +45,7 @@ static const struct wv_option options[] = {
 static const char examples[] =
 	"  waveos-bpf evidence verify\n"
 	"  waveos-bpf evidence verify --log /mnt/copy/log --key device.vkey\n"
+	"  waveos-bpf evidence verify --tpm ak.pem\n"
 	"  waveos-bpf evidence verify --proof proof.json --key device.vkey\n";
 
 static int set_option(void *ctx, const struct wv_option *o, const char *value)
@@ -54,6 +61,9 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 		return 0;
 	case 'p':
 		ask->proof = value;
+		return 0;
+	case 't':
+		ask->tpm = value;
 		return 0;
 	case 'a':
 		return wv_evidence_add_url(&ask->witnesses, ask->verb, value);
@@ -148,6 +158,12 @@ static void print_json(const struct wv_verify_report *r)
 	add_number(o, "cosigned", r->cosigned);
 	add_number(o, "cosigners", r->cosigners);
 	add_number(o, "cosigned_unix_s", r->cosigned_s);
+	add_number(o, "anchors", r->anchors);
+	add_number(o, "anchored", r->anchored);
+	if (r->anchors) {
+		add_number(o, "tpm_resets", r->anchor_resets);
+		add_number(o, "tpm_clock_ms", r->anchor_clock_ms);
+	}
 	json_object_object_add(o, "torn", json_object_new_boolean(r->torn));
 	for (unsigned i = 0; i < r->n_findings; i++) {
 		f = json_object_new_object();
@@ -191,6 +207,10 @@ static void print_text(const struct wv_verify_report *r)
 		printf("%u witness%s saw %" PRIu64 " records at %s\n", r->cosigners,
 		       r->cosigners == 1 ? "" : "es", r->cosigned, when);
 	}
+	if (r->anchors)
+		printf("the TPM signed %" PRIu64 " checkpoints; the newest one has %" PRIu64
+		       " records, at %" PRIu64 " ms of its clock and %" PRIu32 " resets\n",
+		       r->anchors, r->anchored, r->anchor_clock_ms, r->anchor_resets);
 	for (unsigned i = 0; i < r->n_findings; i++)
 		printf("%s: %s\n", wv_finding_names[r->findings[i].kind], r->findings[i].text);
 	if (r->more)
@@ -198,49 +218,26 @@ static void print_text(const struct wv_verify_report *r)
 	printf(r->n_findings ? "the log does not verify\n" : "the log verifies\n");
 }
 
-/* A note that a witness can be shown; to be freed. */
-static int newest_checkpoint(int dirfd, struct wv_checkpoint *ret, char **ret_note)
-{
-	_cleanup_free_ char *note = NULL;
-	size_t len, text_len;
-	uint64_t by;
-	int r;
-
-	r = wv_io_read_file(&wv_io_system, dirfd, WV_TLOG_CHECKPOINT_NAME, WV_NOTE_MAX, &note,
-			    &len);
-	if (r == 0)
-		r = wv_note_open(note, len, NULL, 0, &by, NULL, &text_len);
-	if (r == 0)
-		r = wv_checkpoint_parse(note, text_len, ret);
-	if (r == 0)
-		*ret_note = TAKE_PTR(note);
-	return r;
-}
-
 /* What witnesses remember goes with the log, or is a finding. 0, or -errno: not asked. */
 static int ask_witnesses(const struct ask *ask, const char *folder, struct wv_verify_report *report)
 {
 	_cleanup_close_ int dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_free_ char *note = NULL;
-	char text[WV_EVIDENCE_ANSWER_SIZE];
-	struct wv_leaf_file leaves;
-	struct wv_checkpoint c;
-	int r = newest_checkpoint(dirfd, &c, &note);
+	char text[WV_WITNESS_TEXT_SIZE];
+	struct wv_newest newest;
+	int r = wv_newest_open(&newest, &wv_io_system, dirfd);
 
-	if (r == 0)
-		r = wv_leaf_file_open(&leaves, dirfd);
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < ask->witnesses.n && r == 0; i++) {
-		const struct wv_evidence_url *u = &ask->witnesses.list[i];
+		const struct wv_witness_url *u = &ask->witnesses.list[i];
 		struct wv_witness_answer a = {0};
 
-		r = wv_witness_submit(wv_witness_post, NULL, u->url, &u->key, &leaves, note, &a);
+		r = wv_newest_show(&newest, wv_witness_post, NULL, u, &a);
 		if (r < 0)
 			break;
-		wv_evidence_answer_text(&a, u->url, c.size, text);
+		wv_witness_answer_text(&a, u->url, newest.c.size, text);
 		if (a.verdict == WV_WITNESS_COSIGNED) {
-			report->cosigned = c.size;
+			report->cosigned = newest.c.size;
 			report->cosigned_s = a.time;
 			report->cosigners = i + 1;
 		} else {
@@ -248,8 +245,29 @@ static int ask_witnesses(const struct ask *ask, const char *folder, struct wv_ve
 		}
 		free(a.line);
 	}
-	wv_leaf_file_close(&leaves);
+	wv_newest_close(&newest);
 	return r;
+}
+
+/* 0 or an exit code, having said why. */
+static int check_anchors(const struct ask *ask, const char *folder, struct wv_verify_report *report)
+{
+	_cleanup_free_ char *pem = NULL;
+	EVP_PKEY *key;
+	int r = wv_io_read_file(&wv_io_system, AT_FDCWD, ask->tpm, KEY_MAX, &pem, NULL);
+
+	if (r < 0)
+		return wv_evidence_failed(ask->verb, ask->tpm, r);
+	if (wv_quote_key(pem, &key) < 0) {
+		fprintf(stderr,
+			"waveos-bpf %s: %s is no public P-256 key in PEM; `evidence anchor -o DIR` "
+			"writes it to DIR/ak.pem\n",
+			ask->verb, ask->tpm);
+		return WV_EXIT_USAGE;
+	}
+	r = wv_verify_anchors(folder, ask->keys.list[0].name, key, report);
+	EVP_PKEY_free(key);
+	return r < 0 ? wv_evidence_failed(ask->verb, folder, r) : 0;
 }
 
 static int verify_log(struct wv_cli *cli, struct ask *ask)
@@ -268,6 +286,11 @@ static int verify_log(struct wv_cli *cli, struct ask *ask)
 	if (r < 0)
 		wv_verify_add(&report, WV_FINDING_ROLLBACK, 0, 0,
 			      "a witness could not be asked: %s", strerror(-r));
+	r = ask->tpm ? check_anchors(ask, folder, &report) : 0;
+	if (r) {
+		wv_verify_done(&report);
+		return r;
+	}
 	if (cli->json)
 		print_json(&report);
 	else

@@ -96,6 +96,9 @@ int wv_tlog_leaves(void *ctx, uint64_t first, size_t n, struct wv_hash *ret);
 struct wv_tlog_reader;
 int wv_tlog_read_open(struct wv_tlog_reader **ret, const struct wv_io *io, const char *state,
 		      uint64_t from);
+/* The same of a log's folder, such as a copy. */
+int wv_tlog_read_open_folder(struct wv_tlog_reader **ret, const struct wv_io *io,
+			     const char *folder, uint64_t from);
 /* 1 with a line (valid until the next call, NUL-terminated, no newline), 0 at the end, or -errno.
  */
 int wv_tlog_read(struct wv_tlog_reader *r, uint64_t *ret_seq, const char **ret_line,

@@ -255,17 +255,24 @@ int wv_tlog_read_open(struct wv_tlog_reader **ret, const struct wv_io *io, const
 		      uint64_t from)
 {
 	char path[WV_PATH_SIZE + 16];
-	struct wv_tlog_reader *r;
 
 	if (snprintf(path, sizeof(path), "%s/" WV_TLOG_FOLDER, state) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
+	return wv_tlog_read_open_folder(ret, io, path, from);
+}
+
+int wv_tlog_read_open_folder(struct wv_tlog_reader **ret, const struct wv_io *io,
+			     const char *folder, uint64_t from)
+{
+	struct wv_tlog_reader *r;
+
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
 	r->io = io;
 	r->fd = -1;
 	r->from = r->next = from ?: 1;
-	r->dirfd = io->open(io->ctx, AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	r->dirfd = io->open(io->ctx, AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0);
 	if (r->dirfd < 0) {
 		int e = r->dirfd;
 

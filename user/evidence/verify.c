@@ -38,6 +38,7 @@ const char *const wv_finding_names[WV_FINDING_N] = {
 	[WV_FINDING_CHECKPOINT] = "checkpoint",
 	[WV_FINDING_BEGINNING] = "beginning-missing",
 	[WV_FINDING_ROLLBACK] = "rollback",
+	[WV_FINDING_ANCHOR] = "anchor",
 };
 
 void *wv_grow(void *list, size_t *room, size_t n, size_t size)

@@ -31,6 +31,7 @@ enum wv_finding_kind {
 	WV_FINDING_REWRITTEN,  /* records and leaf hashes: somewhere in the range */
 	WV_FINDING_CHECKPOINT, /* a checkpoint that is not signed, or not of this log */
 	WV_FINDING_ROLLBACK,   /* a witness saw a longer log, or another one */
+	WV_FINDING_ANCHOR,     /* a quote of the TPM that does not hold, or is not of this log */
 	WV_FINDING_N,
 };
 extern const char *const wv_finding_names[WV_FINDING_N];
@@ -62,6 +63,10 @@ struct wv_verify_report {
 	uint64_t cosigned;	     /* records that a witness vouches for */
 	uint64_t cosigned_s;	     /* when it did (Unix time) */
 	unsigned cosigners;	     /* how many did there */
+	uint64_t anchors;	     /* good quotes of the TPM (wv_verify_anchors()) */
+	uint64_t anchored;	     /* records that the newest of them vouches for */
+	uint32_t anchor_resets;	     /* the TPM's count then ... */
+	uint64_t anchor_clock_ms;    /* ... and its clock */
 	bool torn;		     /* a line without end at the end: somebody is writing */
 	struct wv_finding *findings; /* ordered by record */
 	unsigned n_findings;

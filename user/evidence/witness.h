@@ -40,6 +40,8 @@ int wv_witness_request(uint64_t old, const struct wv_hash *proof, unsigned n, co
 typedef int (*wv_witness_post_fn)(void *ctx, const char *url, const char *body, char **ret);
 /* The one by libcurl. ctx is not used. */
 int wv_witness_post(void *ctx, const char *url, const char *body, char **ret);
+/* Loads and initialises what that needs, for who gives up rights afterwards. 0 or -errno. */
+int wv_witness_post_load(void);
 
 enum wv_witness_verdict {
 	WV_WITNESS_COSIGNED, /* it vouches for this checkpoint */

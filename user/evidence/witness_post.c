@@ -79,6 +79,21 @@ static int perform(CURL *h, const char *url, const char *body, struct answer *a)
 	return (int)status;
 }
 
+int wv_witness_post_load(void)
+{
+	int r = wv_dl_load("libcurl.so.4", "libcurl4", symbols);
+	CURL *h;
+
+	if (r < 0)
+		return r;
+	/* the first handle initialises the library and that of TLS */
+	h = easy_init();
+	if (!h)
+		return -ENOMEM;
+	easy_cleanup(h);
+	return 0;
+}
+
 int wv_witness_post(void *ctx _unused_, const char *url, const char *body, char **ret)
 {
 	_cleanup_free_ char *whole = NULL;

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -109,7 +110,6 @@ static const int allowed[] = {SCMP_SYS(read),
 			      SCMP_SYS(dup3),
 			      SCMP_SYS(pipe),
 			      SCMP_SYS(pipe2),
-			      SCMP_SYS(socket),
 			      SCMP_SYS(socketpair),
 			      SCMP_SYS(connect),
 			      SCMP_SYS(accept),
@@ -187,7 +187,7 @@ static void filter_release(scmp_filter_ctx *f)
 		seccomp_release(*f);
 }
 
-static int load_filter(void)
+static int load_filter(bool network)
 {
 	_cleanup_(filter_release) scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r;
@@ -200,6 +200,12 @@ static int load_filter(void)
 		if (r < 0 && r != -EDOM)
 			return r;
 	}
+	/* what is local: the journal */
+	r = network ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 0)
+		    : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				       SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	if (r < 0)
+		return r;
 	/* libraries are loaded before; from here on no new code */
 	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 			     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -227,21 +233,35 @@ static int become(uid_t uid, gid_t gid, bool reads_files)
 	return capng_apply(CAPNG_SELECT_CAPS) == 0 ? 0 : -EPERM;
 }
 
-int wv_spool_drop_rights(bool reads_files, bool with_parent)
+static int confine(bool with_parent, bool network)
 {
 	const struct rlimit none = {0, 0};
+
+	/* the kernel forgets it at a change of user */
+	if (with_parent)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return -errno;
+	return load_filter(network);
+}
+
+int wv_spool_drop_powers(bool with_parent)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	/* needs CAP_SETPCAP; no new privileges bound it as well */
+	(void)capng_apply(CAPNG_SELECT_BOUNDS);
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		return -EPERM;
+	return confine(with_parent, false);
+}
+
+int wv_spool_drop_rights(bool reads_files, bool with_parent)
+{
 	uid_t uid;
 	gid_t gid;
 	int r;
 
 	user(&uid, &gid);
 	r = become(uid, gid, reads_files);
-	if (r < 0)
-		return r;
-	/* the kernel forgets it at a change of user */
-	if (with_parent)
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		return -errno;
-	return load_filter();
+	return r < 0 ? r : confine(with_parent, true);
 }

@@ -18,5 +18,10 @@ int wv_spool_give(int dirfd);
  * step that did not take.
  */
 int wv_spool_drop_rights(bool reads_files, bool with_parent);
+/*
+ * The same for a worker that goes on writing what its user owns: it stays that user, without any
+ * capability, and may open no sockets but local ones. 0 or -errno of a step that did not take.
+ */
+int wv_spool_drop_powers(bool with_parent);
 
 #endif
