@@ -3,7 +3,6 @@
 # time that --for has left; settings that do not parse or with which it does not start are taken back.
 . "$(dirname "$0")/lib.sh"
 
-STATE=$ROOT/var/lib/waveos
 cd "$TMP"
 B() { "$BIN" bundle "$@"; }
 status() { B status --json --root "$ROOT"; }
@@ -71,14 +70,16 @@ hold() (
 	while [ ! -e stop ]; do
 		said=$( { : >/dev/tcp/127.0.0.1/9; } 2>&1) || true
 		if [[ $said == *permitted* ]]; then echo held; else echo through; fi
-	done >holds
+	done >>holds
 )
 tries() { grep -c "$1" holds || true; }
 printf 'agent: {tick: 200ms}\nmetrics: {listen: ""}\n' >"$ROOT/etc/waveos/waveos.yaml"
 begin=$SECONDS
-start --for 30s
+# what an orderly end would take away stays while it starts again
+start --for 30s --set agent.on_exit=detach
 ticks 200 || fail "tick at the start: $(tick_ms)"
 before=$(descriptors)
+: >holds
 hold &
 holder=$!
 since=$SECONDS

@@ -411,6 +411,7 @@ static void rollback_without_a_log_is_made_and_recorded_later(void **state _unus
 static struct {
 	int ill_after; /* looks */
 	int looks, deeds, fail_deed;
+	bool stops; /* the agent stops in the first deed */
 	char last[64];
 } play_health;
 
@@ -427,7 +428,7 @@ static int fake_deed(void *ctx _unused_, const struct wv_bundle_hook *hook, char
 	play_health.deeds++;
 	snprintf(play_health.last, sizeof(play_health.last), "%s", hook->service);
 	snprintf(why, WV_DEED_WHY, "would not");
-	return play_health.fail_deed;
+	return play_health.stops && play_health.deeds == 1 ? -EINTR : play_health.fail_deed;
 }
 
 /* One app with a hook and a rule, installed over a confirmed one; steps until the trial is over. */
@@ -471,14 +472,24 @@ static enum wv_bundle_state run_trial(int ill_after, int fail_deed, char cause[2
 		assert_int_equal(wv_bundles_activate(&life, WV_BUNDLE_APP, "shop", b.m.id), 0);
 	}
 	wv_bundles_close(&life);
-	memset(&play_health, 0, sizeof(play_health));
+	play_health.looks = play_health.deeds = 0;
 	play_health.ill_after = ill_after;
 	play_health.fail_deed = fail_deed;
 	wv_trial_init(&t, &faulty, &paths, "");
 	t.probe = fake_probe;
 	t.deed = fake_deed;
 	for (int i = 0; i < 1000; i++) {
-		assert_int_equal(wv_trial_step(&t, &next), 0);
+		int r = wv_trial_step(&t, &next);
+
+		if (r == -EINTR) { /* the next agent knows nothing */
+			assert_int_equal(play_health.deeds, 1);
+			wv_trial_done(&t);
+			wv_trial_init(&t, &faulty, &paths, "");
+			t.probe = fake_probe;
+			t.deed = fake_deed;
+			continue;
+		}
+		assert_int_equal(r, 0);
 		if (next == UINT64_MAX)
 			break;
 		fault.now = next > fault.now ? next : fault.now;
@@ -537,6 +548,18 @@ static void trial_whose_hook_fails_is_rolled_back(void **state _unused_)
 	assert_non_null(strstr(cause, "restart-service shop: would not"));
 }
 
+static void hook_that_the_agent_stops_in_is_run_by_the_next_one(void **state _unused_)
+{
+	enum wv_bundle_state got;
+	char cause[200];
+
+	play_health.stops = true;
+	got = run_trial(1000, 0, cause);
+	play_health.stops = false;
+	assert_int_equal(got, WV_BUNDLE_CONFIRMED);
+	assert_int_equal(play_health.deeds, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,6 +576,7 @@ int main(void)
 		T(trial_that_falls_ill_is_rolled_back),
 		T(trial_that_was_never_well_is_rolled_back_in_time),
 		T(trial_whose_hook_fails_is_rolled_back),
+		T(hook_that_the_agent_stops_in_is_run_by_the_next_one),
 	};
 
 	return cmocka_run_group_tests_name("bundle life", tests, group_setup, group_teardown);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The agent's unit under systemd as PID 1 in a virtual machine: start, restart of units, both watchdogs, reset reason.
+# The agent's unit under systemd as PID 1 in a virtual machine: start, restart of units, bundles of an application that
+# is a unit, both watchdogs, reset reason.
 #   systemd.sh [--kernel 6.12] [--verbose]
 # The root is unpacked from Debian packages once and kept in the cache, as are the kernels. BIN=path of the agent.
 # Exit: 0 passed, 1 failed, 77 could not run.
@@ -71,17 +72,49 @@ write_units() {
 	YAML
 }
 
+# Three versions of an application that is a unit: well, well, and one that ends at once. Without libarchive there is none.
+write_bundles() {
+	local dir=$PAYLOAD/bundles n
+	add_library libarchive.so.13 || return 0
+	mkdir -p "$dir"
+	printf '[Service]\nType=exec\nExecStart=/var/lib/waveos/bundles/current/app/shop/bin/shop\n' >"$PAYLOAD/units/shop.service"
+	(
+		cd "$WORK"
+		"$BIN" bundle keygen -o owner
+		"$BIN" bundle root init -o root.json --key owner=owner.pub.pem --role all=owner:1
+		"$BIN" bundle sign root.json --key owner.pem
+		for n in 1 2 3; do
+			mkdir -p "app$n/files/bin"
+			printf '#!/bin/sh\nexec sleep 10000%s\n' "$n" >"app$n/files/bin/shop"
+			[[ $n != 3 ]] || printf '#!/bin/sh\nexit 1\n' >"app$n/files/bin/shop"
+			chmod 0755 "app$n/files/bin/shop"
+			cat >"app$n/bundle.yaml" <<-YAML
+				kind: app
+				name: shop
+				version: 1.0.$n
+				counter: $n
+				trial: {for: 1s, boots: 2}
+				hooks: [{on: activate, do: restart-service, service: shop.service}]
+				health: [{kind: service, target: shop.service, every: 500ms, within: 1s, failures: 2}]
+			YAML
+			"$BIN" bundle build --dir "app$n" -o "$dir/shop-$n.wvb" --sign owner.pem
+		done
+		cp root.json "$dir/"
+	) >/dev/null
+}
+
 main() {
 	local disk status=0
 	while (($#)); do
 		case $1 in
 		--kernel) KERNEL=$2; shift ;;
 		--verbose) ;;
-		*) sed -n '3,5s/^#  *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+		*) sed -n '4,6s/^#  *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 		esac
 		shift
 	done
 	[[ -x $BIN ]] || die "no agent at $BIN: build it first, or set BIN="
+	BIN=$(realpath "$BIN")
 	"$HERE/fetch.sh" "$KERNEL" >/dev/null || exit "$?"
 	WORK=$(mktemp -d)
 	PAYLOAD=$WORK/payload
@@ -92,6 +125,7 @@ main() {
 	cp "$HERE/guest/systemd-run.sh" "$PAYLOAD/run.sh"
 	install -m 755 "$HERE/guest/pid1-systemd" "$PAYLOAD/pid1"
 	write_units
+	write_bundles
 	# the reset has to be one: boot.sh lets a guest end with its first
 	"$HERE/boot.sh" "$KERNEL" "$PAYLOAD" --mem 1024 --timeout "$LIMIT" --console "$WORK/console" \
 		--append "systemd.show_status=0 systemd.log_level=warning" --qemu "-action reboot=reset -action watchdog=reset

@@ -315,11 +315,13 @@ static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void
 	return stop_workers(userdata);
 }
 
-/* They are blocked, so they stay pending and the next image acts on them. */
-static void pass_signals(const struct supervisor *sup)
+/* For the next image: signals are blocked, so they stay pending and it acts on them. */
+static void hand_over(const struct supervisor *sup)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGUSR2};
 
+	/* it has all of systemd's time for its start */
+	(void)sd_notify(0, "WATCHDOG=1");
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		if (sigismember(&sup->kept, signals[i]))
 			(void)kill(getpid(), signals[i]);
@@ -548,7 +550,7 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 		ret_end->again = sup.again && r >= 0;
 		/* for who looks at it, the agent runs all the time */
 		if (ret_end->again)
-			pass_signals(&sup);
+			hand_over(&sup);
 		else
 			finish(&sup);
 		wv_guard_close(&sup.guard, &sup.host, r >= 0);

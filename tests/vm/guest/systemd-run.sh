@@ -14,7 +14,7 @@ finish() {
 }
 fail() {
 	echo "FAIL: $*"
-	systemctl status waveos-bpf victim --no-pager -l 2>&1 | tail -n 30
+	systemctl status waveos-bpf victim shop --no-pager -l 2>&1 | tail -n 30
 	journalctl -b --no-pager -u waveos-bpf 2>/dev/null | tail -n 30
 	events | grep -E '"(boot|watchdog|action|action-outcome|recovery|request)"' | tail -n 20
 	finish 1
@@ -36,9 +36,25 @@ said() { echo "ok   $*  ($(cut -d ' ' -f 1 /proc/uptime) s)"; }
 second_boot() {
 	systemctl start waveos-bpf || fail "the agent does not start after the reset"
 	wait_for 30 has '"type":"boot"' '"reason":"watchdog"' || fail "the reset reason is not captured"
-	has '"type":"boot"' '"reason":"watchdog".*"watchdog_bootstatus":32' || fail "no bootstatus as evidence"
+	has '"type":"boot"' '"watchdog_bootstatus":32.*"reason":"watchdog"' || fail "no bootstatus as evidence"
 	said "watchdog reset captured after the reboot"
 	finish 0
+}
+
+# An application that is a unit: taken by the hook, confirmed by its health, and back when it is ill.
+bundles() {
+	[ -d /payload/bundles ] || { echo "skip bundles: no libarchive where this was made"; return; }
+	waveos-bpf bundle root pin /payload/bundles/root.json || fail "root pin"
+	runs() { tr '\0' ' ' <"/proc/$(property MainPID shop)/cmdline" | grep -q "sleep 10000$1"; }
+	for n in 1 2; do
+		waveos-bpf bundle install --wait --timeout 120s /payload/bundles/shop-$n.wvb || fail "bundle $n"
+		wait_for 10 runs $n || fail "shop $n does not run"
+		said "bundle $n of a unit: restarted by its hook, confirmed"
+	done
+	waveos-bpf bundle install --wait --timeout 120s /payload/bundles/shop-3.wvb
+	[ $? = 1 ] || fail "bundle 3 is not rolled back"
+	wait_for 30 runs 2 || fail "shop 2 does not run after the rollback"
+	said "bundle of a unit that is ill: rolled back"
 }
 
 first_boot() {
@@ -73,6 +89,7 @@ first_boot() {
 	wait_for 30 has '"action-outcome"' 'nosuch.*"outcome":"failed"' || fail "a restart of nothing is not told as failed"
 	said "restart of an unknown unit told as failed"
 
+	bundles
 	# systemd's watchdog: a supervisor that stands still is replaced
 	old=$(property MainPID waveos-bpf)
 	kill -STOP "$old"
