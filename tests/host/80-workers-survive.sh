@@ -10,6 +10,10 @@ done
 NAME=wvtest-survive-$$
 CG=$(cgroup_make "$NAME")
 at_exit cgroup_remove "$CG"
+for i in 0 1 2 3 4 5 6 7; do
+	mkdir "$CG/$i"
+	at_exit rmdir "$CG/$i"
+done
 here=$(cd "$(dirname "$0")" && pwd)
 W=$TMP/w
 STATE=$ROOT/var/lib/waveos
@@ -94,8 +98,8 @@ unharmed() {
 	refuses || fail "$1: the limit does not refuse"
 }
 events() { cat "$STATE"/runs/*/events.jsonl; }
-# something to record: each time another program, as a crash loop is one record
-nudge() { bash -c 'echo "wv$RANDOM" >/proc/self/comm; exit 7' || true; }
+# something to record: records of one program and of one cgroup are bounded, so there are some of each
+nudge() { cgroup_run "$CG/$((RANDOM % 8))" bash -c 'echo "wv$RANDOM" >/proc/self/comm; exit 7' || true; }
 
 config "$fragile"
 options=(--set agent.tick=200ms --set agent.worker_silence=5s --set "metrics.listen=127.0.0.1:$metrics")
