@@ -7,7 +7,7 @@
 
 #include "user/agent/core.h"
 
-/* well below the shortest silence in workers.def */
+/* well below the shortest agent.worker_silence */
 #define EVERY_US 3000000
 
 static void say(int control, char word)

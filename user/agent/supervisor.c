@@ -538,7 +538,7 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	(void)mallopt(M_ARENA_MAX, 1);
 	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-	wv_workers_init(&sup.workers, 10 * config->agent_tick);
+	wv_workers_init(&sup.workers, config->agent_worker_silence, 10 * config->agent_tick);
 	r = start(&sup, begin);
 	if (r == WV_EXIT_OK) {
 		r = setup_loop(&sup);

@@ -22,7 +22,7 @@
 
 static const struct {
 	const char *name;
-	unsigned silence_s, memory_mib;
+	unsigned silences, memory_mib;
 	bool hears;
 } kinds[] = {
 #define WV_WORKER(ID, name, silence, memory, hears) {#name, silence, memory, hears},
@@ -44,20 +44,21 @@ static const char *name_of(const struct wv_worker *w)
 	return kinds[id_of(w)].name;
 }
 
-void wv_workers_init(struct wv_workers *set, uint64_t patience_ns)
+void wv_workers_init(struct wv_workers *set, uint64_t silence_ns, uint64_t patience_ns)
 {
 	for (int i = 0; i < WV_WORKER_N; i++) {
 		set->all[i] = (struct wv_worker){.set = set, .control = -1};
 		set->silence_ns[i] =
-			kinds[i].silence_s ? kinds[i].silence_s * 1000000000ULL + patience_ns : 0;
+			kinds[i].silences ? kinds[i].silences * silence_ns + patience_ns : 0;
+		set->memory_bytes[i] = (uint64_t)kinds[i].memory_mib << 20;
 	}
 }
 
 /* In the child, before anything of its own. */
 static void become_worker(const struct wv_worker *w)
 {
-	unsigned mib = kinds[id_of(w)].memory_mib;
-	struct rlimit data = {.rlim_cur = (rlim_t)mib << 20, .rlim_max = (rlim_t)mib << 20};
+	rlim_t bytes = w->set->memory_bytes[id_of(w)];
+	struct rlimit data = {.rlim_cur = bytes, .rlim_max = bytes};
 	char name[16];
 	sigset_t none;
 
@@ -69,7 +70,7 @@ static void become_worker(const struct wv_worker *w)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGINT, SIG_IGN); /* Ctrl-C goes to the whole group; the supervisor decides */
 	wv_log_identity(name_of(w), NULL);
-	if (mib && setrlimit(RLIMIT_DATA, &data) < 0)
+	if (bytes && setrlimit(RLIMIT_DATA, &data) < 0)
 		(void)wv_log_warn(-errno, name_of(w), "memory is not bounded");
 }
 

@@ -26,8 +26,9 @@ struct wv_worker {
 
 struct wv_workers {
 	sd_event *loop;
-	struct wv_snapshot *head;	  /* gets process ids and restarts */
-	uint64_t silence_ns[WV_WORKER_N]; /* see workers.def; 0: not watched */
+	struct wv_snapshot *head;	    /* gets process ids and restarts */
+	uint64_t silence_ns[WV_WORKER_N];   /* see workers.def; 0: not watched */
+	uint64_t memory_bytes[WV_WORKER_N]; /* see workers.def; 0: no bound */
 	/* in the child; its answer is the exit status */
 	int (*run)(void *userdata, enum wv_worker_id id, int control);
 	/* a worker said WV_CONTROL_READY; MAY be NULL */
@@ -39,8 +40,11 @@ struct wv_workers {
 	struct wv_worker all[WV_WORKER_N];
 };
 
-/* Fills silence_ns from the table, each grown by patience_ns: the slowest beat of all. */
-void wv_workers_init(struct wv_workers *set, uint64_t patience_ns);
+/*
+ * Fills silence_ns and memory_bytes from the table: silence_ns is what the table counts in, and
+ * each silence grows by patience_ns, the slowest beat of all.
+ */
+void wv_workers_init(struct wv_workers *set, uint64_t silence_ns, uint64_t patience_ns);
 /* Does nothing if it runs. */
 int wv_worker_start(struct wv_workers *set, enum wv_worker_id id);
 /* One byte (enum wv_control) to each that runs and hears such things. */

@@ -62,16 +62,21 @@ static void save(struct wv_output *o)
 {
 	struct wv_spool *s = o->spool;
 	int r = o->sink.ops->flush ? o->sink.ops->flush(&o->sink) : 0;
+	bool is_full = false;
 
-	if (r == 0)
+	if (r == 0) {
 		r = wv_cursor_save(&o->cursor, s->io, s->dir, o->cursor_name);
-	o->saved_ns = s->io->mono_ns(s->io->ctx);
-	if (r < 0) { /* it is delivered again then */
-		(void)wv_log_errno(r, "spool", "%s: save the cursor of %s", s->config->name,
-				   o->config->name);
-		return;
+		is_full = r == -ENOSPC || r == -EDQUOT;
 	}
-	o->dirty = false;
+	o->saved_ns = s->io->mono_ns(s->io->ctx);
+	if (r < 0 && !o->save_failed) /* it is delivered again then */
+		(void)wv_log_errno(r, "spool", "%s: save the cursor of %s; trying again",
+				   s->config->name, o->config->name);
+	o->save_failed = o->dirty = r < 0;
+	/* On a full disk, segments that are delivered make room for the cursor that says so, or it
+	 * stays full for good. A crash in between counts them as dropped. */
+	if (r < 0 && !is_full)
+		return;
 	pthread_mutex_lock(&s->mutex);
 	o->saved_segment = o->cursor.pos.segment;
 	lower_bound(s);

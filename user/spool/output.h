@@ -22,7 +22,8 @@ struct wv_output {
 	struct wv_reader reader;
 	struct wv_encoder encoder;
 	struct wv_text body;
-	bool dirty; /* the cursor moved since it was saved */
+	bool dirty;	  /* the cursor moved since it was saved */
+	bool save_failed; /* and that was told */
 	uint64_t saved_ns;
 	unsigned failures; /* in a row */
 	struct wv_spool_store dead;

@@ -53,6 +53,13 @@ static int open_inputs(struct worker *w, size_t i)
 	return r;
 }
 
+static int give(struct wv_spool *s)
+{
+	int r = wv_spool_give(s->dir);
+
+	return r < 0 ? wv_log_errno(r, "spool", "give %s to user " WV_SPOOL_USER, s->path) : 0;
+}
+
 static int open_spools(struct worker *w)
 {
 	const struct wv_config *config = w->options->config;
@@ -67,7 +74,7 @@ static int open_spools(struct worker *w)
 		if (r == 0)
 			r = open_inputs(w, w->n - 1);
 		if (r == 0 && !w->options->keep_rights)
-			r = wv_spool_give(w->spools[w->n - 1].dir);
+			r = give(&w->spools[w->n - 1]);
 		if (r == 0 && !w->spools[w->n - 1].n_outputs)
 			(void)wv_log_full(LOG_WARNING, 0, "spool",
 					  "%s has no output: it fills up to its bound", c->name);

@@ -57,7 +57,7 @@ static int take_lock(struct wv_spool *s)
 
 	s->lock_fd = s->io->open(s->io->ctx, s->dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
 	if (s->lock_fd < 0)
-		return s->lock_fd;
+		return wv_log_errno(s->lock_fd, "spool", "open %s/lock", s->path);
 	r = s->io->lock(s->io->ctx, s->lock_fd, false);
 	if (r == -EWOULDBLOCK)
 		return wv_log_errno(-EBUSY, "spool",
