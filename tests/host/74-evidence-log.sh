@@ -48,6 +48,8 @@ head -n -1 "$TMP/c" >"$TMP/told" # the last line may be torn
 all | jq -r 'select(.writer == "c") | .seq' >"$TMP/there"
 comm -23 <(sort "$TMP/told") <(sort "$TMP/there") | grep -q . && fail "a record that was acknowledged to a killed writer is gone"
 ev verify >/dev/null || fail "the log does not verify: $(ev verify || true)"
+ev key >"$TMP/vkey"
+ev prove 5 -o "$TMP/proof.json" || fail "prove"
 
 # the run's part of the log is byte for byte the log's
 id=$(basename "$run")
@@ -96,6 +98,10 @@ ev tail --from 1 --type segments-retired | jq -se 'length > 0 and all(.first == 
 if echo '{"first":1,"last":5}' | ev append --type segments-retired >/dev/null 2>&1; then
 	fail "anybody can tell of retirements"
 fi
+
+# a proof that was made before all this holds, though the record is retired
+[ -z "$(compgen -G "$LOG/00000000000000000001-*")" ] || fail "the first segment is still there"
+ev verify --proof "$TMP/proof.json" --key "$TMP/vkey" >/dev/null || fail "an old proof does not hold any more"
 
 agent_stop
 [ "$(sed -n 2p "$LOG/checkpoint")" -eq "$(($(stat -c %s "$LOG/hashes") / 32))" ] || fail "the last checkpoint does not have all records"
