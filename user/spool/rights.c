@@ -203,7 +203,7 @@ static int load_filter(bool network)
 	/* what is local: the journal */
 	r = network ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 0)
 		    : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				       SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+				       SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 	if (r < 0)
 		return r;
 	/* libraries are loaded before; from here on no new code */
