@@ -175,6 +175,9 @@ static void workers_at_the_start_have_the_bounds_of_their_rows(void **state _unu
 	assert_true(set.silence_ns[WV_WORKER_BUNDLE] == 300000000000ULL);
 	assert_true(set.silence_ns[WV_WORKER_WEB] == 0);
 	assert_true(set.memory_bytes[WV_WORKER_SPOOL] > 0);
+	/* the table counts in silences, not in seconds */
+	for (int i = 0; i < WV_WORKER_N; i++)
+		assert_true(set.silence_ns[i] <= 600000000000ULL);
 }
 
 static void worker_that_is_told_to_stop_ends_the_loop(void **state _unused_)
