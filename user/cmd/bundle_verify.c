@@ -106,7 +106,7 @@ static void look_at_signers(struct seen *s, struct wv_trust *trust)
 
 static void look_at_device(struct wv_cli *cli, struct seen *s)
 {
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_bundle_here here;
 	struct wv_config config;
 

@@ -298,19 +298,21 @@ int wv_io_read_file(const struct wv_io *io, int dirfd, const char *name, size_t 
 	return 0;
 }
 
-/* The folder that a path's last name is in. */
+/* Makes a new name durable: the folder that the path's last name is in. */
 static int sync_parent(const struct wv_io *io, char *path)
 {
-	char *slash = strrchr(path, '/'), *end = slash == path ? slash + 1 : slash, kept = '\0';
+	char *slash = strrchr(path, '/'), *end, kept;
 	int fd, r;
 
-	if (slash) {
+	if (!slash) {
+		fd = io->open(io->ctx, AT_FDCWD, ".", O_RDONLY | O_DIRECTORY, 0);
+	} else {
+		end = slash == path ? slash + 1 : slash;
 		kept = *end;
 		*end = '\0';
-	}
-	fd = io->open(io->ctx, AT_FDCWD, slash ? path : ".", O_RDONLY | O_DIRECTORY, 0);
-	if (slash)
+		fd = io->open(io->ctx, AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 		*end = kept;
+	}
 	if (fd < 0)
 		return fd;
 	r = io->fsync(io->ctx, fd);
