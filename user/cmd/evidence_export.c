@@ -156,7 +156,7 @@ int wv_evidence_export(struct wv_cli *cli, int argc, char **argv)
 {
 	struct arguments a = {.query = {.before_ns = 300000000000ULL, .after_ns = 60000000000ULL}};
 	struct wv_pack_result res = {0};
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_pack_range range;
 	struct wv_config config;
 	char id[64];

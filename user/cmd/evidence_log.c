@@ -247,7 +247,7 @@ int wv_evidence_hold(struct wv_cli *cli, int argc, char **argv)
 static int retention(struct wv_cli *cli, const char *verb, const struct ask *a,
 		     struct wv_retention *ret)
 {
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_config config;
 	int r = wv_config_init(&config);
 

@@ -22,7 +22,7 @@ int wv_cmd_version(struct wv_cli *cli, int argc, char **argv)
 {
 	_cleanup_(wv_config_done) struct wv_config config;
 	_cleanup_(wv_policy_freep) struct wv_policy *policy = NULL;
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_version v = {0};
 	struct json_object *out;
 	int r;

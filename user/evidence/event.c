@@ -121,7 +121,7 @@ int wv_tlog_open_device(struct wv_tlog **ret, const struct wv_io *io, const stru
 	/* the log keeps a pointer to it; a process is of one device */
 	static struct wv_secret_key key;
 	char name[WV_KEY_NAME_SIZE];
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_tlog_options options;
 	struct wv_config config;
 	int r = wv_config_init(&config);
