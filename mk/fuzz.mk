@@ -7,10 +7,10 @@ FUZZ_TARGETS := $(shell for f in tests/fuzz/fuzz_*.c; do n=$$(sed -n '1,8s/.*nee
 	{ [ -z "$$n" ] || [ -e "$$n" ]; } && basename $$f .c; done)
 
 # in the build folder of fuzzers only
-$(O)/fuzz/%: tests/fuzz/%.c $(USER_OBJECTS)
+$(O)/fuzz/%: tests/fuzz/%.c $(O)/libwaveos.a
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< $(USER_OBJECTS) $(PKG_LIBS) \
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< $(O)/libwaveos.a $(PKG_LIBS) \
 		-lm -pthread
 
 -include $(wildcard $(O)/fuzz/*.d)

@@ -5,11 +5,11 @@ CMOCKA_CFLAGS = $(shell $(PKG_CONFIG) --cflags cmocka)
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # $(@D) holds the dependency file too: a touched header rebuilds its tests
-$(O)/tests/%: tests/unit/%.c $(USER_OBJECTS)
+$(O)/tests/%: tests/unit/%.c $(O)/libwaveos.a
 	$(call say,TEST,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(CMOCKA_CFLAGS) -MMD -MP -MF $@.d $(ALL_LDFLAGS) -o $@ $< \
-		$(USER_OBJECTS) $(PKG_LIBS) $(CMOCKA_LIBS) -lm -pthread
+		$(O)/libwaveos.a $(PKG_LIBS) $(CMOCKA_LIBS) -lm -pthread
 
 -include $(wildcard $(O)/tests/*.d)
 

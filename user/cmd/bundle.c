@@ -11,7 +11,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 
-static const struct wv_bundle_verb subverbs[] = {
+static const struct wv_subverb subverbs[] = {
 #define WV_BUNDLE_VERB(name, summary) {#name, summary, wv_bundle_##name##_cmd},
 #include "user/cmd/bundle.def"
 #undef WV_BUNDLE_VERB
@@ -23,39 +23,9 @@ static const char examples[] = "  waveos-bpf bundle keygen -o alice\n"
 			       "  waveos-bpf bundle sign shop.wvb --key alice.pem\n"
 			       "  waveos-bpf bundle verify shop.wvb --trust root.1.json\n";
 
-static int usage(FILE *f, const char *verb, const struct wv_bundle_verb *rows, const char *lines,
-		 int code)
-{
-	fprintf(f, "usage: waveos-bpf %s SUBVERB [options]\n\n", verb);
-	for (; rows->name; rows++)
-		fprintf(f, "  %-9s %s\n", rows->name, rows->summary);
-	fprintf(f, "\nExamples:\n%s\nHelp of one: waveos-bpf %s SUBVERB --help\n", lines, verb);
-	return code;
-}
-
-int wv_bundle_dispatch(const char *verb, const struct wv_bundle_verb *rows, const char *lines,
-		       struct wv_cli *cli, int argc, char **argv)
-{
-	char name[48];
-
-	if (argc < 2)
-		return usage(stderr, verb, rows, lines, WV_EXIT_USAGE);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return usage(stdout, verb, rows, lines, WV_EXIT_OK);
-	for (const struct wv_bundle_verb *v = rows; v->name; v++)
-		if (strcmp(argv[1], v->name) == 0) {
-			snprintf(name, sizeof(name), "%s %s", verb, v->name);
-			argv[1] = name;
-			return v->run(cli, argc - 1, argv + 1);
-		}
-	fprintf(stderr, "waveos-bpf %s: unknown '%s'; `waveos-bpf %s --help` lists all\n", verb,
-		argv[1], verb);
-	return WV_EXIT_USAGE;
-}
-
 int wv_cmd_bundle(struct wv_cli *cli, int argc, char **argv)
 {
-	return wv_bundle_dispatch("bundle", subverbs, examples, cli, argc, argv);
+	return wv_cli_dispatch("bundle", subverbs, examples, cli, argc, argv);
 }
 
 int wv_bundle_say(const char *verb, const char *what, int error, const char *why)

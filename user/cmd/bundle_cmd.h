@@ -13,15 +13,6 @@
 #include "user/cmd/bundle.def"
 #undef WV_BUNDLE_VERB
 
-struct wv_bundle_verb {
-	const char *name, *summary;
-	int (*run)(struct wv_cli *cli, int argc, char **argv);
-};
-/* Runs the one that argv[1] names; rows end with {NULL}. verb: "bundle", "bundle root"; lines: its
- * examples. */
-int wv_bundle_dispatch(const char *verb, const struct wv_bundle_verb *rows, const char *lines,
-		       struct wv_cli *cli, int argc, char **argv);
-
 /* Says "waveos-bpf VERB: what: why" and gives the exit code for the error; why "": its errno. */
 int wv_bundle_say(const char *verb, const char *what, int error, const char *why);
 

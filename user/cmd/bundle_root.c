@@ -228,7 +228,7 @@ static int rotate(struct wv_cli *cli, int argc, char **argv)
 	return code == WV_EXIT_OK ? write_root(cli, verb, &e, root) : code;
 }
 
-static const struct wv_bundle_verb rows[] = {
+static const struct wv_subverb rows[] = {
 	{"init", "write the first root", init},
 	{"rotate", "write the root that follows another one", rotate},
 	{"show", "what a root says and who signed it", wv_root_show},
@@ -244,5 +244,5 @@ static const char examples[] =
 
 int wv_bundle_root_cmd(struct wv_cli *cli, int argc, char **argv)
 {
-	return wv_bundle_dispatch("bundle root", rows, examples, cli, argc, argv);
+	return wv_cli_dispatch("bundle root", rows, examples, cli, argc, argv);
 }

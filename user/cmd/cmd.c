@@ -124,3 +124,38 @@ int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, c
 	}
 	return optind;
 }
+
+static int print_subverbs(FILE *f, const char *verb, const struct wv_subverb *rows,
+			  const char *examples, int code)
+{
+	int width = 0;
+
+	for (const struct wv_subverb *v = rows; v->name; v++)
+		if ((int)strlen(v->name) > width)
+			width = (int)strlen(v->name);
+	fprintf(f, "usage: waveos-bpf %s SUBVERB [options]\n\n", verb);
+	for (; rows->name; rows++)
+		fprintf(f, "  %-*s  %s\n", width, rows->name, rows->summary);
+	fprintf(f, "\nExamples:\n%s\nHelp of one: waveos-bpf %s SUBVERB --help\n", examples, verb);
+	return code;
+}
+
+int wv_cli_dispatch(const char *verb, const struct wv_subverb *rows, const char *examples,
+		    struct wv_cli *cli, int argc, char **argv)
+{
+	char name[48];
+
+	if (argc < 2)
+		return print_subverbs(stderr, verb, rows, examples, WV_EXIT_USAGE);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return print_subverbs(stdout, verb, rows, examples, WV_EXIT_OK);
+	for (const struct wv_subverb *v = rows; v->name; v++)
+		if (strcmp(argv[1], v->name) == 0) {
+			snprintf(name, sizeof(name), "%s %s", verb, v->name);
+			argv[1] = name;
+			return v->run(cli, argc - 1, argv + 1);
+		}
+	fprintf(stderr, "waveos-bpf %s: unknown '%s'; `waveos-bpf %s --help` lists all\n", verb,
+		argv[1], verb);
+	return WV_EXIT_USAGE;
+}

@@ -48,6 +48,18 @@ int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, c
 		 const struct wv_option *options,
 		 int (*set)(void *ctx, const struct wv_option *o, const char *value), void *ctx);
 
+/* A verb of verbs: one row each, the last has name NULL. */
+struct wv_subverb {
+	const char *name, *summary;
+	int (*run)(struct wv_cli *cli, int argc, char **argv);
+};
+/*
+ * Runs the one that argv[1] names, with argv[0] "<verb> <name>"; without one, or with --help,
+ * prints what there is, and `examples`. verb: "policy", "bundle root". Returns an exit code.
+ */
+int wv_cli_dispatch(const char *verb, const struct wv_subverb *rows, const char *examples,
+		    struct wv_cli *cli, int argc, char **argv);
+
 /* runs.c: folder of a recorded run, given as an id, a folder or `latest`. 0, -ENOENT,
  * -ENAMETOOLONG. */
 int wv_find_run(const struct wv_paths *paths, const char *run, char *ret, size_t size);

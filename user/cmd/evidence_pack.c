@@ -31,7 +31,7 @@ bool wv_evidence_names_pack(int argc, char **argv)
 {
 	static const char end[] = ".tar.zst";
 
-	for (int i = 2; i < argc; i++) {
+	for (int i = 1; i < argc; i++) {
 		size_t len = strlen(argv[i]);
 
 		if (len > strlen(end) && strcmp(argv[i] + len - strlen(end), end) == 0)

@@ -8,10 +8,7 @@
 #include "user/cmd/policy_cmd.h"
 #include "user/core/cleanup.h"
 
-static const struct {
-	const char *name, *summary;
-	int (*run)(struct wv_cli *cli, int argc, char **argv);
-} subverbs[] = {
+static const struct wv_subverb subverbs[] = {
 	{"check", "whether a policy is right, and what of it this machine can enforce",
 	 wv_policy_check},
 	{"explain",
@@ -23,19 +20,12 @@ static const struct {
 	{"diff", "where two policies decide differently on a recorded run", wv_policy_diff},
 	{"apply", "put a policy in force; the old one comes back if it is not taken",
 	 wv_policy_apply},
+	{0},
 };
 
-static int usage(FILE *f, int code)
-{
-	fprintf(f, "usage: waveos-bpf policy SUBVERB [options]\n\n");
-	for (size_t i = 0; i < ARRAY_SIZE(subverbs); i++)
-		fprintf(f, "  %-8s %s\n", subverbs[i].name, subverbs[i].summary);
-	fprintf(f, "\nExamples:\n  waveos-bpf policy check policies/web-service\n"
-		   "  waveos-bpf policy explain /web.slice/nginx.service\n"
-		   "  waveos-bpf policy replay latest --policy policies/web-service\n"
-		   "\nHelp of one: waveos-bpf policy SUBVERB --help\n");
-	return code;
-}
+static const char examples[] = "  waveos-bpf policy check policies/web-service\n"
+			       "  waveos-bpf policy explain /web.slice/nginx.service\n"
+			       "  waveos-bpf policy replay latest --policy policies/web-service\n";
 
 int wv_policy_open(const char *verb, const char *path, struct wv_policy **ret)
 {
@@ -60,19 +50,5 @@ int wv_policy_open(const char *verb, const char *path, struct wv_policy **ret)
 
 int wv_cmd_policy(struct wv_cli *cli, int argc, char **argv)
 {
-	char name[32];
-
-	if (argc < 2)
-		return usage(stderr, WV_EXIT_USAGE);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return usage(stdout, WV_EXIT_OK);
-	for (size_t i = 0; i < ARRAY_SIZE(subverbs); i++)
-		if (strcmp(argv[1], subverbs[i].name) == 0) {
-			snprintf(name, sizeof(name), "policy %s", argv[1]);
-			argv[1] = name;
-			return subverbs[i].run(cli, argc - 1, argv + 1);
-		}
-	fprintf(stderr, "waveos-bpf policy: unknown '%s'; `waveos-bpf policy --help` lists all\n",
-		argv[1]);
-	return WV_EXIT_USAGE;
+	return wv_cli_dispatch("policy", subverbs, examples, cli, argc, argv);
 }

@@ -210,7 +210,7 @@ static int status(struct wv_cli *cli, int argc, char **argv)
 	return r < 0 ? wv_bundle_say("update status", cli->paths.state, r, NULL) : print(cli, s);
 }
 
-static const struct wv_bundle_verb rows[] = {
+static const struct wv_subverb rows[] = {
 	{"run", "watch folder and source until SIGTERM, as the agent's worker does", run},
 	{"check", "look once now", check},
 	{"status", "when it looked last, and what became of each bundle", status},
@@ -222,5 +222,5 @@ static const char examples[] = "  waveos-bpf update check --set update.url=https
 
 int wv_cmd_update(struct wv_cli *cli, int argc, char **argv)
 {
-	return wv_bundle_dispatch("update", rows, examples, cli, argc, argv);
+	return wv_cli_dispatch("update", rows, examples, cli, argc, argv);
 }

@@ -213,6 +213,25 @@ int wv_io_sync_data(const struct wv_io *io, int fd)
 	return io->fdatasync ? io->fdatasync(io->ctx, fd) : io->fsync(io->ctx, fd);
 }
 
+ssize_t wv_io_pread_all(const struct wv_io *io, int fd, void *buf, size_t len, uint64_t off)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n =
+			io->pread(io->ctx, fd, (char *)buf + got, len - got, (off_t)(off + got));
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
 int wv_io_sync_dir(const struct wv_io *io, int dirfd)
 {
 	int fd = io->open(io->ctx, dirfd, ".", O_RDONLY | O_DIRECTORY, 0), r;

@@ -51,6 +51,9 @@ extern const struct wv_io wv_io_system;
 
 /* Writes all of buf, across short writes and EINTR. Returns 0 or -errno. */
 int wv_io_write_all(const struct wv_io *io, int fd, const void *buf, size_t len);
+/* Reads up to len bytes at off, across short reads and EINTR: how many there were, fewer only at
+ * the end of the file, or -errno. */
+ssize_t wv_io_pread_all(const struct wv_io *io, int fd, void *buf, size_t len, uint64_t off);
 /*
  * Replaces dirfd/name by these bytes atomically: temporary file in the same folder, fsync, rename,
  * fsync of the folder. After a crash the file is either the old or the new one.

@@ -11,21 +11,7 @@
 
 static ssize_t read_at(const struct wv_lines *l, void *buf, size_t len, uint64_t off)
 {
-	size_t got = 0;
-
-	while (got < len) {
-		ssize_t n = l->io->pread(l->io->ctx, l->fd, (char *)buf + got, len - got,
-					 (off_t)(off + got));
-
-		if (n == -EINTR)
-			continue;
-		if (n < 0)
-			return n;
-		if (n == 0)
-			break;
-		got += (size_t)n;
-	}
-	return (ssize_t)got;
+	return wv_io_pread_all(l->io, l->fd, buf, len, off);
 }
 
 /* Offset just after the last newline before `end`, 0 if there is none. */

@@ -24,19 +24,10 @@ struct leaves {
 static int read_leaves(void *ctx, uint64_t first, size_t n, struct wv_hash *ret)
 {
 	const struct leaves *l = ctx;
-	size_t want = n * WV_HASH_SIZE, got = 0;
+	size_t want = n * WV_HASH_SIZE;
+	ssize_t got = wv_io_pread_all(l->io, l->fd, ret, want, first * WV_HASH_SIZE);
 
-	while (got < want) {
-		ssize_t r = l->io->pread(l->io->ctx, l->fd, (char *)ret + got, want - got,
-					 (off_t)(first * WV_HASH_SIZE + got));
-
-		if (r == -EINTR)
-			continue;
-		if (r <= 0)
-			return r < 0 ? (int)r : -ENODATA;
-		got += (size_t)r;
-	}
-	return 0;
+	return got < 0 ? (int)got : (size_t)got == want ? 0 : -ENODATA;
 }
 
 static void hex(const struct wv_hash *h, char ret[WV_SHA256_HEX])

@@ -51,17 +51,10 @@ static size_t whole_notes(const char *text, size_t len)
 
 static int read_tail(struct wv_tlog *l, int fd, uint64_t from, char *buf, size_t len)
 {
-	size_t got = 0;
+	ssize_t got = wv_io_pread_all(l->io, fd, buf, len, from);
 
-	while (got < len) {
-		ssize_t n = l->io->pread(l->io->ctx, fd, buf + got, len - got, (off_t)(from + got));
-
-		if (n == -EINTR)
-			continue;
-		if (n <= 0)
-			return n ? (int)n : -EIO;
-		got += (size_t)n;
-	}
+	if (got < 0 || (size_t)got != len)
+		return got < 0 ? (int)got : -EIO;
 	buf[len] = '\0';
 	return 0;
 }

@@ -16,21 +16,10 @@
 
 static int read_hashes(const struct wv_tlog *l, uint64_t first, size_t n, struct wv_hash *ret)
 {
-	size_t len = n * sizeof(*ret), got = 0;
+	size_t len = n * sizeof(*ret);
+	ssize_t got = wv_io_pread_all(l->io, l->hashfd, ret, len, first * WV_HASH_SIZE);
 
-	while (got < len) {
-		ssize_t k = l->io->pread(l->io->ctx, l->hashfd, (char *)ret + got, len - got,
-					 (off_t)(first * WV_HASH_SIZE + got));
-
-		if (k == -EINTR)
-			continue;
-		if (k < 0)
-			return (int)k;
-		if (k == 0)
-			return -ENODATA;
-		got += (size_t)k;
-	}
-	return 0;
+	return got < 0 ? (int)got : (size_t)got == len ? 0 : -ENODATA;
 }
 
 int wv_tlog_leaves(void *ctx, uint64_t first, size_t n, struct wv_hash *ret)

@@ -201,18 +201,10 @@ static int pack_stream(struct pack *p, int level)
 /* Whether these bytes of the plain file are the same. */
 static int same(const struct pack *p, const char *bytes, size_t len, uint64_t off, char *scratch)
 {
-	size_t got = 0;
+	ssize_t got = wv_io_pread_all(p->io, p->from, scratch, len, off);
 
-	while (got < len) {
-		ssize_t n = p->io->pread(p->io->ctx, p->from, scratch + got, len - got,
-					 (off_t)(off + got));
-
-		if (n == -EINTR)
-			continue;
-		if (n <= 0)
-			return n ? (int)n : -EBADMSG;
-		got += (size_t)n;
-	}
+	if (got < 0 || (size_t)got != len)
+		return got < 0 ? (int)got : -EBADMSG;
 	return memcmp(bytes, scratch, len) == 0 ? 0 : -EBADMSG;
 }
 

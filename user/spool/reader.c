@@ -65,25 +65,6 @@ int wv_spool_segment_header_get(const uint8_t buf[WV_SPOOL_SEGMENT_HEADER],
 	return r == -EBADMSG ? header_get(buf + 64, ret) : r;
 }
 
-ssize_t wv_spool_pread(const struct wv_io *io, int fd, void *buf, size_t len, uint64_t off)
-{
-	size_t got = 0;
-
-	while (got < len) {
-		ssize_t n =
-			io->pread(io->ctx, fd, (char *)buf + got, len - got, (off_t)(off + got));
-
-		if (n == -EINTR)
-			continue;
-		if (n < 0)
-			return n;
-		if (n == 0)
-			break;
-		got += (size_t)n;
-	}
-	return (ssize_t)got;
-}
-
 int wv_reader_init(struct wv_reader *r, const struct wv_io *io, int dirfd, struct wv_pos from)
 {
 	*r = (struct wv_reader){.io = io, .dirfd = dirfd, .pos = from, .fd = -1};
@@ -147,7 +128,7 @@ static int open_segment(struct wv_reader *r)
 	r->fd = e;
 	r->buf_len = 0;
 	r->sealed = false;
-	n = wv_spool_pread(r->io, r->fd, head, sizeof(head), 0);
+	n = wv_io_pread_all(r->io, r->fd, head, sizeof(head), 0);
 	if (n < 0) {
 		close_segment(r);
 		return (int)n;
@@ -203,10 +184,10 @@ static ssize_t fill(struct wv_reader *r, size_t want, uint64_t end)
 		memmove(r->buf, r->buf + (at - r->buf_off), have);
 	r->buf_off = at;
 	r->buf_len = have;
-	n = wv_spool_pread(r->io, r->fd, r->buf + have,
-			   end - at - have < BUFFER_BYTES - have ? (size_t)(end - at - have)
-								 : BUFFER_BYTES - have,
-			   at + have);
+	n = wv_io_pread_all(r->io, r->fd, r->buf + have,
+			    end - at - have < BUFFER_BYTES - have ? (size_t)(end - at - have)
+								  : BUFFER_BYTES - have,
+			    at + have);
 	if (n < 0) {
 		r->buf_len = 0;
 		return n;

@@ -32,8 +32,6 @@ void wv_spool_segment_header_put(const struct wv_spool_segment_header *h,
 /* 0, -EBADMSG: both copies are damaged, -EPROTONOSUPPORT: of a newer version. */
 int wv_spool_segment_header_get(const uint8_t buf[WV_SPOOL_SEGMENT_HEADER],
 				struct wv_spool_segment_header *ret);
-/* Reads up to len bytes at off, across EINTR and short reads. Returns how many, or -errno. */
-ssize_t wv_spool_pread(const struct wv_io *io, int fd, void *buf, size_t len, uint64_t off);
 
 struct wv_reader {
 	const struct wv_io *io;

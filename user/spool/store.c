@@ -81,7 +81,7 @@ static int look_at(struct wv_spool_store *s, struct wv_spool_segment *g,
 	if (fd < 0)
 		return fd;
 	r = s->io->size(s->io->ctx, fd, &g->bytes);
-	n = r < 0 ? r : wv_spool_pread(s->io, fd, head, sizeof(head), 0);
+	n = r < 0 ? r : wv_io_pread_all(s->io, fd, head, sizeof(head), 0);
 	(void)s->io->close(s->io->ctx, fd);
 	if (n < 0)
 		return (int)n;
