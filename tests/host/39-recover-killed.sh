@@ -19,6 +19,7 @@ YAML
 populated() { grep -q 'populated 1' "$dir/cgroup.events"; }
 empty() { grep -q 'populated 0' "$dir/cgroup.events"; }
 events() { cat "$ROOT"/var/lib/waveos/runs/*/events.jsonl; }
+count() { events | jq -c --arg t "$1" --arg v "$3" "select(.type == \$t and .$2 == \$v)" | wc -l; } # TYPE MEMBER VALUE
 over() { [ "$("$BIN" status --json --root "$ROOT" | jq .held)" = 0 ] && [ "$(jq '.recoveries | length' "$ROOT/var/lib/waveos/recover/chains.json")" = 0 ]; }
 rounds=${SOAK:+100}
 rounds=${rounds:-10}
@@ -27,16 +28,16 @@ for ((i = 0; i < rounds; i++)); do
 	wait_until 5 known "/$top" || fail "the cgroup is not known"
 	cgroup_run "$dir" sleep 1000 &
 	wait_until 5 populated
-	before=$(events | grep -c '"type":"recovery".*"event":"started"') || true
+	before=$(count recovery event started)
 	"$BIN" recover --root "$ROOT" "/$top" c
-	started() { [ "$(events | grep -c '"type":"recovery".*"event":"started"')" -gt "$before" ]; }
+	started() { [ "$(count recovery event started)" -gt "$before" ]; }
 	wait_until 5 started || fail "round $i: the chain did not start"
 	# from the first intent to after the last
 	read -rt "0.$(printf '%03d' $((i * 300 / rounds)))" <> <(:) || true
 	agent_kill
 	agent_start --set agent.tick=100ms
 	wait_until 10 empty || fail "round $i: the chain did not go on: $(events | tail -8)"
-	kills() { events | grep -c '"type":"action-outcome".*"act":"kill".*"outcome":"done"'; }
+	kills() { events | jq -c 'select(.type == "action-outcome" and .act == "kill" and .outcome == "done")' | wc -l; }
 	done_kill() { [ "$(kills)" -gt "$i" ]; } # one more than before this round
 	wait_until 5 done_kill || fail "round $i: the kill has no outcome"
 	"$BIN" recover --root "$ROOT" --well "/$top"
