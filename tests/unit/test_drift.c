@@ -86,30 +86,33 @@ static void previous_newest_other_run_found(void **state _unused_)
 {
 	struct json_object *o = NULL, *id;
 	char path[128];
+	/* two within one second, the later one before the other by name */
 	static const char *const runs[] = {"20260101T000000Z-a", "20260102T000000Z-b",
-					   "20260103T000000Z-c", "20260104T000000Z-no-meta"};
+					   "20260102T000000Z-a", "20260103T000000Z-c",
+					   "20260104T000000Z-no-meta"};
 
 	make_base();
 	snprintf(path, sizeof(path), "%s/runs", base);
 	assert_int_equal(wv_drift_previous(&wv_io_system, path, "x", &o), -ENOENT);
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
-		char dir[160], text[64];
+		char dir[160], text[96];
 		int fd;
 
 		snprintf(dir, sizeof(dir), "%s/%s", path, runs[i]);
 		assert_int_equal(wv_io_mkdirs(&wv_io_system, dir, 0700), 0);
-		if (i == 3)
+		if (i == 4)
 			continue;
 		fd = open(dir, O_RDONLY | O_DIRECTORY);
-		snprintf(text, sizeof(text), "{\"run_id\":\"%s\"}", runs[i]);
+		snprintf(text, sizeof(text), "{\"run_id\":\"%s\",\"started_wall_ns\":%zu}", runs[i],
+			 i);
 		assert_int_equal(
 			wv_io_replace(&wv_io_system, fd, "run_meta.json", text, strlen(text), 0640),
 			0);
 		close(fd);
 	}
-	assert_int_equal(wv_drift_previous(&wv_io_system, path, runs[2], &o), 0);
+	assert_int_equal(wv_drift_previous(&wv_io_system, path, runs[3], &o), 0);
 	assert_true(json_object_object_get_ex(o, "run_id", &id));
-	assert_string_equal(json_object_get_string(id), runs[1]);
+	assert_string_equal(json_object_get_string(id), runs[2]);
 	json_object_put(o);
 	remove_base();
 }

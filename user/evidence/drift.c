@@ -173,28 +173,59 @@ void wv_drift_compare(struct json_object *before, struct json_object *after,
 			at_path(after, compared[i].path));
 }
 
+#define SECOND 16 /* "20260101T000000Z" */
+
 struct newest {
 	const struct wv_io *io;
 	int runs;
 	const char *own;
-	char best[NAME_MAX + 1];
+	char name[NAME_MAX + 1];
+	struct json_object *meta;
 };
 
-/* Names begin with the time of the start. */
+static int read_meta(const struct newest *n, const char *name, struct json_object **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[NAME_MAX + 32];
+	struct json_object *o;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/" WV_META_NAME, name);
+	r = wv_io_read_file(n->io, n->runs, path, META_MAX, &text, NULL);
+	if (r < 0)
+		return r;
+	o = json_tokener_parse(text);
+	if (!json_object_is_type(o, json_type_object)) {
+		json_object_put(o);
+		return -EBADMSG;
+	}
+	*ret = o;
+	return 0;
+}
+
+static uint64_t started_ns(struct json_object *meta)
+{
+	return json_object_get_uint64(at_path(meta, "started_wall_ns"));
+}
+
+/* Names begin with the second of the start, and end by chance: within one second run_meta.json
+ * tells. What cannot be read is no run to compare with. */
 static int take_newer(void *userdata, const char *name)
 {
 	struct newest *n = userdata;
-	char path[NAME_MAX + 32];
-	int fd;
+	struct json_object *meta;
+	int later = strncmp(name, n->name, SECOND);
 
-	if (name[0] == '.' || strcmp(name, n->own) == 0 || strcmp(name, n->best) <= 0)
+	if (name[0] == '.' || strcmp(name, n->own) == 0 || later < 0 ||
+	    read_meta(n, name, &meta) < 0)
 		return 0;
-	snprintf(path, sizeof(path), "%s/" WV_META_NAME, name);
-	fd = n->io->open(n->io->ctx, n->runs, path, O_RDONLY | O_NOFOLLOW, 0);
-	if (fd < 0)
+	if (later == 0 && started_ns(meta) <= started_ns(n->meta)) {
+		json_object_put(meta);
 		return 0;
-	(void)n->io->close(n->io->ctx, fd);
-	snprintf(n->best, sizeof(n->best), "%s", name);
+	}
+	json_object_put(n->meta);
+	n->meta = meta;
+	snprintf(n->name, sizeof(n->name), "%s", name);
 	return 0;
 }
 
@@ -202,26 +233,16 @@ int wv_drift_previous(const struct wv_io *io, const char *runs, const char *own,
 		      struct json_object **ret)
 {
 	struct newest n = {.io = io, .own = own};
-	_cleanup_free_ char *text = NULL;
-	char path[NAME_MAX + 32];
-	struct json_object *o;
 	int r;
 
 	n.runs = io->open(io->ctx, AT_FDCWD, runs, O_RDONLY | O_DIRECTORY, 0);
 	if (n.runs < 0)
 		return n.runs;
 	r = io->list(io->ctx, n.runs, take_newer, &n);
-	snprintf(path, sizeof(path), "%s/" WV_META_NAME, n.best);
-	if (r == 0)
-		r = n.best[0] ? wv_io_read_file(io, n.runs, path, META_MAX, &text, NULL) : -ENOENT;
 	(void)io->close(io->ctx, n.runs);
-	if (r < 0)
-		return r;
-	o = json_tokener_parse(text);
-	if (!json_object_is_type(o, json_type_object)) {
-		json_object_put(o);
-		return -ENOENT;
-	}
-	*ret = o;
-	return 0;
+	if (r == 0 && n.meta)
+		*ret = n.meta;
+	else
+		json_object_put(n.meta);
+	return r < 0 ? r : n.meta ? 0 : -ENOENT;
 }
