@@ -25,10 +25,11 @@ BOOT_SECONDS=120
 
 usage() { sed -n '3,6s/^#  *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
-# The agent opens this library itself, in its web worker: ldd does not know.
+# The agent opens this library itself, in its web worker: ldd does not know. (awk reads to the end: ldconfig would
+# die of a closed pipe, and this script of that.)
 add_dlopened() {
 	local library
-	library=$(ldconfig -p | awk '/libmicrohttpd\.so\.12 / {print $NF; exit}')
+	library=$(ldconfig -p | awk '!n && /libmicrohttpd\.so\.12 / {print $NF; n = 1}')
 	[[ -z $library ]] || add_program "$library" libmicrohttpd.so.12
 	[[ ! -e $PAYLOAD/bin/libmicrohttpd.so.12 ]] || mv "$PAYLOAD/bin/libmicrohttpd.so.12" "$PAYLOAD/lib/"
 }

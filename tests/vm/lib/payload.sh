@@ -4,7 +4,7 @@
 # add_library SONAME: a library that a program loads when it runs, with what that is linked with. 1: not here.
 add_library() {
 	local path line
-	path=$(ldconfig -p | awk -v so="$1" '$1 == so && /x86-64/ {print $NF; exit}')
+	path=$(ldconfig -p | awk -v so="$1" '!n && $1 == so && /x86-64/ {print $NF; n = 1}')
 	[[ $path ]] || return 1
 	cp -L "$path" "$PAYLOAD/lib/$1"
 	while read -r line; do
