@@ -76,7 +76,7 @@ storm eat $cg/oom
 
 # the next agent tells what happened, once
 start
-recorded() { [ "$(events | grep -c "\"breaker-trip\",\"breaker\":\"$1\"")" -eq 1 ]; }
+recorded() { [ "$(events | grep '"type":"breaker-trip"' | grep -c "\"breaker\":\"$1\"")" -eq 1 ]; }
 for b in connect-storm flood-out fork-bomb exec-storm scripts oom-spiral; do
 	wait_for 20 recorded $b || { events | grep breaker-trip; fail "the trip of $b is not told once"; }
 done

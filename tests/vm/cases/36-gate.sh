@@ -48,7 +48,7 @@ else
 	outcome run 'SIGKILL'
 	outcome low 'correction'
 fi
-events | grep '"gate-selftest"' | sed 's/.*"kind":"\([a-z]*\)","result":"\([a-z ]*\)","by":"\([^"]*\)".*/\1: \2 (\3)/'
+events | grep '"gate-selftest"' | sed 's/.*"by":"\([^"]*\)".*"kind":"\([a-z]*\)".*"result":"\([a-z ]*\)".*/\2: \3 (\1)/'
 
 # denied COMMAND...: fails in the domain, passes outside of it
 denied() {

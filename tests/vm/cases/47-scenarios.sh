@@ -70,7 +70,8 @@ broken() { cat "$CASE_DIR/log"; events | grep -E '"(mode|decision|outcome|kill-s
 mode_is() { grep -q "^WAVEOS_MODE=$2\$" "$CASE_DIR/run/waveos/domains/$1.env"; } # DOMAIN MODE
 # decided RULE VERDICT [PATTERN]
 decided() { events | grep '"type":"decision"' | grep "\"rule\":\"$1\"" | grep "\"verdict\":\"$2\"" | grep -q "${3:-.}"; }
-modes() { events | grep '"type":"mode"' | grep -q "\"domain\":\"$1\",\"from\":\"$2\",\"to\":\"$3\""; } # DOMAIN FROM TO
+# DOMAIN FROM TO
+modes() { events | grep '"type":"mode"' | grep "\"domain\":\"$1\"" | grep "\"from\":\"$2\"" | grep -q "\"to\":\"$3\""; }
 pids_are() { [ "$(cat "$1/pids.max")" = "$2" ]; }
 disk_held() { pids_are "$disk" 66 && grep -q 'riops=4444' "$disk/io.max"; }
 disk_free() { pids_are "$disk" max && ! grep -q riops=4444 "$disk/io.max"; }
