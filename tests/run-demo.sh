@@ -29,7 +29,9 @@ echo "observing for $seconds s in all ..."
 wait $agent
 trap - EXIT
 echo
-"$bin" report latest "${root[@]}" | head -n 40
+"$bin" report latest "${root[@]}" | sed -n 1,40p # reads to the end: a closed pipe would end this script
+echo
+"$bin" evidence verify "${root[@]}"
 echo
 echo "files of the run, in $run_dir:"
 ls -l "$run_dir"
