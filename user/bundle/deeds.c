@@ -87,29 +87,6 @@ static int agent_open(struct agent *a, const struct wv_paths *paths)
 	return -ESRCH;
 }
 
-/* A request as verb `recover` leaves it: a file of its own, renamed into place. */
-static int request_restart(const struct wv_paths *paths, const char *cgroup)
-{
-	_cleanup_close_ int dir = -1;
-	char path[WV_PATH_SIZE + 16], name[64];
-	struct json_object *o;
-	const char *text;
-	int r;
-
-	snprintf(path, sizeof(path), "%s/" WV_REQUEST_DIR, paths->runtime);
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	o = json_object_new_object();
-	json_object_object_add(o, "cgroup", json_object_new_string(cgroup));
-	json_object_object_add(o, "step", json_object_new_string("restart"));
-	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-	snprintf(name, sizeof(name), "bundle-%d-%" PRIu64, getpid(), now_ns());
-	r = wv_io_replace(&wv_io_system, dir, name, text, strlen(text), 0600);
-	json_object_put(o);
-	return r;
-}
-
 static bool runs(const struct wv_service_process *p)
 {
 	_cleanup_close_ int fd = wv_service_open(p);
@@ -148,7 +125,7 @@ static int service_deed(const struct wv_paths *paths, const struct wv_bundle_hoo
 	wv_snapshot_close(&agent.map);
 	if (hook->what == WV_DO_START_SERVICE && runs(p))
 		return 0;
-	r = runs(p) ? request_restart(paths, p->cgroup) : 0;
+	r = runs(p) ? wv_request_leave(paths, p->cgroup, "step", "restart") : 0;
 	if (r < 0)
 		return fail(why, r, "the request could not be left for the agent");
 	return wait_service(paths, hook->service, p, why);

@@ -48,30 +48,6 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 	return 0;
 }
 
-/* A file of its own, renamed into place so that it is read whole. */
-static int leave(const struct wv_paths *paths, const char *cgroup, const char *key,
-		 const char *value)
-{
-	_cleanup_close_ int dir = -1;
-	char path[WV_PATH_SIZE + 16], name[32];
-	struct json_object *o;
-	const char *text;
-	int r;
-
-	snprintf(path, sizeof(path), "%s/" WV_REQUEST_DIR, paths->runtime);
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	o = json_object_new_object();
-	json_object_object_add(o, "cgroup", json_object_new_string(cgroup));
-	json_object_object_add(o, key, json_object_new_string(value));
-	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-	snprintf(name, sizeof(name), "%d", getpid());
-	r = wv_io_replace(&wv_io_system, dir, name, text, strlen(text), 0600);
-	json_object_put(o);
-	return r;
-}
-
 int wv_cmd_recover(struct wv_cli *cli, int argc, char **argv)
 {
 	struct request q = {0};
@@ -92,10 +68,10 @@ int wv_cmd_recover(struct wv_cli *cli, int argc, char **argv)
 			cli->paths.runtime);
 		return WV_EXIT_FINDING;
 	}
-	r = leave(&cli->paths, argv[r], chain ? "chain" : "step",
-		  chain	   ? argv[r + 1]
-		  : q.well ? "well"
-			   : q.step);
+	r = wv_request_leave(&cli->paths, argv[r], chain ? "chain" : "step",
+			     chain    ? argv[r + 1]
+			     : q.well ? "well"
+				      : q.step);
 	if (r == 0)
 		return WV_EXIT_OK;
 	fprintf(stderr, "waveos-bpf recover: %s\n", strerror(-r));

@@ -20,6 +20,31 @@
 /* Looked at in one go. */
 #define REQUESTS_MAX 64
 
+int wv_request_leave(const struct wv_paths *paths, const char *cgroup, const char *key,
+		     const char *value)
+{
+	_cleanup_close_ int dir = -1;
+	char path[WV_PATH_SIZE + 16], name[64];
+	struct json_object *o;
+	const char *text;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/" WV_REQUEST_DIR, paths->runtime);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	o = json_object_new_object();
+	json_object_object_add(o, "cgroup", json_object_new_string(cgroup));
+	json_object_object_add(o, key, json_object_new_string(value));
+	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+	/* a process may ask more than once */
+	snprintf(name, sizeof(name), "%d-%llu", getpid(),
+		 (unsigned long long)wv_io_system.mono_ns(wv_io_system.ctx));
+	r = wv_io_replace(&wv_io_system, dir, name, text, strlen(text), 0600);
+	json_object_put(o);
+	return r;
+}
+
 static const char *text_of(struct json_object *o, const char *name)
 {
 	struct json_object *v;
