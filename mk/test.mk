@@ -17,9 +17,9 @@ $(O)/tests/%: tests/unit/%.c $(O)/libwaveos.a
 .PHONY: tests
 tests: $(TEST_BINARIES)
 
-.PHONY: check check-unit check-host check-vm
-check: all $(TEST_BINARIES) ## runs unit, build, host and vm tests and prints one closing line
-	$(Q)O=$(O) tests/run.sh build unit host vm
+.PHONY: check check-unit check-host check-e2e check-vm
+check: all $(TEST_BINARIES) ## runs build, unit, host, e2e and vm tests and prints one closing line
+	$(Q)O=$(O) tests/run.sh build unit host e2e vm
 
 check-unit: $(TEST_BINARIES) ## unit tests only (no root needed)
 	$(Q)O=$(O) tests/run.sh unit
@@ -27,9 +27,12 @@ check-unit: $(TEST_BINARIES) ## unit tests only (no root needed)
 check-host: all $(TEST_BINARIES) ## tests on this machine's kernel (root)
 	$(Q)O=$(O) tests/run.sh host
 
+check-e2e: all ## tests with the real parts around the agent: Prometheus, Alertmanager, Chromium ... (root)
+	$(Q)O=$(O) tests/run.sh e2e
+
 check-vm: all ## tests on Debian kernels under qemu
 	$(Q)O=$(O) tests/run.sh vm
 
 .PHONY: soak
 soak: all $(TEST_BINARIES) ## everything, the long tests included
-	$(Q)O=$(O) SOAK=1 tests/run.sh build unit host vm
+	$(Q)O=$(O) SOAK=1 tests/run.sh build unit host e2e vm

@@ -1,11 +1,11 @@
 #!/bin/bash
 # Runs test levels and prints one closing line: `N passed, N failed, N skipped`.
-#   tests/run.sh LEVEL...     levels: build unit host vm
+#   tests/run.sh LEVEL...     levels: build unit host e2e vm
 #   O=DIR    build folder (default build)     SOAK=1  the long tests too
 #   ONLY=GLOB  only tests whose file name matches
 #   RETRY=0  no second try
 # A test passes with exit 0, is skipped with 77 (its last line says why), and fails otherwise. What fails at the levels
-# host and vm is tried once more: they meet the load of the whole machine. What passes only then is listed at the end.
+# host, e2e and vm is tried once more: they meet the load of the whole machine. What passes only then is listed at the end.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 # tests look only whether SOAK is empty
@@ -139,12 +139,12 @@ for level in "$@"; do
 	case $level in
 	unit) unit ;;
 	build) scripts build ;;
-	host)
+	host | e2e)
 		if [ "$(id -u)" -ne 0 ]; then
 			skipped=$((skipped + 1))
-			echo "  skip  host: needs root"
+			echo "  skip  $level: needs root"
 		else
-			scripts host
+			scripts "$level"
 		fi
 		;;
 	vm) vm ;;

@@ -14,10 +14,10 @@
 
 #include "user/agent/core.h"
 #include "user/agent/guard.h"
+#include "user/agent/kinds.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/prepare.h"
 #include "user/agent/workers.h"
-#include "user/bundle/install.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
@@ -25,13 +25,7 @@
 #include "user/core/module.h"
 #include "user/core/version.h"
 #include "user/enforce/gate.h"
-#include "user/evidence/anchor_worker.h"
-#include "user/export/web.h"
 #include "user/policy/policy.h"
-#include "user/proxy/proxy.h"
-#include "user/recover/services.h"
-#include "user/spool/spool.h"
-#include "user/update/update.h"
 
 /* How long a worker may take to flush and end before it is killed. */
 #define STOP_TIMEOUT_US 5000000
@@ -50,7 +44,9 @@ struct supervisor {
 	struct wv_snapshot_map snapshot;
 	char run_id[64];
 	int lock_fd, listen_fd;
-	int service_events[2]; /* services worker -> core; both ends stay, workers come and go */
+	/* both ends of each stay, workers come and go */
+	int service_events[2]; /* services worker -> core */
+	int api[2];	       /* web worker <-> api worker */
 	struct wv_guard guard;
 	sd_event *loop;
 	struct wv_workers workers;
@@ -81,83 +77,21 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 		.dry_run = sup->options->dry_run,
 		.control = control,
 		.service_events = sup->service_events[0],
+		.api = sup->api[0],
 		.listen_fd = sup->listen_fd,
 		.guard = control < 0 ? NULL : &sup->guard,
 	};
 }
 
-static int run_web(const struct wv_worker_context *ctx)
-{
-	return wv_web_run(ctx->config, ctx->snapshot, ctx->listen_fd, ctx->control);
-}
-
-/* Services: some to run, or some left that have to be ended. */
-static bool wants_services(const struct supervisor *sup)
-{
-	char path[WV_PATH_SIZE + 32];
-
-	snprintf(path, sizeof(path), "%s/" WV_SERVICES_FILE, sup->paths->runtime);
-	return !sup->options->dry_run && (sup->policy->n_services || access(path, F_OK) == 0);
-}
-
-static bool wants_core(const struct supervisor *sup _unused_)
-{
-	return true;
-}
-
-static bool wants_web(const struct supervisor *sup)
-{
-	return sup->listen_fd >= 0;
-}
-
-/* Where bundles are or may come; their verbs send SIGHUP for the first one. */
-static bool wants_bundle(const struct supervisor *sup)
-{
-	return !sup->options->dry_run && wv_bundle_wanted(sup->paths);
-}
-
-static bool wants_proxy(const struct supervisor *sup)
-{
-	return !sup->options->dry_run && wv_proxy_wanted(sup->config);
-}
-
-static bool wants_spool(const struct supervisor *sup)
-{
-	return !sup->options->dry_run && wv_spool_wanted(sup->config);
-}
-
-static bool wants_update(const struct supervisor *sup)
-{
-	return !sup->options->dry_run && wv_update_wanted(sup->config);
-}
-
-static bool wants_anchor(const struct supervisor *sup)
-{
-	return !sup->options->dry_run && wv_anchor_wanted(sup->config);
-}
-
-/* In the order in which they are started: services need nothing of the others. */
-static const struct {
-	enum wv_worker_id id;
-	bool (*wanted)(const struct supervisor *sup);
-	int (*run)(const struct wv_worker_context *ctx);
-} kinds[] = {
-	{WV_WORKER_SERVICES, wants_services, wv_services_run},
-	{WV_WORKER_CORE, wants_core, wv_core_run},
-	{WV_WORKER_BUNDLE, wants_bundle, wv_bundle_run},
-	{WV_WORKER_WEB, wants_web, run_web},
-	{WV_WORKER_PROXY, wants_proxy, wv_proxy_run},
-	{WV_WORKER_SPOOL, wants_spool, wv_spool_run},
-	{WV_WORKER_UPDATE, wants_update, wv_update_run},
-	{WV_WORKER_ANCHOR, wants_anchor, wv_anchor_run},
-};
-_Static_assert(ARRAY_SIZE(kinds) == WV_WORKER_N, "each worker has a row");
-
 /* Those that are wanted and do not run yet: at the start, and when the policy became another. */
 static int start_workers(struct supervisor *sup)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		int r = kinds[i].wanted(sup) ? wv_worker_start(&sup->workers, kinds[i].id) : 0;
+	const struct wv_worker_context ctx = worker_context(sup, sup->bpf, -1);
+
+	for (const struct wv_worker_kind *k = wv_worker_kinds; k < wv_worker_kinds + WV_WORKER_N;
+	     k++) {
+		bool wanted = (k->dry || !ctx.dry_run) && k->wanted(&ctx);
+		int r = wanted ? wv_worker_start(&sup->workers, k->id) : 0;
 
 		if (r < 0)
 			return r;
@@ -176,9 +110,10 @@ static int run_worker(void *userdata, enum wv_worker_id id, int control)
 	wv_guard_forked(&sup->guard);
 	if (id == WV_WORKER_SERVICES)
 		ctx.service_events = sup->service_events[1];
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (kinds[i].id == id)
-			return kinds[i].run(&ctx);
+	for (const struct wv_worker_kind *k = wv_worker_kinds; k < wv_worker_kinds + WV_WORKER_N;
+	     k++)
+		if (k->id == id)
+			return k->run(&ctx);
 	return EXIT_FAILURE;
 }
 
@@ -506,7 +441,8 @@ static int setup_loop(struct supervisor *sup)
 	if (r >= 0)
 		r = wv_guard_start(&sup->guard, sup->loop, on_switch, sup);
 	if (r >= 0 &&
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sup->service_events) < 0)
+	    (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sup->service_events) < 0 ||
+	     socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sup->api) < 0))
 		r = -errno;
 	if (r >= 0)
 		r = start_workers(sup);
@@ -529,6 +465,7 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 			    .asked = on_asked,
 			    .userdata = &sup},
 		.service_events = {-1, -1},
+		.api = {-1, -1},
 	};
 	uint64_t begin = mono_ns();
 	int r;
@@ -562,6 +499,8 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	wv_closep(&sup.listen_fd);
 	wv_closep(&sup.service_events[0]);
 	wv_closep(&sup.service_events[1]);
+	wv_closep(&sup.api[0]);
+	wv_closep(&sup.api[1]);
 	if (ret_end->again)
 		ret_end->lock_fd = TAKE_FD(sup.lock_fd);
 	wv_closep(&sup.lock_fd);

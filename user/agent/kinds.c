@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/agent/kinds.h"
+
+#include <unistd.h>
+
+#include "user/bundle/install.h"
+#include "user/core/cleanup.h"
+#include "user/evidence/anchor_worker.h"
+#include "user/export/web.h"
+#include "user/proxy/proxy.h"
+#include "user/recover/services.h"
+#include "user/spool/spool.h"
+#include "user/update/update.h"
+
+static int run_web(const struct wv_worker_context *ctx)
+{
+	return wv_web_run(ctx->config, ctx->snapshot, ctx->listen_fd, ctx->control);
+}
+
+/* Services: some to run, or some left that have to be ended. */
+static bool wants_services(const struct wv_worker_context *ctx)
+{
+	char path[WV_PATH_SIZE + 32];
+
+	snprintf(path, sizeof(path), "%s/" WV_SERVICES_FILE, ctx->paths->runtime);
+	return ctx->policy->n_services || access(path, F_OK) == 0;
+}
+
+static bool wants_core(const struct wv_worker_context *ctx _unused_)
+{
+	return true;
+}
+
+static bool wants_web(const struct wv_worker_context *ctx)
+{
+	return ctx->listen_fd >= 0;
+}
+
+/* Where bundles are or may come; their verbs send SIGHUP for the first one. */
+static bool wants_bundle(const struct wv_worker_context *ctx)
+{
+	return wv_bundle_wanted(ctx->paths);
+}
+
+static bool wants_proxy(const struct wv_worker_context *ctx)
+{
+	return wv_proxy_wanted(ctx->config);
+}
+
+static bool wants_spool(const struct wv_worker_context *ctx)
+{
+	return wv_spool_wanted(ctx->config);
+}
+
+static bool wants_update(const struct wv_worker_context *ctx)
+{
+	return wv_update_wanted(ctx->config);
+}
+
+static bool wants_anchor(const struct wv_worker_context *ctx)
+{
+	return wv_anchor_wanted(ctx->config);
+}
+
+/* Services come first: they need nothing of the others. */
+const struct wv_worker_kind wv_worker_kinds[] = {
+	{WV_WORKER_SERVICES, false, wants_services, wv_services_run},
+	{WV_WORKER_CORE, true, wants_core, wv_core_run},
+	{WV_WORKER_BUNDLE, false, wants_bundle, wv_bundle_run},
+	{WV_WORKER_WEB, true, wants_web, run_web},
+	{WV_WORKER_PROXY, false, wants_proxy, wv_proxy_run},
+	{WV_WORKER_SPOOL, false, wants_spool, wv_spool_run},
+	{WV_WORKER_UPDATE, false, wants_update, wv_update_run},
+	{WV_WORKER_ANCHOR, false, wants_anchor, wv_anchor_run},
+};
+_Static_assert(ARRAY_SIZE(wv_worker_kinds) == WV_WORKER_N, "each worker has a row");
