@@ -122,9 +122,9 @@ static void config_unknown_key_is_refused_with_suggestion(void **state _unused_)
 static void config_wrong_value_says_what_is_expected(void **state _unused_)
 {
 	assert_refused("agent:\n  tick: 1\n",
-		       "f.yaml:2:9: agent.tick: expected a duration (ms, s, m, h) from 100ms to "
+		       "f.yaml:2:9: agent.tick: expected a duration (ms, s, m, h) from 20ms to "
 		       "1m, such as 1s; got '1'");
-	assert_refused("agent:\n  tick: 99ms\n", "f.yaml:2:9: agent.tick: expected a duration");
+	assert_refused("agent:\n  tick: 19ms\n", "f.yaml:2:9: agent.tick: expected a duration");
 	assert_refused("agent:\n  tick: 61s\n", "f.yaml:2:9: agent.tick: expected a duration");
 	assert_refused("collect:\n  max_cgroups: many\n",
 		       "f.yaml:2:16: collect.max_cgroups: expected a whole number from 64 to "
@@ -371,7 +371,7 @@ static void config_set_overrides_one_setting(void **state _unused_)
 	assert_int_equal(config.agent_tick, 5000000000);
 	assert_int_equal(wv_config_set(&config, "agent.tick", "5", &error), -EINVAL);
 	assert_string_equal(error.text, "--set agent.tick: expected a duration (ms, s, m, h) from "
-					"100ms to 1m, such as 1s; got '5'");
+					"20ms to 1m, such as 1s; got '5'");
 	assert_int_equal(config.agent_tick, 5000000000);
 	assert_int_equal(wv_config_set(&config, "agent.tok", "5s", &error), -EINVAL);
 	assert_string_equal(error.text,
