@@ -24,3 +24,7 @@ GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample
 .PHONY: docs
 docs: all ## writes the generated documents anew
 	$(foreach d,$(GENERATED_DOCS),$(O)/waveos-bpf modules --$(d) >$(docs_$(d)) &&) true
+
+.PHONY: docs-test
+docs-test: all ## runs every block of commands in the documents that is marked `sh run` (root)
+	$(Q)O=$(O) tests/docs.sh

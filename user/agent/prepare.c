@@ -144,10 +144,19 @@ void wv_agent_let_go(const struct wv_paths *paths, const struct wv_host *host)
 		(void)wv_log_errno(r, "supervisor", "revert recovery");
 }
 
+/* The port of an agent that was just killed is busy until its web worker is gone, too. */
+#define LISTEN_TRIES 40
+#define LISTEN_PAUSE_NS 25000000L
+
 int wv_agent_listen(const struct wv_config *config, int *ret_fd)
 {
+	const struct timespec pause = {.tv_nsec = LISTEN_PAUSE_NS};
 	int r = config->metrics_listen[0] ? wv_web_listen(config->metrics_listen, ret_fd) : 0;
 
+	for (unsigned i = 0; r == -EADDRINUSE && i < LISTEN_TRIES; i++) {
+		(void)nanosleep(&pause, NULL);
+		r = wv_web_listen(config->metrics_listen, ret_fd);
+	}
 	if (r >= 0)
 		return WV_EXIT_OK;
 	(void)wv_log_errno(r, "attach",
