@@ -66,6 +66,10 @@ script() {
 
 failed=0 blocks=0
 for f in "${files[@]}"; do
+	grep -qE '^```sh run( |$)' "$f" || {
+		printf '  none %s\n' "$f"
+		continue
+	}
 	{
 		# what a block leaves in the background ends with the file
 		echo 'set -euo pipefail; trap '"'"'kill $(jobs -p) 2>/dev/null || true; wait'"'"' EXIT'

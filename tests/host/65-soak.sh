@@ -62,7 +62,7 @@ settle() {
 		read -rt 0.2 <> <(:) || true
 	done | sort -n | head -n 1
 }
-wait_until 60 ticked "$warm" || fail "no $warm turns in a minute"
+wait_until $((60 + warm / 10)) ticked "$warm" || fail "$warm turns take too long"
 fds0=$(settle descriptors) kib0=$(settle proportional)
 from=$(st .tick) step=$(((turns - warm) / 10))
 series=
