@@ -249,10 +249,14 @@ static void print_text(const struct status *s)
 	if (hooks[0])
 		printf("%-10s %s%s\n", "hooks", hooks,
 		       s->adopted == 1 ? ", adopted from the agent before" : "");
-	printf("%-10s tick %llu, %s old; every %s, takes %s%s\n", "sample",
-	       (unsigned long long)h->tick, wv_word_span(old, age),
-	       wv_word_span(every, h->tick_interval_ns), wv_word_span(takes, h->self.sense_ns),
-	       age > 3 * h->tick_interval_ns ? "  ** the core worker is late **" : "");
+	if (!h->mono_ns)
+		printf("%-10s none yet: the core worker is starting\n", "sample");
+	else
+		printf("%-10s tick %llu, %s old; every %s, takes %s%s\n", "sample",
+		       (unsigned long long)h->tick, wv_word_span(old, age),
+		       wv_word_span(every, h->tick_interval_ns),
+		       wv_word_span(takes, h->self.sense_ns),
+		       age > 3 * h->tick_interval_ns ? "  ** the core worker is late **" : "");
 	printf("%-10s %u observed, room for %u\n", "cgroups", observed(&s->view), h->max_rows - 1);
 	print_budgets(h);
 	print_rules(s);
