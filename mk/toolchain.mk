@@ -26,11 +26,14 @@ HARDENING := -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_
 	-fno-strict-overflow -fno-delete-null-pointer-checks
 LINK_HARDENING := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 
+# no path of the build folder in what is built (BTF and debug information name sources): two folders, the same bytes
+HERE_IS_DOT := -ffile-prefix-map=$(CURDIR)=.
+
 CPPFLAGS += -D_GNU_SOURCE -DWV_VERSION='"$(VERSION)"' -I. -Iinclude -I$(O)
 CFLAGS ?= -O2 -g
 # replay is bit-identical: no fused multiply-add, which would round differently on some machines
 FLOATING := -ffp-contract=off
-ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(HARDENING) $(FLOATING) $(CFLAGS) $(FILE_CFLAGS) $(PKG_CFLAGS)
+ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(HARDENING) $(FLOATING) $(HERE_IS_DOT) $(CFLAGS) $(FILE_CFLAGS) $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LINK_HARDENING) $(LDFLAGS)
 
 SAN ?= 0

@@ -6,9 +6,9 @@ set -eu
 
 build="gcc clang llvm make pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libsystemd-dev
 libssl-dev libyaml-dev libmicrohttpd-dev libncurses-dev libseccomp-dev libcap-ng-dev libzstd-dev
-libcurl4-openssl-dev libarchive-dev libtss2-dev"
+libcurl4-openssl-dev libarchive-dev libtss2-dev zstd"
 test="libcmocka-dev clang-format clang-tidy clang-tools cppcheck shellcheck libclang-rt-14-dev python3 python3-jsonschema python3-yaml
-stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils zstd cpio e2fsprogs busybox-static
+stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils cpio e2fsprogs busybox-static
 kmod strace tmux spin swtpm swtpm-tools tpm2-tools minisign openssl haproxy nbdkit rsyslog rsyslog-gnutls"
 
 missing() {

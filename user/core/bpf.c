@@ -47,12 +47,8 @@ static void build_id(struct wv_bpf *bpf, const struct wv_host *host, const struc
 		 host->v1_ssid, host->v1_hierarchy, (unsigned long long)config->collect_max_cgroups,
 		 (unsigned long long)config->collect_event_ring);
 	wv_sha256_add(&sum, facts, strlen(facts));
-	for (size_t i = 0; i < n_objects; i++) {
-		size_t size;
-		const void *elf = wv_object_elf(objects[i], host->flavour, &size);
-
-		wv_sha256_add(&sum, elf, size);
-	}
+	for (size_t i = 0; i < n_objects; i++)
+		wv_object_hash(objects[i], host->flavour, &sum);
 	wv_sha256_end(&sum, bpf->build_id);
 }
 

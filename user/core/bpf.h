@@ -39,8 +39,8 @@ struct wv_object {
 	 * elf_raw MUST be NULL, and its programs MUST NOT ask wv_settings which v1 hierarchy
 	 * attributes: that is known with the hooks only. */
 	bool early;
-	/* ELF bytes of the two builds, from the generated headers. elf_raw MAY be NULL (no
-	 * tracepoints). */
+	/* The two builds, packed, from the generated headers (bpf_unpack.c). elf_raw MAY be NULL
+	 * (no tracepoints). */
 	const void *(*elf_btf)(size_t *ret_size);
 	const void *(*elf_raw)(size_t *ret_size);
 	const struct wv_table_desc *tables; /* MAY; ends with map == NULL */

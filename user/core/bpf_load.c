@@ -29,13 +29,6 @@ int wv_libbpf_print(enum libbpf_print_level level, const char *format, va_list a
 	return 0;
 }
 
-const void *wv_object_elf(const struct wv_object *o, enum wv_flavour flavour, size_t *ret_size)
-{
-	if (flavour == WV_FLAVOUR_BTF || !o->elf_raw)
-		return o->elf_btf(ret_size);
-	return o->elf_raw(ret_size);
-}
-
 int wv_bpf_set_const(struct bpf_object *obj, const char *name, const void *value, size_t size)
 {
 	const struct btf *btf = bpf_object__btf(obj);
@@ -250,13 +243,15 @@ static int load_flavour(struct wv_bpf *bpf, const struct wv_object *o, enum wv_f
 			const struct wv_host *host, const struct wv_config *config)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = o->name);
+	_cleanup_free_ void *elf = NULL;
 	struct bpf_object *obj;
-	const void *elf;
 	size_t size;
 	int r;
 
 	last_complaint[0] = '\0';
-	elf = wv_object_elf(o, flavour, &size);
+	r = wv_object_unpack(o, flavour, &elf, &size);
+	if (r < 0)
+		return r;
 	obj = bpf_object__open_mem(elf, size, &opts);
 	if (!obj)
 		return -errno;

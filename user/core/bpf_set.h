@@ -63,9 +63,14 @@ int wv_things_add(struct wv_things *t, const char *name, int fd);
 
 void wv_things_close(struct wv_things *t);
 
+/* bpf_unpack.c */
+/* Adds what names the build of this flavour to a sum. */
+void wv_object_hash(const struct wv_object *o, enum wv_flavour flavour, struct wv_sha256 *sum);
+/* ELF bytes of the build of this flavour; the caller frees them. -ENOMEM, -EBADMSG. */
+int wv_object_unpack(const struct wv_object *o, enum wv_flavour flavour, void **ret_elf,
+		     size_t *ret_size);
+
 /* bpf_load.c */
-/* ELF bytes of the build of this flavour. */
-const void *wv_object_elf(const struct wv_object *o, enum wv_flavour flavour, size_t *ret_size);
 /* Loads, pins and attaches an object, or notes in its state why it is left out. */
 void wv_object_load(struct wv_bpf *bpf, const struct wv_object *o, const struct wv_host *host,
 		    const struct wv_config *config);
