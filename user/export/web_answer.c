@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Paths of the web worker. A scrape is rendered once a tick and format, and shared by all who ask
- * for it meanwhile. Nothing that a client sends is kept or echoed.
+ * Scrapes and health. A scrape is rendered once a tick and format, and shared by all who ask for
+ * it meanwhile.
  */
 #include "user/export/web_answer.h"
 
@@ -29,7 +29,7 @@ struct body {
 	struct wv_text text;
 };
 
-static uint64_t mono_ns(void)
+uint64_t wv_web_mono_ns(void)
 {
 	struct timespec ts;
 
@@ -89,7 +89,8 @@ static int gzip_drain(void *ctx, const char *data, size_t len)
 static int render(struct wv_web *w, const struct wv_snapshot *head, struct wv_sample *s,
 		  enum wv_metrics_format format, bool gzip, struct wv_text *out)
 {
-	struct wv_metrics_process process = {.now_mono_ns = mono_ns(), .open_fds = open_fds()};
+	struct wv_metrics_process process = {.now_mono_ns = wv_web_mono_ns(),
+					     .open_fds = open_fds()};
 	struct gzip g = {.to = out};
 	struct wv_text plain = {.max = DRAIN_BYTES, .drain = gzip_drain, .ctx = &g};
 	int r;
@@ -108,33 +109,6 @@ static int render(struct wv_web *w, const struct wv_snapshot *head, struct wv_sa
 	return r;
 }
 
-static void header(struct wv_web *w, struct MHD_Response *response, const char *name,
-		   const char *value)
-{
-	(void)w->mhd.add_response_header(response, name, value);
-}
-
-static enum MHD_Result send_text(struct wv_web *w, struct MHD_Connection *c, unsigned status,
-				 const char *type, const char *text)
-{
-	struct MHD_Response *response = w->mhd.create_response_from_buffer(
-		strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
-	enum MHD_Result r;
-
-	if (!response)
-		return MHD_NO;
-	header(w, response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-	header(w, response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	header(w, response, "X-Content-Type-Options", "nosniff");
-	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		header(w, response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
-		header(w, response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-	r = w->mhd.queue_response(c, status, response);
-	w->mhd.destroy_response(response);
-	return r;
-}
-
 static struct MHD_Response *wrap(struct wv_web *w, struct body *b, enum wv_metrics_format format,
 				 bool gzip)
 {
@@ -143,13 +117,13 @@ static struct MHD_Response *wrap(struct wv_web *w, struct body *b, enum wv_metri
 
 	if (!response)
 		return NULL;
-	header(w, response, MHD_HTTP_HEADER_CONTENT_TYPE,
-	       format == WV_METRICS_OPENMETRICS
-		       ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-		       : "text/plain; version=0.0.4; charset=utf-8");
-	header(w, response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
+	wv_web_header(w, response, MHD_HTTP_HEADER_CONTENT_TYPE,
+		      format == WV_METRICS_OPENMETRICS
+			      ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+			      : "text/plain; version=0.0.4; charset=utf-8");
+	wv_web_header(w, response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
 	if (gzip)
-		header(w, response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+		wv_web_header(w, response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
 	return response;
 }
 
@@ -218,8 +192,7 @@ bool wv_web_holds(const struct wv_web *w)
 	return w->cached[0][0] || w->cached[0][1] || w->cached[1][0] || w->cached[1][1];
 }
 
-/* On loopback compression costs more than it saves. */
-static bool is_local(struct wv_web *w, struct MHD_Connection *c)
+bool wv_web_is_local(struct wv_web *w, struct MHD_Connection *c)
 {
 	const union MHD_ConnectionInfo *info =
 		w->mhd.get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -233,13 +206,15 @@ static bool is_local(struct wv_web *w, struct MHD_Connection *c)
 	       IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
 }
 
-static enum MHD_Result answer_metrics(struct wv_web *w, struct MHD_Connection *c)
+enum MHD_Result wv_web_metrics(const struct wv_web_request *q)
 {
+	struct wv_web *w = q->web;
+	struct MHD_Connection *c = q->c;
 	enum wv_metrics_format format = wv_web_negotiate(
 		w->mhd.lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT));
-	bool gzip =
-		!is_local(w, c) && wv_web_accepts_gzip(w->mhd.lookup_connection_value(
-					   c, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT_ENCODING));
+	bool gzip = !wv_web_is_local(w, c) &&
+		    wv_web_accepts_gzip(w->mhd.lookup_connection_value(
+			    c, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT_ENCODING));
 	int r = 0;
 
 	if (!w->cached[format][gzip] || w->snapshot->head->tick != w->tick)
@@ -247,20 +222,23 @@ static enum MHD_Result answer_metrics(struct wv_web *w, struct MHD_Connection *c
 	if (r == 0)
 		return w->mhd.queue_response(c, MHD_HTTP_OK, w->cached[format][gzip]);
 	if (r == -EAGAIN)
-		return send_text(w, c, MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
-				 "no sample: the core worker is starting\n");
+		return wv_web_send_text(q, MHD_HTTP_SERVICE_UNAVAILABLE,
+					"text/plain; charset=utf-8",
+					"no sample: the core worker is starting\n");
 	if (r == -EBUSY)
-		return send_text(w, c, MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8",
-				 "too many scrapes are still being sent\n");
+		return wv_web_send_text(q, MHD_HTTP_SERVICE_UNAVAILABLE,
+					"text/plain; charset=utf-8",
+					"too many scrapes are still being sent\n");
 	(void)wv_log_full(LOG_ERR, r, "web", "cannot render a scrape");
-	return send_text(w, c, MHD_HTTP_INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8",
-			 "cannot render; see the log of the agent\n");
+	return wv_web_send_text(q, MHD_HTTP_INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8",
+				"cannot render; see the log of the agent\n");
 }
 
-static enum MHD_Result answer_health(struct wv_web *w, struct MHD_Connection *c)
+enum MHD_Result wv_web_health(const struct wv_web_request *q)
 {
+	struct wv_web *w = q->web;
 	const struct wv_snapshot *head = w->snapshot->head;
-	uint64_t now = mono_ns(), at = head->mono_ns, age = now > at ? now - at : 0;
+	uint64_t now = wv_web_mono_ns(), at = head->mono_ns, age = now > at ? now - at : 0;
 	bool ok = at && age <= STALE_TICKS * head->tick_interval_ns;
 	struct json_object *o = json_object_new_object();
 	enum MHD_Result r = MHD_NO;
@@ -276,52 +254,8 @@ static enum MHD_Result answer_health(struct wv_web *w, struct MHD_Connection *c)
 	json_object_object_add(o, "tick", json_object_new_int64((int64_t)head->tick));
 	json_object_object_add(o, "tick_interval_ns",
 			       json_object_new_int64((int64_t)head->tick_interval_ns));
-	r = send_text(w, c, ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "application/json",
-		      json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+	r = wv_web_send_text(q, ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "application/json",
+			     json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
 	json_object_put(o);
 	return r;
-}
-
-static enum MHD_Result answer_index(struct wv_web *w, struct MHD_Connection *c)
-{
-	static const char page[] =
-		"<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">"
-		"<meta name=\"viewport\" content=\"width=device-width\"><title>waveos-bpf</title>"
-		"<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;"
-		"margin:3rem auto;max-width:36rem;padding:0 1rem}</style>"
-		"<h1>waveos-bpf</h1><ul>"
-		"<li><a href=\"/metrics\">/metrics</a>: Prometheus text or OpenMetrics</li>"
-		"<li><a href=\"/healthz\">/healthz</a>: age of the last sample</li></ul>"
-		"<p>Live figures in a terminal: <code>waveos-bpf top</code></p></html>\n";
-
-	return send_text(w, c, MHD_HTTP_OK, "text/html; charset=utf-8", page);
-}
-
-static const struct {
-	const char *path;
-	enum MHD_Result (*answer)(struct wv_web *w, struct MHD_Connection *c);
-} routes[] = {
-	{"/metrics", answer_metrics},
-	{"/healthz", answer_health},
-	{"/", answer_index},
-};
-
-enum MHD_Result wv_web_answer(void *cls, struct MHD_Connection *c, const char *url,
-			      const char *method, const char *version, const char *upload,
-			      size_t *upload_size, void **state)
-{
-	struct wv_web *w = cls;
-
-	(void)version;
-	(void)upload;
-	(void)upload_size;
-	(void)state;
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return send_text(w, c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8",
-				 "only GET and HEAD\n");
-	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
-		if (strcmp(url, routes[i].path) == 0)
-			return routes[i].answer(w, c);
-	return send_text(w, c, MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
-			 "not here; try / for what there is\n");
 }

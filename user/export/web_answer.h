@@ -23,10 +23,52 @@ struct wv_web {
 	unsigned bodies;
 };
 
-/* MHD_AccessHandlerCallback; cls is the struct wv_web. */
+/* One request, as a route sees it. */
+struct wv_web_request {
+	struct wv_web *web;
+	struct MHD_Connection *c;
+	const char *url;     /* path, percent-decoded, without the query */
+	const char *rest;    /* what follows the route's path: "" unless it is a prefix */
+	unsigned method;     /* one of enum wv_web_method */
+	const char *upload;  /* as the library hands them: a body comes in pieces, */
+	size_t *upload_size; /* then once more with none */
+	void **state;	     /* the route's own, for that */
+};
+
+enum wv_web_method { WV_WEB_GET = 1 << 0, WV_WEB_POST = 1 << 1 }; /* HEAD is a GET */
+
+struct wv_web_route {
+	const char *path; /* percent-decoded */
+	bool below;	  /* path ends in '/': everything below it, with `rest` */
+	unsigned methods;
+	enum MHD_Result (*answer)(const struct wv_web_request *q);
+};
+
+/* MHD_AccessHandlerCallback; cls is the struct wv_web. Dispatches by the table in web_route.c. */
 enum MHD_Result wv_web_answer(void *cls, struct MHD_Connection *c, const char *url,
 			      const char *method, const char *version, const char *upload,
 			      size_t *upload_size, void **state);
+
+/* What routes answer with. */
+enum MHD_Result wv_web_metrics(const struct wv_web_request *q);
+enum MHD_Result wv_web_health(const struct wv_web_request *q);
+enum MHD_Result wv_web_index(const struct wv_web_request *q);
+
+/* Answers with a copy of `text`; never stored by a cache. */
+enum MHD_Result wv_web_send_text(const struct wv_web_request *q, unsigned status, const char *type,
+				 const char *text);
+/*
+ * Answers with {"schema_version":1,"error":{"code":...,"message":...}}. code: denied, bad-request,
+ * not-found, busy or internal; message: plain text of the agent, nothing that a client sent.
+ */
+enum MHD_Result wv_web_send_error(const struct wv_web_request *q, unsigned status, const char *code,
+				  const char *message);
+void wv_web_header(struct wv_web *w, struct MHD_Response *response, const char *name,
+		   const char *value);
+/* Whether the client is on this machine: there compression costs more than it saves. */
+bool wv_web_is_local(struct wv_web *w, struct MHD_Connection *c);
+uint64_t wv_web_mono_ns(void);
+
 /* Lets go of the newest bodies (those still being sent live until they are sent). */
 void wv_web_forget(struct wv_web *w);
 bool wv_web_holds(const struct wv_web *w);
