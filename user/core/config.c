@@ -76,7 +76,7 @@ static int store(struct wv_config *c, const struct wv_setting *s, const char *te
 	uint64_t v;
 	int r;
 
-	if (s->type == WV_STRING)
+	if (s->type == WV_STRING || s->type == WV_SECRET)
 		return wv_text_parse(s->type, text, member, 256, expected);
 	r = wv_value_parse(s->type, s->min, s->max, s->def, text, &v, expected);
 	if (r < 0)
@@ -131,7 +131,7 @@ static int parse_section(struct wv_config *c, const struct wv_yaml *y, const yam
 			 const char *section)
 {
 	const char *keys[SECTIONS_MAX];
-	char where[64], expected[WV_EXPECTED_SIZE];
+	char where[64], expected[WV_EXPECTED_SIZE], got[WV_EXPECTED_SIZE];
 	int r;
 
 	/* all its keys may be commented out */
@@ -152,8 +152,8 @@ static int parse_section(struct wv_config *c, const struct wv_yaml *y, const yam
 					     section, keys[i], wv_value_name(s->type),
 					     wv_yaml_kind(node));
 		if (store(c, s, text, expected) < 0)
-			return wv_yaml_error(y, node, "%s.%s: %s; got '%.60s'", section, keys[i],
-					     expected, text);
+			return wv_yaml_error(y, node, "%s.%s: %s%s", section, keys[i], expected,
+					     wv_value_got(s->type, text, got));
 	}
 	return r;
 }
@@ -300,7 +300,7 @@ int wv_config_set(struct wv_config *c, const char *name, const char *value,
 {
 	const char *dot = strchr(name, '.');
 	const struct wv_setting *s = NULL;
-	char expected[WV_EXPECTED_SIZE];
+	char expected[WV_EXPECTED_SIZE], got[WV_EXPECTED_SIZE];
 
 	for (size_t i = 0; i < wv_lists_count; i++)
 		if (strncmp(name, wv_lists[i].name, strlen(wv_lists[i].name)) == 0)
@@ -313,8 +313,8 @@ int wv_config_set(struct wv_config *c, const char *name, const char *value,
 	if (!s)
 		return unknown_setting("--set", name, ret_error);
 	if (store(c, s, value, expected) < 0)
-		return wv_config_fail(ret_error, "--set %s.%s: %s; got '%.60s'", s->section, s->key,
-				      expected, value);
+		return wv_config_fail(ret_error, "--set %s.%s: %s%s", s->section, s->key, expected,
+				      wv_value_got(s->type, value, got));
 	return 0;
 }
 
@@ -331,7 +331,7 @@ static int set_variable(struct wv_config *c, const char *name, size_t len, const
 			struct wv_config_error *error)
 {
 	const char *names[SECTIONS_MAX], *rest = name + strlen("WAVEOS_");
-	char expected[WV_EXPECTED_SIZE], dotted[128];
+	char expected[WV_EXPECTED_SIZE], got[WV_EXPECTED_SIZE], dotted[128];
 
 	section_names(names);
 	for (size_t i = 0; names[i]; i++) {
@@ -350,8 +350,8 @@ static int set_variable(struct wv_config *c, const char *name, size_t len, const
 		if (!s)
 			return unknown_setting("environment", dotted, error);
 		if (store(c, s, value, expected) < 0)
-			return wv_config_fail(error, "environment: %.*s: %s; got '%.60s'", (int)len,
-					      name, expected, value);
+			return wv_config_fail(error, "environment: %.*s: %s%s", (int)len, name,
+					      expected, wv_value_got(s->type, value, got));
 		return 0;
 	}
 	return 0;

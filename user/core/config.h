@@ -29,6 +29,7 @@ enum wv_setting_type {
 	WV_POW2, /* BYTES, a power of two */
 	WV_STRING,
 	WV_CHOICE,
+	WV_SECRET, /* a reference: user/secret/reference.h; or "" */
 	/* only in lists.def */
 	WV_DURATION_US, /* written as a DURATION, stored in us */
 	WV_CPUS,	/* 50%, 2cpu: millionths of one CPU */
@@ -54,12 +55,14 @@ enum wv_setting_type {
 #define WV_CTYPE_BYTES uint64_t
 #define WV_CTYPE_POW2 uint64_t
 #define WV_CTYPE_STRING char
+#define WV_CTYPE_SECRET char
 #define WV_DIM_BOOL
 #define WV_DIM_UINT
 #define WV_DIM_DURATION
 #define WV_DIM_BYTES
 #define WV_DIM_POW2
 #define WV_DIM_STRING [256]
+#define WV_DIM_SECRET [256]
 #define WV_CTYPE_CHOICE int
 #define WV_DIM_CHOICE
 
@@ -202,9 +205,12 @@ const char *wv_suggest(const char *word, const char *const candidates[]);
  */
 int wv_value_parse(enum wv_setting_type type, const char *min, const char *max, const char *example,
 		   const char *text, uint64_t *ret, char expected[WV_EXPECTED_SIZE]);
-/* The same for text of at most size - 1 bytes: STRING, CGROUP, PATTERN, PATH, DEVICE. */
+/* The same for text of at most size - 1 bytes: STRING, SECRET, CGROUP, PATTERN, PATH, DEVICE. */
 int wv_text_parse(enum wv_setting_type type, const char *text, char *ret, size_t size,
 		  char expected[WV_EXPECTED_SIZE]);
+/* The tail of a message that shows a wrong value, "; got '...'"; what may be a secret is not shown.
+ */
+const char *wv_value_got(enum wv_setting_type type, const char *text, char buf[WV_EXPECTED_SIZE]);
 /* Splits "a|b|c"; words points into buf. Returns the number, at most max - 1; words is
  * NULL-terminated. */
 size_t wv_choices(const char *list, char *buf, size_t size, const char **words, size_t max);

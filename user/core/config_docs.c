@@ -68,8 +68,10 @@ static void sample_settings(FILE *f)
 		value_text(s->type, s->min, s->max, values, sizeof(values));
 		fprintf(f, "  # %s (%s)\n", s->doc, values);
 		/* quotes: an address has a colon, an empty value would be null */
-		fprintf(f, s->type == WV_STRING ? "  #%s: \"%s\"\n" : "  #%s: %s\n", s->key,
-			s->def);
+		fprintf(f,
+			s->type == WV_STRING || s->type == WV_SECRET ? "  #%s: \"%s\"\n"
+								     : "  #%s: %s\n",
+			s->key, s->def);
 	}
 }
 

@@ -56,8 +56,8 @@ static struct json_object *signal_names(void)
 
 static bool is_text(enum wv_setting_type type)
 {
-	return type == WV_STRING || type == WV_CGROUP || type == WV_PATTERN || type == WV_PATH ||
-	       type == WV_DEVICE;
+	return type == WV_STRING || type == WV_SECRET || type == WV_CGROUP || type == WV_PATTERN ||
+	       type == WV_PATH || type == WV_DEVICE;
 }
 
 /* Ranges of sizes and durations cannot be said in a schema: the description does, the agent checks.

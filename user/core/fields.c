@@ -178,6 +178,7 @@ static int store(const struct wv_field *f, int signal, const char *text, void *m
 
 	switch (f->type) {
 	case WV_STRING:
+	case WV_SECRET:
 	case WV_CGROUP:
 	case WV_PATTERN:
 	case WV_PATH:
@@ -261,7 +262,7 @@ static int parse_field(const struct wv_yaml *y, const yaml_node_t *map, const st
 		       void *item)
 {
 	const yaml_node_t *node = map ? wv_yaml_get(y, map, f->key) : NULL;
-	char expected[WV_EXPECTED_SIZE] = "", name[64];
+	char expected[WV_EXPECTED_SIZE] = "", got[WV_EXPECTED_SIZE], name[64];
 	void *member = (char *)item + f->offset;
 	const char *text;
 
@@ -276,7 +277,8 @@ static int parse_field(const struct wv_yaml *y, const yaml_node_t *map, const st
 		return wv_yaml_error(y, node, "%s: expected a single value (%s), got %s", name,
 				     wv_value_name(f->type), wv_yaml_kind(node));
 	if (store(f, signal_of(y, map), text, member, expected) < 0)
-		return wv_yaml_error(y, node, "%s: %s; got '%.60s'", name, expected, text);
+		return wv_yaml_error(y, node, "%s: %s%s", name, expected,
+				     wv_value_got(f->type, text, got));
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 #include "user/core/share.h"
+#include "user/secret/reference.h"
 
 struct unit {
 	const char *name;
@@ -247,6 +248,8 @@ static const struct {
 	[WV_INT] = {"number", "a whole number", NULL, NULL},
 	[WV_STRINGS] = {"list of texts", "a list of texts", NULL, NULL},
 	[WV_STRING] = {"text", "text", NULL, NULL},
+	[WV_SECRET] = {"reference to a secret", "a reference to a secret",
+		       "^((env|file|credential|vault|aws|gcp):.+)?$", NULL},
 	[WV_CHOICE] = {"choice", "", NULL, NULL},
 	[WV_LEVEL] = {"level", "", "^" NUMBER "([a-zA-Z%]*)$", NULL},
 	[WV_SIGNAL_NAME] = {"signal", "", NULL, NULL},
@@ -366,12 +369,38 @@ static bool is_device(const char *s)
 	       s[end] == '\0';
 }
 
+const char *wv_value_got(enum wv_setting_type type, const char *text, char buf[WV_EXPECTED_SIZE])
+{
+	buf[0] = '\0';
+	if (type != WV_SECRET)
+		snprintf(buf, WV_EXPECTED_SIZE, "; got '%.60s'", text);
+	return buf;
+}
+
+static int parse_secret(const char *text, char *ret, size_t size, char expected[WV_EXPECTED_SIZE])
+{
+	struct wv_secret_ref ref;
+	const char *why;
+
+	if (*text && wv_secret_ref_parse(text, &ref, &why) < 0) {
+		snprintf(expected, WV_EXPECTED_SIZE, "%s", why);
+		return -EINVAL;
+	}
+	if (strlen(text) >= size)
+		return -EINVAL;
+	memset(ret, 0, size);
+	memcpy(ret, text, strlen(text) + 1);
+	return 0;
+}
+
 int wv_text_parse(enum wv_setting_type type, const char *text, char *ret, size_t size,
 		  char expected[WV_EXPECTED_SIZE])
 {
 	size_t len = strlen(text);
 	bool fits = len < size, right = true;
 
+	if (type == WV_SECRET)
+		return parse_secret(text, ret, size, expected);
 	for (size_t i = 0; fits && i < len; i++)
 		right = right && (unsigned char)text[i] >= ' ' && text[i] != 0x7f;
 	if (type == WV_CGROUP || type == WV_PATTERN)

@@ -71,7 +71,7 @@ static bool is_default(const char *name, struct json_object *value)
 		if (strncmp(s->section, name, (size_t)(dot - name)) != 0 ||
 		    strcmp(s->key, dot + 1) != 0)
 			continue;
-		if (s->type == WV_STRING || s->type == WV_CHOICE)
+		if (s->type == WV_STRING || s->type == WV_SECRET || s->type == WV_CHOICE)
 			same = strcmp(json_object_get_string(value) ?: "", s->def) == 0;
 		else if (s->type == WV_BOOL)
 			same = json_object_get_boolean(value) == *(const bool *)member;

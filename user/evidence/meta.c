@@ -150,7 +150,7 @@ static struct json_object *settings(const struct wv_config *config)
 			section = json_object_new_object();
 			json_object_object_add(o, s->section, section);
 		}
-		if (s->type == WV_STRING) {
+		if (s->type == WV_STRING || s->type == WV_SECRET) {
 			add_text(section, s->key, member);
 		} else if (s->type == WV_BOOL) {
 			add_bool(section, s->key, *(const bool *)member);
