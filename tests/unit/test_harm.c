@@ -159,6 +159,25 @@ static void harm_short_time_has_low_confidence(void **state)
 	assert_int_equal(h[0].confidence, WV_HARM_LOW);
 }
 
+static void harm_on_a_machine_half_idle_has_low_confidence(void **state)
+{
+	struct wv_harm h[8];
+
+	cpu(*state, WEB, 50, 100);
+	cpu(*state, BATCH, 800, 0);
+	assert_int_equal(rank(*state, h), 1);
+	assert_int_equal(h[0].confidence, WV_HARM_LOW);
+}
+
+static void harm_below_the_floor_is_none(void **state)
+{
+	struct wv_harm h[8];
+
+	cpu(*state, WEB, 5, 15); /* most of its need, but nearly no time */
+	cpu(*state, BATCH, 1900, 0);
+	assert_int_equal(rank(*state, h), 0);
+}
+
 static void harm_dead_childs_figures_are_not_the_parents(void **state)
 {
 	struct pair *p = *state;
@@ -366,6 +385,8 @@ int main(void)
 		T(harm_own_threads_blame_nobody),
 		T(harm_other_row_counts_and_is_never_named),
 		T(harm_short_time_has_low_confidence),
+		T(harm_on_a_machine_half_idle_has_low_confidence),
+		T(harm_below_the_floor_is_none),
 		T(harm_dead_childs_figures_are_not_the_parents),
 		T(harm_new_cgroup_in_a_used_slot_starts_at_zero),
 		T(harm_own_quota_is_the_cause),

@@ -12,12 +12,13 @@ const char *const wv_harm_causes[2] = {"other", "limit"};
 const char *const wv_harm_confidences[3] = {"low", "medium", "high"};
 
 /* Less than this is noise of any busy machine. */
-#define MIN_WAIT_PERMILLE 10
-#define MIN_LOST_PERMILLE 20
+#define MIN_WAIT_PERMILLE 20
+#define MIN_LOST_PERMILLE 50
 /* A shorter time has too few events to trust. */
 #define MIN_SPAN_NS 900000000ULL
 /* From here on a resource counts as short. */
-#define CPU_BUSY_PERMILLE 850
+#define CPU_SHORT_PERMILLE 850
+#define CPU_BUSY_PERMILLE 500
 #define MEMORY_FULL_PERMILLE 900
 /* What a page fault takes at least. Huge pages take more, which growth shows. */
 #define PAGE_BYTES 4096.0
@@ -259,15 +260,14 @@ static struct taken who_took(const struct look *l, enum wv_harm_kind kind, uint3
 static enum wv_harm_confidence confidence(const struct look *l, const struct wv_harm *h,
 					  const struct taken *t, bool scoped)
 {
-	double others = t->total - h->victim_took;
-	uint32_t share = permille(h->culprit_took, others);
-	bool is_short = scoped || h->kind != WV_HARM_CPU ||
-			permille(t->total, l->ncpu) >= CPU_BUSY_PERMILLE;
+	uint32_t share = permille(h->culprit_took, t->total - h->victim_took);
+	uint32_t busy = h->kind == WV_HARM_CPU ? permille(t->total, l->ncpu) : 1000;
+	bool is_short = scoped || busy >= CPU_SHORT_PERMILLE;
 
 	/* waiting itself shows that memory was short, but not whose taking made it so */
 	if (h->kind == WV_HARM_MEMORY && !scoped && h->wait_ns * 20 < h->span_ns)
 		is_short = false;
-	if (h->span_ns < MIN_SPAN_NS)
+	if (h->span_ns < MIN_SPAN_NS || busy < CPU_BUSY_PERMILLE)
 		return WV_HARM_LOW;
 	if (is_short && share >= 500)
 		return WV_HARM_HIGH;

@@ -26,8 +26,9 @@ enum wv_harm_cause {
 	WV_HARM_LIMIT, /* a quota or limit of the victim, or of a cgroup above it (culprit) */
 };
 /*
- * HIGH: the resource was short, and the culprit took at least half of what others took of it.
- * MEDIUM: at least three tenths. LOW: less, or the samples are less than 0.9 s apart.
+ * HIGH: the resource was short (CPU: 85 % busy), and the culprit took at least half of what others
+ * than the victim took of it. MEDIUM: at least three tenths. LOW: less, or the samples are less
+ * than 0.9 s apart, or the CPUs were less than half busy, so that chance or affinity made it wait.
  */
 enum wv_harm_confidence { WV_HARM_LOW, WV_HARM_MEDIUM, WV_HARM_HIGH };
 
@@ -64,7 +65,7 @@ struct wv_harm {
  * means since each row was first seen, and files that count since the cgroup was made (pressure,
  * throttling) are left out. ncpu: CPUs that are online. Returns 0 or -ENOMEM.
  *
- * What costs a victim less than 1 % of one task's time, or less than 2 % of its need, is no harm.
+ * What costs a victim less than 2 % of one task's time, or less than 5 % of its need, is no harm.
  */
 int wv_harm_rank(const struct wv_sample *now, const struct wv_sample *before, unsigned ncpu,
 		 struct wv_harm *ret, size_t max, size_t *ret_n);
