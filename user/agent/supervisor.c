@@ -414,6 +414,13 @@ static void on_switch(void *userdata)
 	wv_workers_tell(&sup->workers, WV_CONTROL_SWITCH);
 }
 
+/* What tells people about the start has told it. */
+static int on_teller(sd_event_source *s, const siginfo_t *si _unused_, void *userdata _unused_)
+{
+	(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
+	return 0;
+}
+
 static int setup_loop(struct supervisor *sup)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGUSR2};
@@ -438,6 +445,9 @@ static int setup_loop(struct supervisor *sup)
 	if (r >= 0 && sup->options->until_ns)
 		r = sd_event_add_time(sup->loop, NULL, CLOCK_MONOTONIC,
 				      sup->options->until_ns / 1000, 1000, on_deadline, sup);
+	if (r >= 0 && sup->options->teller > 0)
+		r = sd_event_add_child(sup->loop, NULL, sup->options->teller, WEXITED, on_teller,
+				       sup);
 	if (r >= 0)
 		r = wv_guard_start(&sup->guard, sup->loop, on_switch, sup);
 	if (r >= 0 &&

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "user/core/config.h"
 #include "user/core/paths.h"
@@ -24,6 +25,7 @@ struct wv_attach_options {
 	uint64_t until_ns; /* CLOCK_MONOTONIC; 0: until a signal */
 	int lock_fd;	   /* held already and taken over; -1: to be taken */
 	bool dry_run;
+	pid_t teller;		 /* a child of this process to reap when it ends; <= 0: none */
 	wv_settings_fn settings; /* NULL: they stay as they are */
 	void *settings_ctx;
 };

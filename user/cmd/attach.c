@@ -12,8 +12,8 @@
 #include "user/bundle/install.h"
 #include "user/cmd/cmd.h"
 #include "user/cmd/evidence_cmd.h"
+#include "user/cmd/first_run.h"
 #include "user/cmd/status_view.h"
-#include "user/cmd/evidence_cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 
@@ -235,11 +235,26 @@ static int run(const struct wv_cli *cli, struct attach *a, const struct wv_confi
 	return start_again(&again);
 }
 
+/* What people are told at a first start, not when settings are changed in place. An exit code. */
+static int begin(const struct wv_cli *cli, struct attach *a, uint64_t began_ns)
+{
+	bool people = wv_first_run_people();
+
+	if (a->before.reloaded)
+		return WV_EXIT_OK;
+	if (!wv_first_run_preflight(&cli->paths, people, began_ns))
+		return WV_EXIT_DENIED;
+	if (people)
+		a->options.teller = wv_first_run_tell(&cli->paths, began_ns);
+	return WV_EXIT_OK;
+}
+
 int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 {
 	struct attach a = {0};
 	_cleanup_(wv_config_done) struct wv_config config;
 	struct wv_policy *policy = NULL;
+	uint64_t began_ns = wv_view_mono_ns();
 	int r;
 
 	if (wv_config_init(&config) < 0)
@@ -259,10 +274,15 @@ int wv_cmd_attach(struct wv_cli *cli, int argc, char **argv)
 	wv_again_take(&a.before, &cli->paths);
 	recover_bundles(cli, &a);
 	r = load_config(cli, &a, &config);
+	if (r == WV_EXIT_DENIED)
+		(void)begin(cli, &a, began_ns);
 	if (r != WV_EXIT_OK)
 		return start_failed(cli, &a, a.before.lock_fd, r);
 	wv_log_init((enum wv_log_format)config.agent_log_format,
 		    log_priority(config.agent_log_level));
+	r = begin(cli, &a, began_ns);
+	if (r != WV_EXIT_OK)
+		return r;
 	r = load_policy(cli, &config, &policy);
 	if (r != WV_EXIT_OK)
 		return start_failed(cli, &a, a.before.lock_fd, r);

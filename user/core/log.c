@@ -60,6 +60,11 @@ int wv_log_max_priority(void)
 	return log_state.max_priority;
 }
 
+bool wv_log_is_text(void)
+{
+	return log_state.format == WV_LOG_TEXT;
+}
+
 static void log_json(int priority, int error, const char *module, const char *message)
 {
 	struct json_object *line = json_object_new_object();

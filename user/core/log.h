@@ -7,6 +7,7 @@
 #ifndef WV_CORE_LOG_H
 #define WV_CORE_LOG_H
 
+#include <stdbool.h>
 #include <syslog.h>
 
 #include "user/core/cleanup.h"
@@ -23,6 +24,8 @@ void wv_log_init(enum wv_log_format format, int max_priority);
 /* Names that every line carries from now on; strings are copied (truncated at 63 bytes). */
 void wv_log_identity(const char *process, const char *run_id);
 int wv_log_max_priority(void);
+/* Whether lines are text, which people read. */
+bool wv_log_is_text(void);
 
 /*
  * Logs one line and returns error, so that `return wv_log_errno(r, "cpu", "attach")` logs and
