@@ -134,7 +134,8 @@ static void recover_bundles(const struct wv_cli *cli, const struct attach *a)
 	    wv_make_run_id(run, sizeof(run)) < 0)
 		return;
 	r = wv_bundle_recover(&wv_io_system, &cli->paths, run);
-	if (r < 0)
+	/* who may not look there has no bundle to use either, and is told so by the pre-flight */
+	if (r < 0 && r != -EACCES)
 		(void)wv_log_errno(r, "attach", "put bundles in %s in order", cli->paths.state);
 }
 

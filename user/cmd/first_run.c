@@ -22,6 +22,7 @@
 /* Between the two looks: long enough to be believed (user/flow/harm.h), and told within 2 s. */
 #define GLANCE_NS 1000000000ULL
 #define SHOWN 5
+#define KNOWN 100 /* how many are counted */
 /* How long the agent may take to publish its first figures before nothing more is said. */
 #define READY_NS 30000000000ULL
 #define POLL_NS 50000000L
@@ -128,7 +129,7 @@ static void sleep_ns(uint64_t ns)
 static void tell_who_hurts(const struct wv_host *host, uint64_t began_ns)
 {
 	unsigned ncpu = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	struct wv_harm list[SHOWN];
+	struct wv_harm list[KNOWN];
 	struct wv_glance g;
 	char text[WV_HARM_TEXT];
 	size_t n = 0;
@@ -141,7 +142,7 @@ static void tell_who_hurts(const struct wv_host *host, uint64_t began_ns)
 		r = wv_glance_end(&g);
 	}
 	if (r == 0)
-		r = wv_harm_rank(&g.now, &g.before, ncpu, list, SHOWN, &n);
+		r = wv_harm_rank(&g.now, &g.before, ncpu, list, KNOWN, &n);
 	if (r < 0)
 		fprintf(stderr, "Who hurts whom: cannot be told from /proc: %s\n", strerror(-r));
 	else if (!n)
@@ -154,8 +155,10 @@ static void tell_who_hurts(const struct wv_host *host, uint64_t began_ns)
 			"Who hurts whom, worst first (from /proc, %.1f s, told after "
 			"%.1f s):\n",
 			(double)(g.now.mono_ns - g.before.mono_ns) / 1e9, ms_since(began_ns) / 1e3);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && i < SHOWN; i++)
 		fprintf(stderr, "  %zu. %s\n", i + 1, wv_harm_text(text, &list[i], &g.now, ncpu));
+	if (n > SHOWN)
+		fprintf(stderr, "  and %zu more\n", n - SHOWN);
 	wv_glance_done(&g);
 }
 
