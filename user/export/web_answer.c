@@ -143,10 +143,7 @@ static struct MHD_Response *wrap(struct wv_web *w, struct body *b, enum wv_metri
 
 	if (!response)
 		return NULL;
-	header(w, response, MHD_HTTP_HEADER_CONTENT_TYPE,
-	       format == WV_METRICS_OPENMETRICS
-		       ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-		       : "text/plain; version=0.0.4; charset=utf-8");
+	header(w, response, MHD_HTTP_HEADER_CONTENT_TYPE, wv_metrics_types[format]);
 	header(w, response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
 	if (gzip)
 		header(w, response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
@@ -203,7 +200,7 @@ static int fresh_body(struct wv_web *w, enum wv_metrics_format format, bool gzip
 
 void wv_web_forget(struct wv_web *w)
 {
-	for (unsigned f = 0; f < 2; f++)
+	for (unsigned f = 0; f < WV_METRICS_FORMATS; f++)
 		for (unsigned g = 0; g < 2; g++) {
 			struct MHD_Response *old = w->cached[f][g];
 
@@ -215,7 +212,10 @@ void wv_web_forget(struct wv_web *w)
 
 bool wv_web_holds(const struct wv_web *w)
 {
-	return w->cached[0][0] || w->cached[0][1] || w->cached[1][0] || w->cached[1][1];
+	for (unsigned f = 0; f < WV_METRICS_FORMATS; f++)
+		if (w->cached[f][0] || w->cached[f][1])
+			return true;
+	return false;
 }
 
 /* On loopback compression costs more than it saves. */
@@ -290,7 +290,8 @@ static enum MHD_Result answer_index(struct wv_web *w, struct MHD_Connection *c)
 		"<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;"
 		"margin:3rem auto;max-width:36rem;padding:0 1rem}</style>"
 		"<h1>waveos-bpf</h1><ul>"
-		"<li><a href=\"/metrics\">/metrics</a>: Prometheus text or OpenMetrics</li>"
+		"<li><a href=\"/metrics\">/metrics</a>: Prometheus text, OpenMetrics or "
+		"protobuf</li>"
 		"<li><a href=\"/healthz\">/healthz</a>: age of the last sample</li></ul>"
 		"<p>Live figures in a terminal: <code>waveos-bpf top</code></p></html>\n";
 
