@@ -499,6 +499,25 @@ static void accept_header_chooses_by_weight(void **state)
 	assert_int_equal(wv_web_negotiate("text/plain, application/openmetrics-text; q=0.5"),
 			 WV_METRICS_TEXT);
 	assert_int_equal(wv_web_negotiate("application/openmetrics-text; q=0"), WV_METRICS_TEXT);
+	assert_int_equal(wv_web_negotiate("application/openmetrics-text; q=0.5, */*; q=0.8"),
+			 WV_METRICS_TEXT);
+	/* what Prometheus sends with and without native histograms */
+	assert_int_equal(
+		wv_web_negotiate("application/vnd.google.protobuf;"
+				 "proto=io.prometheus.client.MetricFamily;encoding=delimited,"
+				 "application/openmetrics-text;version=1.0.0;q=0.8,"
+				 "application/openmetrics-text;version=0.0.1;q=0.75,"
+				 "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+		WV_METRICS_PROTOBUF);
+	assert_int_equal(
+		wv_web_negotiate("application/vnd.google.protobuf; q=0.3; encoding=delimited;"
+				 " proto=io.prometheus.client.MetricFamily, text/plain"),
+		WV_METRICS_TEXT);
+	/* other encodings of it are not served */
+	assert_int_equal(wv_web_negotiate("application/vnd.google.protobuf;"
+					  "proto=io.prometheus.client.MetricFamily;encoding=text"),
+			 WV_METRICS_TEXT);
+	assert_int_equal(wv_web_negotiate("application/vnd.google.protobuf"), WV_METRICS_TEXT);
 	assert_true(wv_web_accepts_gzip("deflate, gzip"));
 	assert_false(wv_web_accepts_gzip("gzip;q=0"));
 	assert_false(wv_web_accepts_gzip("identity"));

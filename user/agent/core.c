@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "user/agent/count.h"
 #include "user/agent/drift.h"
 #include "user/agent/guard.h"
 #include "user/agent/packs.h"
@@ -92,6 +93,7 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 	bool durable = strcmp(type, "decision") == 0;
 	struct json_object *error;
 
+	wv_count_record(type, fields);
 	if (!c->records) {
 		json_object_put(fields);
 		return -ENOENT;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "user/flow/figures.h"
 #include "user/agent/supervisor.h"
 
 #include <errno.h>
@@ -485,6 +486,10 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	(void)mallopt(M_ARENA_MAX, 1);
 	/* tables are sparse: a huge page would make a row cost 2 MiB (workers inherit this) */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	/* before the first fork; without them only figures are missing */
+	r = wv_figures_open();
+	if (r < 0)
+		(void)wv_log_warn(r, "supervisor", "pages for figures of workers");
 	wv_workers_init(&sup.workers, config->agent_worker_silence, 10 * config->agent_tick);
 	r = start(&sup, begin);
 	if (r == WV_EXIT_OK) {

@@ -18,6 +18,7 @@
 #include "user/bundle/trust.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/flow/figures.h"
 
 struct worker {
 	struct wv_trial trial;
@@ -97,11 +98,30 @@ static int deed(void *ctx, const struct wv_bundle_hook *hook, char why[WV_DEED_W
 	return take_settings(w, why);
 }
 
+static void show(const struct worker *w)
+{
+	uint64_t n[WV_BUNDLE_STATE_N] = {0};
+	struct wv_bundles b;
+
+	if (wv_bundles_open(&b, &wv_io_system, w->paths, w->trial.run_id, false) < 0)
+		return;
+	for (unsigned i = 0; i < b.states.n; i++)
+		for (unsigned k = 0; k < b.states.slots[i].n; k++)
+			n[b.states.slots[i].entries[k].state]++;
+	wv_bundles_close(&b);
+	wv_figure_set(WV_FIG_BUNDLES_STAGED, n[WV_BUNDLE_STAGED]);
+	wv_figure_set(WV_FIG_BUNDLES_TRIAL, n[WV_BUNDLE_TRIAL]);
+	wv_figure_set(WV_FIG_BUNDLES_CONFIRMED, n[WV_BUNDLE_CONFIRMED]);
+	wv_figure_set(WV_FIG_BUNDLES_FAILED, n[WV_BUNDLE_FAILED]);
+	wv_figure_set(WV_FIG_BUNDLES_ROLLED_BACK, n[WV_BUNDLE_ROLLED_BACK]);
+}
+
 static int step(struct worker *w)
 {
 	uint64_t next = UINT64_MAX;
 	int r = wv_trial_step(&w->trial, &next);
 
+	show(w);
 	if (w->stop)
 		return sd_event_exit(w->loop, 0);
 	if (r < 0)

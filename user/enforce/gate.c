@@ -216,6 +216,7 @@ static int decide(struct wv_agent *agent)
 	if (g->dirty)
 		r = bring_about(g);
 	(void)wv_gate_store_watch(&g->store);
+	wv_gate_store_count(&g->store);
 	return r;
 }
 

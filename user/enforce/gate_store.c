@@ -9,6 +9,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/flow/figures.h"
 #include "user/enforce/gate_inode.h"
 
 static int map_fds(struct wv_gate_store *s, const struct wv_bpf *bpf)
@@ -109,6 +110,26 @@ int wv_gate_store_counters(const struct wv_gate_store *s, uint32_t number, struc
 {
 	return bpf_map_lookup_elem(s->lists_fd, &number, ret) < 0 ? -errno : 0;
 }
+
+void wv_gate_store_count(struct wv_gate_store *s)
+{
+	struct wv_gate_list now;
+
+	for (size_t i = 0; i < s->n_lists; i++) {
+		struct wv_gate_stored *l = &s->lists[i];
+
+		if (l->kind >= WV_GATED_N || wv_gate_store_counters(s, l->number, &now) < 0)
+			continue;
+		wv_figure_add(WV_FIG_GATE_DENIED_EXEC + l->kind, now.denied - l->denied);
+		wv_figure_add(WV_FIG_GATE_AUDITED, now.audited - l->audited);
+		wv_figure_add(WV_FIG_GATE_EVENTS_SUPPRESSED, now.suppressed - l->suppressed);
+		l->denied = now.denied;
+		l->audited = now.audited;
+		l->suppressed = now.suppressed;
+	}
+}
+_Static_assert(WV_FIG_GATE_DENIED_PRIORITY - WV_FIG_GATE_DENIED_EXEC == WV_GATED_N - 1,
+	       "a row a kind, in its order");
 
 /* Entries ---------------------------------------------------------------------------------------
  */

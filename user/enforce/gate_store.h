@@ -31,6 +31,7 @@ struct wv_gate_stored {
 		uint64_t ino; /* 0: no such file */
 	} * watched;
 	size_t n_watched;
+	uint64_t denied, audited, suppressed; /* of the kernel's counters, as last told */
 };
 
 struct wv_gate_store {
@@ -56,6 +57,8 @@ struct wv_gate_stored *wv_gate_store_find(struct wv_gate_store *s, uint32_t numb
 /* Its counters. 0 or -errno. */
 int wv_gate_store_counters(const struct wv_gate_store *s, uint32_t number,
 			   struct wv_gate_list *ret);
+/* What was denied, audited and not told since the call before is added to the metrics' figures. */
+void wv_gate_store_count(struct wv_gate_store *s);
 /*
  * Removes lists that are not wanted and entries that belong to none. Waits until no program can
  * still be reading them; call it when no place refers to them any more.

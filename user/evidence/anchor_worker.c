@@ -20,6 +20,7 @@
 
 #include "user/agent/beat.h"
 #include "user/core/log.h"
+#include "user/flow/figures.h"
 #include "user/evidence/anchor.h"
 #include "user/evidence/anchor_helper.h"
 #include "user/export/sandbox.h"
@@ -157,6 +158,19 @@ static int quote(void *ctx, const struct wv_hash *digest, struct wv_tpm_quote *r
 	return 0;
 }
 
+static void show(const struct worker *w, bool tpm)
+{
+	uint64_t n[WV_ANCHOR_CONFLICT + 1] = {0};
+
+	for (size_t i = 0; i < w->witnesses.n; i++)
+		n[w->anchor.targets[i].state]++;
+	if (tpm)
+		n[w->anchor.tpm.state]++;
+	wv_figure_set(WV_FIG_ANCHOR_GOOD, n[WV_ANCHOR_GOOD]);
+	wv_figure_set(WV_FIG_ANCHOR_LOST, n[WV_ANCHOR_LOST]);
+	wv_figure_set(WV_FIG_ANCHOR_CONFLICT, n[WV_ANCHOR_CONFLICT]);
+}
+
 /* The loop ------------------------------------------------------------------------------------ */
 
 static int on_round(sd_event_source *s, uint64_t usec _unused_, void *userdata)
@@ -165,6 +179,7 @@ static int on_round(sd_event_source *s, uint64_t usec _unused_, void *userdata)
 	uint64_t wait = AFTER_CANCEL_NS;
 	int r = wv_anchor_round(&w->anchor, &wait);
 
+	show(w, w->anchor.quote);
 	if (w->broken) {
 		(void)wv_log_full(LOG_ERR, 0, "anchor", "a helper is gone");
 		return sd_event_exit(w->loop, EXIT_FAILURE);

@@ -9,12 +9,24 @@ static const char intro[] =
 	"<!-- generated: edit user/export/metrics_doc.c, signals.def or facets.def, then run\n"
 	"     WV_UPDATE_DOCS=1 build/tests/test_openmetrics -->\n"
 	"\n"
-	"`GET /metrics` on `metrics.listen` (default `127.0.0.1:9850`) answers in Prometheus text "
-	"0.0.4, or in\n"
-	"OpenMetrics 1.0 where the client prefers that. `GET /healthz` answers 200 with JSON while "
-	"the last sample\n"
-	"is at most three ticks old, else 503. Only GET and HEAD; gzip for clients that are not on "
-	"loopback.\n"
+	"`GET /metrics` on `metrics.listen` (default `127.0.0.1:9850`) answers in one of three "
+	"formats "
+	"with the same\n"
+	"content, by the weights of the client's `Accept` header: Prometheus text 0.0.4 (also "
+	"where "
+	"nothing fits),\n"
+	"OpenMetrics 1.0, and delimited protobuf (`application/vnd.google.protobuf; "
+	"proto=io.prometheus.client.MetricFamily;\n"
+	"encoding=delimited`), which Prometheus asks for when native histograms are on. `GET "
+	"/healthz` "
+	"answers 200 with\n"
+	"JSON while the last sample is at most three ticks old, else 503. Only GET and HEAD; gzip "
+	"for "
+	"clients that are\n"
+	"not on loopback.\n"
+	"\n"
+	"Text has every figure exactly; protobuf has doubles, which round what is above 2^53 of a "
+	"figure's own unit.\n"
 	"\n"
 	"## Labels\n"
 	"\n"
@@ -54,9 +66,34 @@ static const char intro[] =
 	"`waveos_metrics_series_dropped` says how\n"
 	"   many series were left out, `waveos_cgroups{detail}` how many cgroups have which "
 	"detail.\n"
-	"7. Histograms have 13 bounds; observations equal to a bound count above it.\n"
+	"7. Histograms have 13 bounds; observations equal to a bound count above it. In protobuf "
+	"they are "
+	"native\n"
+	"   histograms, too, of schema 0 (one bucket a factor of two, 24 of them): that is what "
+	"the "
+	"kernel half counts,\n"
+	"   and nothing finer is claimed. Its bounds are powers of two in microseconds, those of "
+	"the "
+	"schema powers of\n"
+	"   two in seconds: a bound reads 4.6 % too low. Below 1 us is the zero bucket; 4.2 s and "
+	"more is "
+	"told as 4 s\n"
+	"   to 8 s. Sums and counts are exact.\n"
 	"8. A restarted web worker starts ranks and `__other__` anew: that is a counter reset.\n"
 	"\n";
+
+static const char figures_intro[] = "\n"
+				    "## What workers tell\n"
+				    "\n"
+				    "Of `include/waveos/worker_figures.def`; rows of a worker that "
+				    "never ran are left out. Labels "
+				    "come from closed\n"
+				    "sets. Rules and domains are named as in the policy: at most "
+				    "64 rules and 32 domains, the rest "
+				    "is summed in\n"
+				    "`__other__`.\n"
+				    "\n"
+				    "| metric | type | meaning |\n| --- | --- | --- |\n";
 
 static const char *kind_name(enum wv_signal_kind kind)
 {
@@ -137,8 +174,8 @@ void wv_metrics_print_doc(FILE *f)
 		.self = {.n_progs = 1, .progs = {{.name = "x", .run_count = 1}}}};
 	struct wv_metrics_process process = {0};
 	struct wv_text out = {.max = 1U << 20};
+	struct wv_metrics_out writer = {.format = WV_METRICS_TEXT, .out = &out};
 	struct wv_metrics *m = NULL;
-	struct wv_sample sample = {0};
 
 	fputs(intro, f);
 	print_signals(f);
@@ -146,7 +183,12 @@ void wv_metrics_print_doc(FILE *f)
 	print_facets(f);
 	fprintf(f, "## The agent itself\n\n| metric | type | meaning |\n| --- | --- | --- |\n");
 	if (wv_metrics_new(&m, 1, 1) == 0) {
-		wv_metrics_self(m, &head, &sample, &process, WV_METRICS_TEXT, &out);
+		wv_metrics_self(m, &head, &process, &writer);
+		if (wv_text_end(&out) == 0)
+			print_families(f, out.data);
+		fprintf(f, "%s", figures_intro);
+		out.len = 0;
+		wv_metrics_figures(&head, true, &writer);
 		if (wv_text_end(&out) == 0)
 			print_families(f, out.data);
 	}

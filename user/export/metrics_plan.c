@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "user/core/cgroup.h"
+#include "user/flow/figures.h"
 
 /* Label block of a row: path and identity, all escaped. Longer ones cannot come from 256-byte
  * paths. */
@@ -424,7 +425,7 @@ uint32_t wv_plan_fixed_series(const struct wv_metrics *m, const struct wv_snapsh
 	for (unsigned f = 0; f < WV_FACET_N; f++)
 		if (wv_plan_machine_wide(f))
 			n += wv_facets[f].max * wv_facets[f].n_columns;
-	n += 3 * WV_EV_N + WV_PLACE_N + 3 * head->self.n_progs + 48;
+	n += 3 * WV_EV_N + WV_PLACE_N + 3 * head->self.n_progs + WV_FIGURE_SERIES_MAX + 64;
 	return n;
 }
 

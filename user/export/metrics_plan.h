@@ -4,7 +4,7 @@
 #ifndef WV_EXPORT_METRICS_PLAN_H
 #define WV_EXPORT_METRICS_PLAN_H
 
-#include "user/export/openmetrics.h"
+#include "user/export/metrics_out.h"
 
 #define WV_PLAN_WORDS ((WV_SIG_N + 63) / 64)
 /* One label of a facet for all rows that are left out. The table is small: what is over shares
@@ -12,7 +12,6 @@
 #define WV_PLAN_FACET_REST 128
 #define WV_PLAN_FACET_REST_NEW 16 /* entries that one scrape may add: series reserved for them */
 /* Series of one histogram: bounds of its family, +Inf, _sum, _count */
-#define WV_PLAN_BOUNDS 13
 #define WV_PLAN_HIST_SERIES (WV_PLAN_BOUNDS + 3)
 
 enum wv_plan_level { WV_LEVEL_REST, WV_LEVEL_CORE, WV_LEVEL_FULL };
@@ -87,13 +86,15 @@ uint64_t wv_plan_own_bucket(const struct wv_sample *s, uint32_t slot, enum wv_hi
 uint32_t wv_plan_fixed_series(const struct wv_metrics *m, const struct wv_snapshot *head);
 bool wv_plan_shows(const struct wv_plan_row *r, enum wv_signal s);
 
-/* Self metrics (metrics_self.c): appends every family and adds to m->series. */
+/* Self metrics (metrics_self.c) and figures of workers (metrics_figures.c): appends every family.
+ */
 void wv_metrics_self(struct wv_metrics *m, const struct wv_snapshot *head,
-		     const struct wv_sample *s, const struct wv_metrics_process *process,
-		     enum wv_metrics_format format, struct wv_text *out);
-/* HELP, TYPE and UNIT of a family; metric without prefix, with _total for counters. */
-void wv_metrics_header(struct wv_text *out, enum wv_metrics_format format, const char *metric,
-		       const char *type, const char *help);
+		     const struct wv_metrics_process *process, struct wv_metrics_out *out);
+/* everything: rows of workers that never ran, too (the reference) */
+void wv_metrics_figures(const struct wv_snapshot *head, bool everything,
+			struct wv_metrics_out *out);
+/* Series of these at most. */
+#define WV_FIGURE_SERIES_MAX (WV_FIGURE_N + 2 * WV_FIGURE_RULES + 2 * WV_FIGURE_DOMAINS)
 /* Bounds of a histogram family as bucket numbers, WV_PLAN_BOUNDS of them. */
 const uint8_t *wv_metrics_bounds(enum wv_hist_id h);
 

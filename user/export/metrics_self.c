@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "user/export/metrics_plan.h"
+#include "user/flow/figures.h"
 
 static const char *const place_names[WV_PLACE_N] = {
 #define X(id, text) #id,
@@ -17,31 +18,28 @@ static const char *const event_names[WV_EV_N] = {
 
 struct self {
 	struct wv_metrics *m;
-	struct wv_text *out;
-	enum wv_metrics_format format;
-	const char *name;
+	struct wv_metrics_out *out;
 };
 
 static void family(struct self *s, const char *name, const char *type, const char *help)
 {
-	s->name = name;
-	wv_metrics_header(s->out, s->format, name, type, help);
+	wv_out_family(s->out, name, type, help);
 }
 
 /* A series of the family; label may be NULL. */
 static void value(struct self *s, const char *label, const char *label_value, uint64_t v,
 		  enum wv_scale scale)
 {
-	wv_text_str(s->out, s->name);
+	struct wv_text t = {.max = 4096};
+
 	if (label) {
-		wv_text_printf(s->out, "{%s=\"", label);
-		wv_text_label(s->out, label_value);
-		wv_text_str(s->out, "\"}");
+		wv_text_str(&t, label);
+		wv_text_str(&t, "=\"");
+		wv_text_label(&t, label_value);
+		wv_text_str(&t, "\"");
 	}
-	wv_text_add(s->out, " ", 1);
-	wv_text_scaled(s->out, v, scale);
-	wv_text_add(s->out, "\n", 1);
-	s->m->series++;
+	wv_out_value(s->out, t.data, t.len, "", v, scale);
+	wv_text_done(&t);
 }
 
 static void single(struct self *s, const char *name, const char *type, const char *help, uint64_t v,
@@ -51,22 +49,52 @@ static void single(struct self *s, const char *name, const char *type, const cha
 	value(s, NULL, NULL, v, scale);
 }
 
+/* An info series: names and values, n of each. */
+static void info(struct self *s, const char *const *names, const char *const *values, unsigned n)
+{
+	struct wv_text t = {.max = 4096};
+
+	for (unsigned i = 0; i < n; i++) {
+		wv_text_str(&t, i ? "," : "");
+		wv_text_str(&t, names[i]);
+		wv_text_str(&t, "=\"");
+		wv_text_label(&t, values[i]);
+		wv_text_str(&t, "\"");
+	}
+	wv_out_value(s->out, t.data, t.len, "", 1, WV_ONE);
+	wv_text_done(&t);
+}
+
 static void identity(struct self *s, const struct wv_snapshot *h)
 {
 	const char *const names[] = {"version", "policy_version", "bundle_id"};
 	const char *const values[] = {h->version, h->policy_version, h->bundle_id};
+	const char *const policy_names[] = {"policy", "version", "mode"};
+	struct wv_policy_figures f = {0};
+	char policy[sizeof(h->policy_version)];
+	const char *at;
 
 	family(s, "waveos_build_info", "info", "Version triple of the agent");
-	for (unsigned i = 0; i < 3; i++) {
-		wv_text_str(s->out, i ? "\"," : "waveos_build_info{");
-		wv_text_str(s->out, names[i]);
-		wv_text_str(s->out, "=\"");
-		wv_text_label(s->out, values[i]);
-	}
-	wv_text_str(s->out, "\"} 1\n");
-	s->m->series++;
+	info(s, names, values, 3);
 	family(s, "waveos_run_info", "info", "Identity of this run");
 	value(s, "run_id", h->run_id, 1, WV_ONE);
+	/* <name>@<first 12 digits of its SHA-256> */
+	snprintf(policy, sizeof(policy), "%s", h->policy_version);
+	policy[strcspn(policy, "@")] = '\0';
+	at = strchr(h->policy_version, '@');
+	(void)wv_policy_figures_read(&f);
+	{
+		const char *const policy_values[] = {policy, at ? at + 1 : "",
+						     atomic_load(&h->disarmed) ? "disarmed"
+						     : f.dry_run	       ? "dry-run"
+						     : f.enforces	       ? "enforce"
+									       : "observe"};
+
+		family(s, "waveos_policy_info", "info",
+		       "Policy in force, and whether the agent acts: enforce, dry-run, observe "
+		       "(enforce.enabled is off) or disarmed (kill switch)");
+		info(s, policy_names, policy_values, 3);
+	}
 }
 
 static void process(struct self *s, const struct wv_snapshot *h, const struct wv_metrics_process *p)
@@ -151,8 +179,8 @@ static void loop(struct self *s, const struct wv_snapshot *h, uint64_t now_mono_
 	family(s, "waveos_worker_restarts_total", "counter",
 	       "Workers that died and were started again");
 	for (int i = 0; i < WV_WORKER_N; i++)
-		value(s, "worker", wv_worker_names[i],
-		      atomic_load(&((struct wv_snapshot *)h)->workers[i].restarts), WV_ONE);
+		value(s, "worker", wv_worker_names[i], atomic_load(&h->workers[i].restarts),
+		      WV_ONE);
 }
 
 static void enforcement(struct self *s, const struct wv_snapshot *h)
@@ -163,15 +191,24 @@ static void enforcement(struct self *s, const struct wv_snapshot *h)
 	       h->n_rules_open, WV_ONE);
 	single(s, "waveos_budgets_in_force", "gauge", "Budgets in force now", h->n_budgets_in_force,
 	       WV_ONE);
-	single(s, "waveos_decisions_total", "counter", "Decisions taken", h->self.decisions,
-	       WV_ONE);
-	single(s, "waveos_enforcement_actions_total", "counter", "Actions carried out or tried",
-	       h->self.actions, WV_ONE);
-	single(s, "waveos_enforcement_failures_total", "counter", "Actions that failed",
-	       h->self.action_failures, WV_ONE);
+	single(s, "waveos_breakers_in_force", "gauge", "Breakers in force now",
+	       h->n_breakers_in_force, WV_ONE);
+	single(s, "waveos_cgroups_held", "gauge",
+	       "Cgroups that recovery froze, isolated or throttles", h->n_held, WV_ONE);
+	single(s, "waveos_disarmed", "gauge", "1 while the kill switch is on",
+	       atomic_load(&h->disarmed) != 0, WV_ONE);
+	single(s, "waveos_enforcement_failures_total", "counter",
+	       "Actions of rules and chains that failed", h->self.action_failures, WV_ONE);
+	single(s, "waveos_enforcement_broken", "gauge",
+	       "1 while the enforcer cannot do its work at all",
+	       atomic_load(&h->enforce_errno) != 0, WV_ONE);
 	if (h->first_limit_ns)
 		single(s, "waveos_first_limit_seconds", "gauge",
 		       "Start to the first enforced limit", h->first_limit_ns, WV_NS);
+	family(s, "waveos_policy_reloads_total", "counter",
+	       "Reloads of the policy that were taken, and that left the old one in force");
+	value(s, "result", "taken", atomic_load(&h->policies_taken), WV_ONE);
+	value(s, "result", "refused", atomic_load(&h->policies_refused), WV_ONE);
 	family(s, "waveos_config_drift", "gauge",
 	       "Settings and facts that are not as in the run before, by kind");
 	for (int i = 0; i < WV_DRIFT_N; i++)
@@ -179,29 +216,35 @@ static void enforcement(struct self *s, const struct wv_snapshot *h)
 	family(s, "waveos_records_total", "counter", "Records of the evidence log");
 	value(s, "result", "written", h->self.records_written, WV_ONE);
 	value(s, "result", "failed", h->self.records_failed, WV_ONE);
+	single(s, "waveos_log_broken", "gauge", "1 while records cannot be written",
+	       atomic_load(&h->log_errno) != 0, WV_ONE);
 }
 
 void wv_metrics_self(struct wv_metrics *m, const struct wv_snapshot *head,
-		     const struct wv_sample *sample, const struct wv_metrics_process *p,
-		     enum wv_metrics_format format, struct wv_text *out)
+		     const struct wv_metrics_process *p, struct wv_metrics_out *out)
 {
-	struct self s = {.m = m, .out = out, .format = format};
+	struct self s = {.m = m, .out = out};
 
-	(void)sample;
 	identity(&s, head);
 	process(&s, head, p);
 	losses(&s, &head->self);
 	programs(&s, &head->self);
 	loop(&s, head, p->now_mono_ns);
 	enforcement(&s, head);
+	wv_metrics_figures(head, false, out);
 	family(&s, "waveos_cgroups", "gauge", "Cgroups by how much of them this scrape exports");
 	value(&s, "detail", "full", m->rows_level[WV_LEVEL_FULL], WV_ONE);
 	value(&s, "detail", "core", m->rows_level[WV_LEVEL_CORE], WV_ONE);
 	value(&s, "detail", "none", m->rows_level[WV_LEVEL_REST], WV_ONE);
+	single(&s, "waveos_cgroups_limit", "gauge",
+	       "Cgroups that can have figures of their own (collect.max_cgroups)", head->max_rows,
+	       WV_ONE);
 	single(&s, "waveos_metrics_series_dropped", "gauge",
 	       "Series that the ceiling metrics.max_series keeps out of this scrape",
 	       m->series_dropped, WV_ONE);
+	single(&s, "waveos_metrics_series_limit", "gauge",
+	       "The ceiling metrics.max_series of a scrape", m->max_series, WV_ONE);
 	/* counts itself */
-	single(&s, "waveos_metrics_series", "gauge", "Series in this scrape", m->series + 1,
+	single(&s, "waveos_metrics_series", "gauge", "Series in this scrape", out->series + 1,
 	       WV_ONE);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Renders a planned scrape family by family: what shares a name stands together under one HELP and
- * TYPE. Only integers are printed, in decimal, so that no figure is rounded.
+ * TYPE.
  */
 #include "user/export/openmetrics.h"
 
@@ -30,102 +30,26 @@ const uint8_t *wv_metrics_bounds(enum wv_hist_id h)
 	return bounds[h];
 }
 
-static bool ends_with(const char *s, size_t len, const char *end)
-{
-	size_t n = strlen(end);
-
-	return len >= n && memcmp(s + len - n, end, n) == 0;
-}
-
-static void add_help(struct wv_text *out, enum wv_metrics_format format, const char *help)
-{
-	for (; *help; help++) {
-		if (*help == '\\' || *help == '\n' ||
-		    (*help == '"' && format == WV_METRICS_OPENMETRICS))
-			wv_text_add(out, "\\", 1);
-		wv_text_add(out, *help == '\n' ? "n" : help, 1);
-	}
-}
-
-void wv_metrics_header(struct wv_text *out, enum wv_metrics_format format, const char *metric,
-		       const char *type, const char *help)
-{
-	size_t len = strlen(metric);
-	const char *unit = NULL;
-
-	/* OpenMetrics names the family without the suffix of its samples */
-	if (format == WV_METRICS_OPENMETRICS) {
-		if (ends_with(metric, len, "_total"))
-			len -= strlen("_total");
-		else if (strcmp(type, "info") == 0)
-			len -= strlen("_info");
-		if (ends_with(metric, len, "_seconds"))
-			unit = "seconds";
-		else if (ends_with(metric, len, "_bytes"))
-			unit = "bytes";
-	} else if (strcmp(type, "info") == 0) {
-		type = "gauge";
-	}
-	wv_text_str(out, "# HELP ");
-	wv_text_add(out, metric, len);
-	wv_text_add(out, " ", 1);
-	add_help(out, format, help);
-	wv_text_str(out, "\n# TYPE ");
-	wv_text_add(out, metric, len);
-	wv_text_add(out, " ", 1);
-	wv_text_str(out, type);
-	if (unit) {
-		wv_text_str(out, "\n# UNIT ");
-		wv_text_add(out, metric, len);
-		wv_text_add(out, " ", 1);
-		wv_text_str(out, unit);
-	}
-	wv_text_add(out, "\n", 1);
-}
-
 /* One scrape on its way. */
 struct render {
 	struct wv_metrics *m;
 	struct wv_sample *s;
-	enum wv_metrics_format format;
-	struct wv_text *out;
-	char name[128];		     /* of the family, with prefix */
-	char le[WV_PLAN_BOUNDS][32]; /* of the family, if it is a histogram's */
+	struct wv_metrics_out out;
 };
 
 static void begin_family(struct render *r, const char *prefix, const char *metric, const char *type,
 			 const char *help)
 {
-	snprintf(r->name, sizeof(r->name), PREFIX "%s%s", prefix, metric);
-	wv_metrics_header(r->out, r->format, r->name, type, help);
-}
+	char name[128];
 
-/* name<suffix>{labels[,more]} */
-static void begin_series(struct render *r, const char *suffix, const char *labels,
-			 size_t labels_len, const char *more)
-{
-	struct wv_text *out = r->out;
-
-	wv_text_str(out, r->name);
-	wv_text_str(out, suffix);
-	if (labels_len || more[0]) {
-		wv_text_add(out, "{", 1);
-		wv_text_add(out, labels, labels_len);
-		if (labels_len && more[0])
-			wv_text_add(out, ",", 1);
-		wv_text_str(out, more);
-		wv_text_add(out, "}", 1);
-	}
-	wv_text_add(out, " ", 1);
-	r->m->series++;
+	snprintf(name, sizeof(name), PREFIX "%s%s", prefix, metric);
+	wv_out_family(&r->out, name, type, help);
 }
 
 static void series(struct render *r, const char *labels, size_t labels_len, const char *more,
 		   uint64_t v, enum wv_scale scale)
 {
-	begin_series(r, "", labels, labels_len, more);
-	wv_text_scaled(r->out, v, scale);
-	wv_text_add(r->out, "\n", 1);
+	wv_out_value(&r->out, labels, labels_len, more, v, scale);
 }
 
 static void signal_series(struct render *r, enum wv_signal sig)
@@ -193,58 +117,15 @@ static void gone_families(struct render *r)
 	}
 }
 
-/* le="..." of every bound of the family */
-static void bound_labels(struct render *r, enum wv_hist_id h)
-{
-	struct wv_text t = {.max = 64};
-
-	for (unsigned i = 0; i < WV_PLAN_BOUNDS; i++) {
-		t.len = 0;
-		wv_text_str(&t, "le=\"");
-		wv_text_scaled(&t, wv_hist_bound_ns(bounds[h][i]), WV_NS);
-		wv_text_str(&t, "\"");
-		if (wv_text_end(&t) < 0)
-			r->out->error = r->out->error ?: t.error;
-		else
-			snprintf(r->le[i], sizeof(r->le[i]), "%s", t.data);
-	}
-	wv_text_done(&t);
-}
-
-static void histogram(struct render *r, enum wv_hist_id h, const char *labels, size_t labels_len,
-		      const uint64_t *v)
-{
-	uint64_t seen = 0;
-	unsigned b = 0;
-
-	for (unsigned i = 0; i < WV_PLAN_BOUNDS; i++) {
-		for (; b <= bounds[h][i]; b++)
-			seen += v[b];
-		begin_series(r, "_bucket", labels, labels_len, r->le[i]);
-		wv_text_u64(r->out, seen);
-		wv_text_add(r->out, "\n", 1);
-	}
-	for (; b < WV_HIST_BUCKETS; b++)
-		seen += v[b];
-	begin_series(r, "_bucket", labels, labels_len, "le=\"+Inf\"");
-	wv_text_u64(r->out, seen);
-	wv_text_add(r->out, "\n", 1);
-	begin_series(r, "_sum", labels, labels_len, "");
-	wv_text_scaled(r->out, v[WV_HIST_BUCKETS], WV_NS);
-	wv_text_add(r->out, "\n", 1);
-	begin_series(r, "_count", labels, labels_len, "");
-	wv_text_u64(r->out, seen);
-	wv_text_add(r->out, "\n", 1);
-}
-
 static void histogram_families(struct render *r)
 {
 	struct wv_metrics *m = r->m;
 	uint64_t v[WV_HIST_BUCKETS + 1], any;
+	char name[128];
 
 	for (unsigned h = 0; h < WV_HIST_N; h++) {
-		begin_family(r, "", wv_hists[h].metric, "histogram", wv_hists[h].help);
-		bound_labels(r, h);
+		snprintf(name, sizeof(name), PREFIX "%s", wv_hists[h].metric);
+		wv_out_histogram_family(&r->out, name, wv_hists[h].help, bounds[h]);
 		for (uint32_t i = 0; i < m->n_rows; i++) {
 			const struct wv_plan_row *row = &m->rows[i];
 
@@ -252,13 +133,14 @@ static void histogram_families(struct render *r)
 				continue;
 			for (unsigned b = 0; b <= WV_HIST_BUCKETS; b++)
 				v[b] = wv_plan_own_bucket(r->s, row->slot, h, b);
-			histogram(r, h, m->labels.data + row->label_at, row->label_len, v);
+			wv_out_histogram(&r->out, m->labels.data + row->label_at, row->label_len,
+					 v);
 		}
 		any = 0;
 		for (unsigned b = 0; b <= WV_HIST_BUCKETS; b++)
 			any |= v[b] = wv_plan_sum_value(&m->rest_hist[h][b], true);
 		if (any)
-			histogram(r, h, REST_LABELS, strlen(REST_LABELS), v);
+			wv_out_histogram(&r->out, REST_LABELS, strlen(REST_LABELS), v);
 	}
 }
 
@@ -349,7 +231,7 @@ int wv_metrics_render(struct wv_metrics *m, const struct wv_snapshot *head, stru
 		      const struct wv_metrics_process *process, enum wv_metrics_format format,
 		      struct wv_text *out)
 {
-	struct render r = {.m = m, .s = s, .format = format, .out = out};
+	struct render r = {.m = m, .s = s, .out = {.format = format, .out = out}};
 	int e = wv_plan_scrape(m, head, s);
 
 	if (e < 0)
@@ -358,8 +240,7 @@ int wv_metrics_render(struct wv_metrics *m, const struct wv_snapshot *head, stru
 	histogram_families(&r);
 	facet_families(&r);
 	gone_families(&r);
-	wv_metrics_self(m, head, s, process, format, out);
-	if (format == WV_METRICS_OPENMETRICS)
-		wv_text_str(out, "# EOF\n");
-	return out->error;
+	wv_metrics_self(m, head, process, &r.out);
+	m->series = r.out.series;
+	return wv_out_end(&r.out);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The metrics endpoint's text, from one published sample: Prometheus text 0.0.4 or OpenMetrics 1.0.
+ * The metrics endpoint's answer, from one published sample: Prometheus text 0.0.4, OpenMetrics 1.0
+ * or protobuf.
  *
  * Which series a scrape has (docs/metrics.md):
  * - a counter of a cgroup is exported once it is not zero, and from then on; CPU time and OOM kills
@@ -21,7 +22,15 @@
 #include "user/flow/sample.h"
 #include "user/flow/snapshot.h"
 
-enum wv_metrics_format { WV_METRICS_TEXT, WV_METRICS_OPENMETRICS };
+enum wv_metrics_format {
+	WV_METRICS_TEXT,	/* Prometheus text 0.0.4 */
+	WV_METRICS_OPENMETRICS, /* OpenMetrics 1.0 */
+	WV_METRICS_PROTOBUF,	/* delimited io.prometheus.client.MetricFamily, native histograms */
+	WV_METRICS_FORMATS
+};
+
+/* Content-Type of each. */
+extern const char *const wv_metrics_types[WV_METRICS_FORMATS];
 
 /* What the renderer remembers from scrape to scrape: gauges seen, ranks, the sum of what is left
  * out. */

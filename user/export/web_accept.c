@@ -6,10 +6,13 @@
 
 #include "user/export/web_answer.h"
 
-/* One element of a comma-separated list: its name and its weight in thousandths. */
+#define FAMILY "io.prometheus.client.MetricFamily"
+
+/* One element of a comma-separated list: its name, its weight in thousandths, and parameters. */
 struct choice {
 	char name[64];
 	unsigned q;
+	bool family, delimited; /* proto=...MetricFamily, encoding=delimited */
 };
 
 static unsigned parse_weight(const char *s, size_t len)
@@ -23,6 +26,14 @@ static unsigned parse_weight(const char *s, size_t len)
 		for (size_t i = 2; i < len && i < 5 && isdigit((unsigned char)s[i]); i++)
 			q += (unsigned)(s[i] - '0') * (unit /= 10);
 	return q;
+}
+
+static bool is_parameter(const char *at, const char *end, const char *want)
+{
+	size_t n = strlen(want);
+
+	return (size_t)(end - at) >= n && strncasecmp(at, want, n) == 0 &&
+	       (at + n == end || strchr("; \t", at[n]));
 }
 
 /* Takes the next element off *p; false at the end. */
@@ -41,23 +52,45 @@ static bool next_choice(const char **p, struct choice *ret)
 			at++;
 		if (at + 2 < s + len && (*at == 'q' || *at == 'Q') && at[1] == '=')
 			ret->q = parse_weight(at + 2, (size_t)(s + len - at - 2));
+		ret->family |= is_parameter(at, s + len, "proto=" FAMILY);
+		ret->delimited |= is_parameter(at, s + len, "encoding=delimited");
 	}
 	*p = s + len;
 	return true;
 }
 
+/* The heaviest; at equal weights the richer one. A wildcard means plain text, unless that is named.
+ */
 enum wv_metrics_format wv_web_negotiate(const char *accept)
 {
-	unsigned open = 0, text = 0;
+	unsigned q[WV_METRICS_FORMATS] = {0}, wildcard = 0;
+	enum wv_metrics_format best = WV_METRICS_TEXT;
+	bool names_text = false;
 	struct choice c;
 
 	while (accept && next_choice(&accept, &c)) {
-		if (strcasecmp(c.name, "application/openmetrics-text") == 0 && c.q > open)
-			open = c.q;
-		else if (strcasecmp(c.name, "text/plain") == 0 && c.q > text)
-			text = c.q;
+		enum wv_metrics_format f = WV_METRICS_FORMATS;
+
+		if (strcasecmp(c.name, "application/openmetrics-text") == 0)
+			f = WV_METRICS_OPENMETRICS;
+		else if (strcasecmp(c.name, "text/plain") == 0)
+			f = WV_METRICS_TEXT;
+		else if (strcasecmp(c.name, "application/vnd.google.protobuf") == 0 && c.family &&
+			 c.delimited)
+			f = WV_METRICS_PROTOBUF;
+		else if ((strcmp(c.name, "*/*") == 0 || strcasecmp(c.name, "text/*") == 0) &&
+			 c.q > wildcard)
+			wildcard = c.q;
+		names_text |= f == WV_METRICS_TEXT;
+		if (f < WV_METRICS_FORMATS && c.q > q[f])
+			q[f] = c.q;
 	}
-	return open && open >= text ? WV_METRICS_OPENMETRICS : WV_METRICS_TEXT;
+	if (!names_text)
+		q[WV_METRICS_TEXT] = wildcard;
+	for (unsigned f = WV_METRICS_OPENMETRICS; f < WV_METRICS_FORMATS; f++)
+		if (q[f] && q[f] >= q[best])
+			best = f;
+	return best;
 }
 
 bool wv_web_accepts_gzip(const char *accept_encoding)

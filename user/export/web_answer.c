@@ -117,10 +117,7 @@ static struct MHD_Response *wrap(struct wv_web *w, struct body *b, enum wv_metri
 
 	if (!response)
 		return NULL;
-	wv_web_header(w, response, MHD_HTTP_HEADER_CONTENT_TYPE,
-		      format == WV_METRICS_OPENMETRICS
-			      ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-			      : "text/plain; version=0.0.4; charset=utf-8");
+	wv_web_header(w, response, MHD_HTTP_HEADER_CONTENT_TYPE, wv_metrics_types[format]);
 	wv_web_header(w, response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
 	if (gzip)
 		wv_web_header(w, response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
@@ -177,7 +174,7 @@ static int fresh_body(struct wv_web *w, enum wv_metrics_format format, bool gzip
 
 void wv_web_forget(struct wv_web *w)
 {
-	for (unsigned f = 0; f < 2; f++)
+	for (unsigned f = 0; f < WV_METRICS_FORMATS; f++)
 		for (unsigned g = 0; g < 2; g++) {
 			struct MHD_Response *old = w->cached[f][g];
 
@@ -189,7 +186,10 @@ void wv_web_forget(struct wv_web *w)
 
 bool wv_web_holds(const struct wv_web *w)
 {
-	return w->cached[0][0] || w->cached[0][1] || w->cached[1][0] || w->cached[1][1];
+	for (unsigned f = 0; f < WV_METRICS_FORMATS; f++)
+		if (w->cached[f][0] || w->cached[f][1])
+			return true;
+	return false;
 }
 
 bool wv_web_is_local(struct wv_web *w, struct MHD_Connection *c)

@@ -18,7 +18,7 @@ struct wv_web {
 	struct wv_metrics *metrics;
 	uint32_t max_series;
 	/* the newest body, by format and encoding; all of the tick `tick` */
-	struct MHD_Response *cached[2][2];
+	struct MHD_Response *cached[WV_METRICS_FORMATS][2];
 	uint64_t tick;
 	unsigned bodies;
 };

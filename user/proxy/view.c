@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "user/flow/figures.h"
 #include "user/proxy/view.h"
 
 #include <errno.h>
@@ -212,6 +213,33 @@ static struct json_object *state_json(const struct wv_proxy_state *s, uint64_t n
 		json_object_array_add(proxies, proxy_json(&s->views[i]));
 	json_object_object_add(o, "proxies", proxies);
 	return o;
+}
+
+void wv_proxy_state_show(const struct wv_proxy_state *s)
+{
+	uint64_t sum[WV_STATS_N] = {0}, active = 0, open = 0, server_errors = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct wv_proxy_view *v = &s->views[i];
+
+		for (unsigned c = 0; c < WV_STATS_N; c++)
+			sum[c] += v->front.sum[c];
+		active += v->front.last[WV_STATS_scur];
+		server_errors += v->back.sum[WV_STATS_econ] + v->back.sum[WV_STATS_eresp];
+		for (size_t k = 0; k < v->proxy->upstream.n && k < WV_PROXY_SERVERS_MAX; k++)
+			open += v->servers[k].circuit.state != WV_CIRCUIT_CLOSED;
+	}
+	wv_figure_set(WV_FIG_PROXY_SESSIONS, sum[WV_STATS_stot]);
+	wv_figure_set(WV_FIG_PROXY_ACTIVE, active);
+	wv_figure_set(WV_FIG_PROXY_BYTES_IN, sum[WV_STATS_bin]);
+	wv_figure_set(WV_FIG_PROXY_BYTES_OUT, sum[WV_STATS_bout]);
+	wv_figure_set(WV_FIG_PROXY_DENIED,
+		      sum[WV_STATS_dreq] + sum[WV_STATS_dcon] + sum[WV_STATS_dses]);
+	wv_figure_set(WV_FIG_PROXY_ERRORS_CLIENT, sum[WV_STATS_ereq]);
+	wv_figure_set(WV_FIG_PROXY_ERRORS_SERVER, server_errors);
+	wv_figure_set(WV_FIG_PROXY_BREAKERS_OPEN, open);
+	wv_figure_set(WV_FIG_PROXY_RESTARTS, s->restarts);
+	wv_figure_set(WV_FIG_PROXY_REFUSED, s->refusal[0] != '\0');
 }
 
 int wv_proxy_state_save(const struct wv_proxy_state *s, const char *dir, uint64_t now_ns)

@@ -49,6 +49,8 @@ int wv_proxy_state_take(struct wv_proxy_state *s, const char *answer, uint64_t n
 /* From here on answers are of another process, which counts from zero. */
 void wv_proxy_state_anew(struct wv_proxy_state *s);
 
+/* Sums over all proxies, as figures of the metrics endpoint. */
+void wv_proxy_state_show(const struct wv_proxy_state *s);
 /* status.json, atomically and not synced: it means nothing after the machine's own end. */
 int wv_proxy_state_save(const struct wv_proxy_state *s, const char *dir, uint64_t now_ns);
 /* The file as text, to be freed; -ENOENT: no proxy ever ran here. */

@@ -121,6 +121,7 @@ static int on_ask(sd_event_source *s, uint64_t usec _unused_, void *userdata)
 	w->state.draining = 0;
 	for (size_t i = 0; i < WV_PROXY_OLD_MAX; i++)
 		w->state.draining += w->old[i].pid != 0;
+	wv_proxy_state_show(&w->state);
 	r = wv_proxy_state_save(&w->state, w->files.dir, wv_proxy_now_ns());
 	if (r < 0)
 		(void)wv_log_full(LOG_DEBUG, r, WV_PROXY_MODULE, "status file");

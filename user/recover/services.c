@@ -16,6 +16,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/core/paths.h"
+#include "user/flow/figures.h"
 #include "user/policy/policy.h"
 #include "user/recover/act.h"
 
@@ -56,8 +57,21 @@ static uint64_t now_ns(void)
 	return wv_io_system.mono_ns(wv_io_system.ctx);
 }
 
+static void show(const struct worker *w)
+{
+	uint64_t n[HELD + 1] = {0};
+
+	for (size_t i = 0; i < w->n; i++)
+		n[w->services[i]->state]++;
+	wv_figure_set(WV_FIG_SERVICES_RUNNING, n[RUNNING]);
+	wv_figure_set(WV_FIG_SERVICES_PAUSED, n[PAUSED]);
+	wv_figure_set(WV_FIG_SERVICES_HELD, n[HELD]);
+	wv_figure_set(WV_FIG_SERVICES_DOWN, n[DOWN]);
+}
+
 static void tell(struct worker *w, const struct service *s, struct wv_service_event event)
 {
+	show(w);
 	snprintf(event.name, sizeof(event.name), "%s", s->name);
 	event.restarts = s->restarts;
 	event.lost = w->lost;
@@ -187,6 +201,7 @@ static void start_service(struct service *s)
 	}
 	s->state = RUNNING;
 	s->restarts += again;
+	wv_figure_add(WV_FIG_SERVICE_RESTARTS, again);
 	s->started_ns = now_ns();
 	tell(w, s,
 	     (struct wv_service_event){.type = WV_SERVICE_STARTED,

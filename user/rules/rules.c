@@ -20,6 +20,7 @@
 #include "user/policy/program.h"
 #include "user/recover/recover.h"
 #include "user/recover/switch.h"
+#include "user/rules/figures.h"
 #include "user/rules/modes.h"
 #include "user/rules/rules.h"
 #include "user/rules/store.h"
@@ -328,7 +329,7 @@ static void catch_up(struct wv_agent *agent)
 
 static int decide(struct wv_agent *agent)
 {
-	const struct wv_rule_decision *list;
+	const struct wv_rule_decision *list = NULL;
 	size_t n = 0;
 	int r = 0;
 
@@ -342,6 +343,7 @@ static int decide(struct wv_agent *agent)
 		r = follow_all(agent, list, n);
 	}
 	follow_modes(agent);
+	wv_rules_figures_tick(agent, rules.engine, list, n);
 	return r;
 }
 
@@ -419,6 +421,7 @@ static int make_engine(struct wv_agent *agent, struct json_object *states)
  */
 static void take_modes(struct wv_agent *agent)
 {
+	wv_rules_figures_policy(agent);
 	if (agent->dry_run)
 		return;
 	wv_modes_tidy(agent->io, agent->paths->runtime, agent->policy);

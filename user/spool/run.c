@@ -14,6 +14,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/export/sandbox.h"
+#include "user/flow/figures.h"
 #include "user/spool/intake.h"
 #include "user/spool/rights.h"
 
@@ -139,6 +140,27 @@ static bool is_delivered(struct worker *w)
 	return all;
 }
 
+/* Sums over all spools, for the metrics endpoint. */
+static void show(const struct worker *w)
+{
+	struct wv_spool_figures f = {0};
+
+	for (size_t i = 0; i < w->n; i++)
+		wv_spool_sum(&w->spools[i], &f);
+	wv_figure_set(WV_FIG_SPOOL_RECEIVED, f.received);
+	wv_figure_set(WV_FIG_SPOOL_DELIVERED, f.delivered);
+	wv_figure_set(WV_FIG_SPOOL_LOST_INPUT, f.lost_input);
+	wv_figure_set(WV_FIG_SPOOL_LOST_KERNEL, f.lost_kernel);
+	wv_figure_set(WV_FIG_SPOOL_LOST_BUFFER, f.lost_buffer);
+	wv_figure_set(WV_FIG_SPOOL_LOST_DAMAGED, f.lost_damaged);
+	wv_figure_set(WV_FIG_SPOOL_DEAD, f.dead);
+	wv_figure_set(WV_FIG_SPOOL_BUFFERED, f.buffered);
+	wv_figure_set(WV_FIG_SPOOL_USED, f.used_bytes);
+	wv_figure_set(WV_FIG_SPOOL_MAX, f.max_bytes);
+	wv_figure_set(WV_FIG_SPOOL_ERRORS_OUTPUT, f.output_errors);
+	wv_figure_set(WV_FIG_SPOOL_ERRORS_DISK, f.disk_errors);
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec _unused_, void *userdata)
 {
 	struct worker *w = userdata;
@@ -148,6 +170,7 @@ static int on_tick(sd_event_source *source, uint64_t usec _unused_, void *userda
 		wv_spool_shrink(&w->spools[i]);
 		(void)wv_spool_write_status(&w->spools[i]);
 	}
+	show(w);
 	if (is_over(w) && is_delivered(w))
 		return sd_event_exit(w->loop, 0);
 	(void)sd_event_source_set_time_relative(source, is_over(w) ? TICK_OVER_US : TICK_US);

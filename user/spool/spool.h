@@ -138,6 +138,13 @@ void *wv_spool_writer(void *spool);
 /* status.c: what `spool status --json` prints, also in <folder>/status.json. Allocated. */
 struct json_object *wv_spool_status(struct wv_spool *s);
 int wv_spool_write_status(struct wv_spool *s);
+/* Sums over spools: each adds its own. */
+struct wv_spool_figures {
+	uint64_t received, delivered, dead, buffered; /* records */
+	uint64_t lost_input, lost_kernel, lost_buffer, lost_damaged;
+	uint64_t used_bytes, max_bytes, output_errors, disk_errors;
+};
+void wv_spool_sum(struct wv_spool *s, struct wv_spool_figures *sum);
 
 /* Times a condition variable is waited for: now + ns on CLOCK_MONOTONIC. */
 void wv_spool_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t ns);

@@ -91,6 +91,38 @@ struct json_object *wv_spool_status(struct wv_spool *s)
 	return o;
 }
 
+void wv_spool_sum(struct wv_spool *s, struct wv_spool_figures *sum)
+{
+	uint64_t slowest = 0;
+
+	pthread_mutex_lock(&s->mutex);
+	for (size_t i = 0; i < s->n_inputs; i++) {
+		sum->received += s->in[i].records;
+		sum->lost_input += s->in[i].dropped;
+		sum->lost_kernel += s->in[i].kernel_dropped;
+	}
+	for (size_t i = 0; i < s->n_outputs; i++) {
+		const struct wv_output *out = s->outputs[i];
+		uint64_t waits;
+
+		if (!out)
+			continue;
+		waits = s->durable.seq - out->cursor.pos.seq;
+		if (waits > slowest)
+			slowest = waits;
+		sum->delivered += out->cursor.delivered;
+		sum->dead += out->cursor.dead;
+		sum->lost_buffer += out->cursor.dropped + out->cursor.dropped_full;
+		sum->lost_damaged += out->cursor.damaged;
+		sum->output_errors += out->errors;
+	}
+	sum->buffered += slowest;
+	sum->used_bytes += s->used;
+	sum->max_bytes += s->config->buffer_bytes;
+	sum->disk_errors += s->disk_errors;
+	pthread_mutex_unlock(&s->mutex);
+}
+
 int wv_spool_write_status(struct wv_spool *s)
 {
 	struct json_object *o = wv_spool_status(s);

@@ -15,6 +15,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/flow/figures.h"
 #include "user/update/backoff.h"
 #include "user/update/update.h"
 
@@ -82,6 +83,19 @@ static bool interrupted(void *ctx)
 	return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1;
 }
 
+static void show(const struct wv_updater *u)
+{
+	uint64_t refused = 0;
+
+	for (unsigned i = 0; i < u->state.n; i++)
+		refused += u->state.known[i].result == WV_UPDATE_REFUSED ||
+			   u->state.known[i].result == WV_UPDATE_FAILED;
+	wv_figure_set(WV_FIG_UPDATE_CHECKED, u->state.checked_s);
+	wv_figure_set(WV_FIG_UPDATE_FAILURES, u->state.failures);
+	wv_figure_set(WV_FIG_UPDATE_BYTES, u->state.downloaded_bytes);
+	wv_figure_set(WV_FIG_UPDATE_REFUSED, refused);
+}
+
 /* The source --------------------------------------------------------------------------------- */
 
 static int on_source(sd_event_source *s, uint64_t usec _unused_, void *userdata)
@@ -99,6 +113,7 @@ static int on_source(sd_event_source *s, uint64_t usec _unused_, void *userdata)
 	r = wv_update_state_save(&u->state, u->io, u->dir);
 	if (r < 0)
 		(void)wv_log_warn(r, "update", "%s/" WV_UPDATE_DIR, u->paths->state);
+	show(u);
 	r = sd_event_source_set_time_relative(s, wait_ns / 1000);
 	return r < 0 ? r : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
@@ -124,6 +139,7 @@ static void look_at_folder(struct loop *l)
 
 	if (r < 0 && r != -ENOENT)
 		(void)wv_log_warn(r, "update", "%s", l->u.config->update_folder);
+	show(&l->u);
 }
 
 static int on_inotify(sd_event_source *s _unused_, int fd, uint32_t revents _unused_,
