@@ -81,7 +81,9 @@ static void start(struct web *w)
 	assert_true(w->pid >= 0);
 	if (w->pid == 0) {
 		close(pair[0]);
-		_exit(wv_web_run(&config, &w->map, fd, pair[1]));
+		_exit(wv_web_run(&config, &w->map,
+				 &(struct wv_web_fds){
+					 .tcp = fd, .local = -1, .control = pair[1], .api = -1}));
 	}
 	close(pair[1]);
 	close(fd);

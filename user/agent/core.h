@@ -21,6 +21,7 @@ struct wv_worker_context {
 	bool dry_run;
 	int control;		      /* socketpair to the supervisor */
 	int listen_fd;		      /* web: the metrics port; -1: none */
+	int local_fd;		      /* web: <runtime>/api.sock; -1: none */
 	int service_events;	      /* core: what the services worker tells; -1: nobody */
 	int api;		      /* web: to the api worker, and back; -1: there is none */
 	const struct wv_guard *guard; /* NULL while only the first limits are set */

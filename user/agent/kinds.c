@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "user/api/api.h"
 #include "user/bundle/install.h"
 #include "user/core/cleanup.h"
 #include "user/evidence/anchor_worker.h"
@@ -14,7 +15,12 @@
 
 static int run_web(const struct wv_worker_context *ctx)
 {
-	return wv_web_run(ctx->config, ctx->snapshot, ctx->listen_fd, ctx->control);
+	const struct wv_web_fds fds = {.tcp = ctx->listen_fd,
+				       .local = ctx->local_fd,
+				       .control = ctx->control,
+				       .api = ctx->api};
+
+	return wv_web_run(ctx->config, ctx->snapshot, &fds);
 }
 
 /* Services: some to run, or some left that have to be ended. */
@@ -72,5 +78,6 @@ const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_SPOOL, false, wants_spool, wv_spool_run},
 	{WV_WORKER_UPDATE, false, wants_update, wv_update_run},
 	{WV_WORKER_ANCHOR, false, wants_anchor, wv_anchor_run},
+	{WV_WORKER_API, true, wants_web, wv_api_run},
 };
 _Static_assert(ARRAY_SIZE(wv_worker_kinds) == WV_WORKER_N, "each worker has a row");

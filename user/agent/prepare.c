@@ -8,7 +8,9 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "user/access/certificate.h"
 #include "user/agent/supervisor.h"
+#include "user/api/api.h"
 #include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
@@ -148,20 +150,47 @@ void wv_agent_let_go(const struct wv_paths *paths, const struct wv_host *host)
 #define LISTEN_TRIES 40
 #define LISTEN_PAUSE_NS 25000000L
 
-int wv_agent_listen(const struct wv_config *config, int *ret_fd)
+static int listen_in_time(const char *address, int *ret_fd)
 {
 	const struct timespec pause = {.tv_nsec = LISTEN_PAUSE_NS};
-	int r = config->metrics_listen[0] ? wv_web_listen(config->metrics_listen, ret_fd) : 0;
+	int r = wv_web_listen(address, ret_fd);
 
 	for (unsigned i = 0; r == -EADDRINUSE && i < LISTEN_TRIES; i++) {
 		(void)nanosleep(&pause, NULL);
-		r = wv_web_listen(config->metrics_listen, ret_fd);
+		r = wv_web_listen(address, ret_fd);
 	}
-	if (r >= 0)
+	return r;
+}
+
+int wv_agent_listen(const struct wv_config *config, const struct wv_paths *paths, int *ret_fd,
+		    int *ret_local)
+{
+	char path[WV_PATH_SIZE + 16], why[512];
+	int r = wv_access_check(config, why, sizeof(why));
+
+	if (r < 0) {
+		(void)wv_log_errno(0, "attach", "%s", why);
+		return WV_EXIT_USAGE;
+	}
+	if (!config->metrics_listen[0])
 		return WV_EXIT_OK;
-	(void)wv_log_errno(r, "attach",
-			   "listen on metrics.listen=%s; choose another with --set "
-			   "metrics.listen=ADDRESS:PORT, or '' for none",
-			   config->metrics_listen);
-	return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
+	r = listen_in_time(config->metrics_listen, ret_fd);
+	if (r < 0) {
+		(void)wv_log_errno(r, "attach",
+				   "listen on metrics.listen=%s; choose another with --set "
+				   "metrics.listen=ADDRESS:PORT, or '' for none",
+				   config->metrics_listen);
+		return r == -EINVAL ? WV_EXIT_USAGE : WV_EXIT_DENIED;
+	}
+	snprintf(path, sizeof(path), "%s/" WV_API_SOCKET, paths->runtime);
+	r = wv_web_listen_local(path, config->access_socket_group, ret_local);
+	if (r == -ENOENT) {
+		(void)wv_log_errno(0, "attach", "access.socket_group: there is no group '%s'",
+				   config->access_socket_group);
+		return WV_EXIT_USAGE;
+	}
+	/* everything else works without it */
+	if (r < 0)
+		(void)wv_log_warn(r, "attach", "listen on %s", path);
+	return WV_EXIT_OK;
 }

@@ -12,7 +12,9 @@
 
 /* These return an exit code, having said what went wrong. */
 int wv_agent_folders(const struct wv_paths *paths);
-int wv_agent_listen(const struct wv_config *config, int *ret_fd);
+/* The metrics port and, where there is one, <runtime>/api.sock. */
+int wv_agent_listen(const struct wv_config *config, const struct wv_paths *paths, int *ret_fd,
+		    int *ret_local);
 int wv_agent_take_lock(const struct wv_paths *paths, int *ret_fd);
 /* Start time in UTC and random digits. 0 or -errno. */
 int wv_make_run_id(char *buf, size_t size);

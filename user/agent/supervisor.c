@@ -44,7 +44,7 @@ struct supervisor {
 	struct wv_bpf *bpf;
 	struct wv_snapshot_map snapshot;
 	char run_id[64];
-	int lock_fd, listen_fd;
+	int lock_fd, listen_fd, local_fd;
 	/* both ends of each stay, workers come and go */
 	int service_events[2]; /* services worker -> core */
 	int api[2];	       /* web worker <-> api worker */
@@ -80,6 +80,7 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 		.service_events = sup->service_events[0],
 		.api = sup->api[0],
 		.listen_fd = sup->listen_fd,
+		.local_fd = sup->local_fd,
 		.guard = control < 0 ? NULL : &sup->guard,
 	};
 }
@@ -111,6 +112,8 @@ static int run_worker(void *userdata, enum wv_worker_id id, int control)
 	wv_guard_forked(&sup->guard);
 	if (id == WV_WORKER_SERVICES)
 		ctx.service_events = sup->service_events[1];
+	if (id == WV_WORKER_API)
+		ctx.api = sup->api[1];
 	for (const struct wv_worker_kind *k = wv_worker_kinds; k < wv_worker_kinds + WV_WORKER_N;
 	     k++)
 		if (k->id == id)
@@ -360,7 +363,7 @@ static int start(struct supervisor *sup, uint64_t begin)
 		(void)wv_log_errno(r, "attach", "keep the policy in %s", sup->paths->runtime);
 		return WV_EXIT_INTERNAL;
 	}
-	r = wv_agent_listen(sup->config, &sup->listen_fd);
+	r = wv_agent_listen(sup->config, sup->paths, &sup->listen_fd, &sup->local_fd);
 	if (r != WV_EXIT_OK)
 		return r;
 	wv_host_probe_cgroups(&sup->host);
@@ -471,6 +474,7 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 		.options = options,
 		.lock_fd = options->lock_fd,
 		.listen_fd = -1,
+		.local_fd = -1,
 		.workers = {.run = run_worker,
 			    .ready = on_ready,
 			    .asked = on_asked,
@@ -512,6 +516,7 @@ int wv_supervisor_run(const struct wv_paths *paths, const struct wv_config *conf
 	wv_bpf_close(sup.bpf);
 	wv_snapshot_close(&sup.snapshot);
 	wv_closep(&sup.listen_fd);
+	wv_closep(&sup.local_fd);
 	wv_closep(&sup.service_events[0]);
 	wv_closep(&sup.service_events[1]);
 	wv_closep(&sup.api[0]);

@@ -112,6 +112,8 @@ static void forget_lists(struct wv_config *c)
 	c->n_spools = c->n_spool_inputs = c->n_spool_outputs = 0;
 	c->proxies = NULL;
 	c->n_proxies = 0;
+	c->roles = NULL;
+	c->n_roles = 0;
 	c->proxy_texts = (struct wv_arena){NULL};
 }
 
@@ -124,6 +126,7 @@ void wv_config_done(struct wv_config *c)
 	free(c->spools);
 	free(c->spool_inputs);
 	free(c->spool_outputs);
+	free(c->roles);
 	forget_lists(c);
 }
 

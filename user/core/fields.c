@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "user/access/rules.h"
 #include "user/core/arena.h"
 #include "user/core/cleanup.h"
 #include "user/flow/budget.h"
@@ -18,6 +19,7 @@
 #define WV_STRUCT_policy_budgets struct wv_budget
 #define WV_STRUCT_heartbeats struct wv_heartbeat
 #define WV_STRUCT_proxies struct wv_proxy
+#define WV_STRUCT_roles struct wv_role_rule
 #define WV_STRUCT_spools struct wv_spool_config
 #define WV_STRUCT_spool_inputs struct wv_spool_input_config
 #define WV_STRUCT_spool_outputs struct wv_spool_output_config

@@ -5,10 +5,8 @@
  */
 #include "user/export/web.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -17,83 +15,47 @@
 #include <systemd/sd-id128.h>
 #include <time.h>
 
+#include "user/access/certificate.h"
+#include "user/core/io.h"
 #include "user/core/log.h"
 #include "user/core/memory.h"
 #include "user/export/sandbox.h"
-#include "user/export/web_answer.h"
+#include "user/export/web_api.h"
 
 #define MAX_CONNECTIONS 64
 #define MAX_PER_IP 16
 #define IDLE_TIMEOUT_S 10
 #define CONNECTION_BYTES 32768
-#define BACKLOG 64
 #define FORGET_US 1000000 /* how often it is looked whether the newest body is out of date */
 /* connections, and what the worker itself holds (listen, control, epoll twice, timers, signals,
  * log) */
-#define MAX_FDS (MAX_CONNECTIONS + 32)
+#define MAX_FDS (2 * MAX_CONNECTIONS + 2 * WV_WEB_ASKED_MAX + 40)
+/* RFC 8996: nothing older than TLS 1.2 */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 struct worker {
 	struct wv_web web;
-	struct MHD_Daemon *daemon;
+	struct MHD_Daemon *daemons[2]; /* TCP; the UNIX socket, NULL if there is none */
 	sd_event *loop;
 	sd_event_source *timeout; /* when the library wants to run next */
 	sd_event_source *forget;  /* gives the newest body's memory back */
 };
 
-static int split_address(const char *address, char host[64], char port[8])
-{
-	const char *colon = strrchr(address, ':');
-	size_t len = colon ? (size_t)(colon - address) : 0;
-	const char *from = address;
-
-	if (!colon || !colon[1] || strlen(colon + 1) >= 8)
-		return -EINVAL;
-	if (len >= 2 && from[0] == '[' && from[len - 1] == ']') {
-		from++;
-		len -= 2;
-	} else if (memchr(from, ':', len)) {
-		return -EINVAL;
-	}
-	if (!len || len >= 64)
-		return -EINVAL;
-	memcpy(host, from, len);
-	host[len] = '\0';
-	memcpy(port, colon + 1, strlen(colon + 1) + 1);
-	return 0;
-}
-
-int wv_web_listen(const char *address, int *ret_fd)
-{
-	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-				       .ai_socktype = SOCK_STREAM};
-	_cleanup_close_ int fd = -1;
-	struct addrinfo *ai;
-	char host[64], port[8];
-	int one = 1, r = split_address(address, host, port);
-
-	if (r < 0)
-		return r;
-	if (getaddrinfo(host, port, &hints, &ai) != 0)
-		return -EINVAL;
-	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-		r = -errno;
-	freeaddrinfo(ai);
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
 /* After each run of the library: when does it want to run again? */
 static int arm(struct worker *w)
 {
-	MHD_UNSIGNED_LONG_LONG ms;
+	MHD_UNSIGNED_LONG_LONG ms, next = 0;
+	bool any = false;
 
-	if (w->web.mhd.get_timeout(w->daemon, &ms) != MHD_YES)
+	for (size_t i = 0; i < ARRAY_SIZE(w->daemons); i++) {
+		if (!w->daemons[i] || w->web.mhd.get_timeout(w->daemons[i], &ms) != MHD_YES)
+			continue;
+		next = !any || ms < next ? ms : next;
+		any = true;
+	}
+	if (!any)
 		return sd_event_source_set_enabled(w->timeout, SD_EVENT_OFF);
-	(void)sd_event_source_set_time_relative(w->timeout, ms * 1000);
+	(void)sd_event_source_set_time_relative(w->timeout, next * 1000);
 	return sd_event_source_set_enabled(w->timeout, SD_EVENT_ONESHOT);
 }
 
@@ -101,7 +63,9 @@ static int run_library(struct worker *w)
 {
 	int armed = SD_EVENT_OFF;
 
-	(void)w->web.mhd.run(w->daemon);
+	for (size_t i = 0; i < ARRAY_SIZE(w->daemons); i++)
+		if (w->daemons[i])
+			(void)w->web.mhd.run(w->daemons[i]);
 	/* a body was made: look after it until it is let go */
 	(void)sd_event_source_get_enabled(w->forget, &armed);
 	if (armed == SD_EVENT_OFF && wv_web_holds(&w->web)) {
@@ -164,23 +128,109 @@ static void on_library_log(void *ctx, const char *format, va_list ap)
 	wv_log_debug("web", "%s", line);
 }
 
-static int start_library(struct worker *w, int listen_fd)
-{
-	const union MHD_DaemonInfo *info;
+/* The files of TLS, read while this is still root; the library has its own copies then. */
+struct tls {
+	char *cert, *key, *ca;
+};
 
-	w->daemon = w->web.mhd.start_daemon(
-		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, wv_web_answer, &w->web,
-		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-		listen_fd, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT,
-		IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-	if (!w->daemon)
+static void tls_release(struct tls *t)
+{
+	if (t->key)
+		explicit_bzero(t->key, strlen(t->key));
+	free(t->cert);
+	free(t->key);
+	free(t->ca);
+}
+
+static int read_pem(const char *setting, const char *path, char **ret)
+{
+	size_t len;
+	int r = *path ? wv_io_read_file(&wv_io_system, AT_FDCWD, path, WV_PEM_MAX, ret, &len) : 0;
+
+	return r < 0 ? wv_log_errno(r, "web", "access.%s: %s", setting, path) : 0;
+}
+
+static int read_tls(const struct wv_config *c, struct tls *t)
+{
+	int r = read_pem("tls_cert", c->access_tls_cert, &t->cert);
+
+	if (r == 0)
+		r = read_pem("tls_key", c->access_tls_key, &t->key);
+	if (r == 0)
+		r = read_pem("client_ca", c->access_client_ca, &t->ca);
+	if (r == 0 && t->ca)
+		r = wv_web_api_load_tls();
+	return r;
+}
+
+/* tls: NULL for plain HTTP. */
+static int start_library(struct worker *w, int listen_fd, const struct tls *tls,
+			 struct MHD_Daemon **ret)
+{
+	unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME |
+			 (tls ? MHD_USE_TLS : 0);
+	struct MHD_OptionItem options[5] = {{MHD_OPTION_END, 0, NULL}};
+	const union MHD_DaemonInfo *info;
+	size_t n = 0;
+
+	if (tls) {
+		options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls->cert};
+		options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key};
+		options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
+						       (void *)(uintptr_t)TLS_PRIORITIES};
+		/* asks clients for a certificate; what it is worth, the api worker finds out */
+		if (tls->ca)
+			options[n++] =
+				(struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, tls->ca};
+		options[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+	}
+	*ret = w->web.mhd.start_daemon(
+		flags, 0, NULL, NULL, wv_web_answer, &w->web, MHD_OPTION_EXTERNAL_LOGGER,
+		on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+		MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		MAX_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, wv_web_completed,
+		NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+	if (!*ret)
 		return wv_log_full(LOG_ERR, -EIO, "web", "the HTTP library does not start");
-	info = w->web.mhd.get_daemon_info(w->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	info = w->web.mhd.get_daemon_info(*ret, MHD_DAEMON_INFO_EPOLL_FD);
 	if (!info || info->epoll_fd < 0)
 		return -EIO;
 	return sd_event_add_io(w->loop, NULL, info->epoll_fd, EPOLLIN, on_io, w);
+}
+
+static void on_resumed(void *ctx)
+{
+	struct worker *w = ctx;
+
+	(void)run_library(w);
+}
+
+static void on_reload(void *ctx)
+{
+	struct worker *w = ctx;
+
+	/* the next worker reads them; connections wait in the listening socket meanwhile */
+	wv_log_info("web", "ends for other files of TLS");
+	(void)sd_event_exit(w->loop, 0);
+}
+
+static int start_servers(struct worker *w, const struct wv_config *config,
+			 const struct wv_web_fds *fds)
+{
+	_cleanup_(tls_release) struct tls tls = {0};
+	int r = read_tls(config, &tls);
+
+	w->web.tls = tls.cert != NULL;
+	if (r == 0 && fds->api >= 0)
+		r = wv_web_api_open(&w->web.api, &w->web, w->loop, fds->api, on_resumed, on_reload,
+				    w);
+	if (r >= 0 && fds->tcp >= 0)
+		r = start_library(w, fds->tcp, tls.cert ? &tls : NULL, &w->daemons[0]);
+	if (r >= 0 && fds->local >= 0)
+		r = start_library(w, fds->local, NULL, &w->daemons[1]);
+	return r;
 }
 
 static int add_sources(struct worker *w, int control)
@@ -215,9 +265,9 @@ static int close_standard(void)
 	return dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ? -errno : 0;
 }
 
-static int set_up(struct worker *w, int listen_fd, int control)
+static int set_up(struct worker *w, const struct wv_config *config, const struct wv_web_fds *fds)
 {
-	int keep[] = {listen_fd, control}, r;
+	int keep[] = {fds->tcp, fds->local, fds->control, fds->api}, r;
 	sd_id128_t boot;
 
 	/* before the library opens descriptors of its own */
@@ -232,9 +282,9 @@ static int set_up(struct worker *w, int listen_fd, int control)
 		return r;
 	r = sd_event_new(&w->loop);
 	if (r >= 0)
-		r = add_sources(w, control);
+		r = add_sources(w, fds->control);
 	if (r >= 0)
-		r = start_library(w, listen_fd);
+		r = start_servers(w, config, fds);
 	if (r < 0)
 		return wv_log_errno(r, "web", "cannot set up the loop");
 	/* the supervisor's mapping is for writing; the sandbox has no way to make it so again */
@@ -257,8 +307,11 @@ static int set_up(struct worker *w, int listen_fd, int control)
 static void tear_down(struct worker *w)
 {
 	wv_web_forget(&w->web);
-	if (w->daemon)
-		w->web.mhd.stop_daemon(w->daemon);
+	wv_web_api_cancel(w->web.api);
+	for (size_t i = 0; i < ARRAY_SIZE(w->daemons); i++)
+		if (w->daemons[i])
+			w->web.mhd.stop_daemon(w->daemons[i]);
+	wv_web_api_close(w->web.api);
 	sd_event_source_unref(w->timeout);
 	sd_event_source_unref(w->forget);
 	sd_event_unref(w->loop);
@@ -266,7 +319,7 @@ static void tear_down(struct worker *w)
 }
 
 int wv_web_run(const struct wv_config *config, const struct wv_snapshot_map *snapshot,
-	       int listen_fd, int control)
+	       const struct wv_web_fds *fds)
 {
 	struct worker w = {.web = {.snapshot = snapshot}};
 	int r;
@@ -274,7 +327,7 @@ int wv_web_run(const struct wv_config *config, const struct wv_snapshot_map *sna
 	w.web.max_series = (uint32_t)config->metrics_max_series;
 	r = wv_metrics_new(&w.web.metrics, snapshot->head->max_rows, w.web.max_series);
 	if (r == 0)
-		r = set_up(&w, listen_fd, control);
+		r = set_up(&w, config, fds);
 	if (r == 0)
 		r = arm(&w);
 	if (r >= 0)

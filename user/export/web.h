@@ -13,13 +13,23 @@
  */
 int wv_web_listen(const char *address, int *ret_fd);
 
+/* Binds a UNIX socket at `path` (what is there goes), mode 0660 and that group ("": root's), and
+ * listens. 0 with *ret_fd, -ENOENT: no such group, or another -errno. */
+int wv_web_listen_local(const char *path, const char *group, int *ret_fd);
+
+/* What the worker gets of its supervisor; -1: none. */
+struct wv_web_fds {
+	int tcp, local; /* listening */
+	int control;	/* socketpair to the supervisor */
+	int api;	/* to the api worker */
+};
+
 /*
  * Runs the worker in the calling (forked) process until the control socket closes or SIGTERM: drops
- * all capabilities, no new privileges, seccomp allow-list, then serves /metrics (text 0.0.4 or
- * OpenMetrics 1.0 by Accept), /healthz and /. control: socketpair to the supervisor, -1 for none
- * (tests). Returns an exit status.
+ * all capabilities, no new privileges, seccomp allow-list, then serves the paths of web_route.c.
+ * Returns an exit status.
  */
 int wv_web_run(const struct wv_config *config, const struct wv_snapshot_map *snapshot,
-	       int listen_fd, int control);
+	       const struct wv_web_fds *fds);
 
 #endif

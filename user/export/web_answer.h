@@ -21,6 +21,8 @@ struct wv_web {
 	struct MHD_Response *cached[WV_METRICS_FORMATS][2];
 	uint64_t tick;
 	unsigned bodies;
+	struct wv_web_api *api; /* NULL: there is no api worker */
+	bool tls;		/* of the TCP address */
 };
 
 /* One request, as a route sees it. */
@@ -37,12 +39,26 @@ struct wv_web_request {
 
 enum wv_web_method { WV_WEB_GET = 1 << 0, WV_WEB_POST = 1 << 1 }; /* HEAD is a GET */
 
+/* What a client must have for a route; the first, which rows get that say nothing, is the safest.
+ */
+enum wv_web_needs {
+	WV_WEB_VIEW,	/* permission read-live */
+	WV_WEB_FIGURES, /* the same, but for this machine, and a network that was said to be safe */
+	WV_WEB_STATIC,	/* nothing: the page without any figure; not over a plain network */
+	WV_WEB_OPEN,	/* nothing */
+	WV_WEB_ASKED,	/* what the api worker says */
+};
+
 struct wv_web_route {
 	const char *path; /* percent-decoded */
 	bool below;	  /* path ends in '/': everything below it, with `rest` */
 	unsigned methods;
 	enum MHD_Result (*answer)(const struct wv_web_request *q);
+	enum wv_web_needs needs;
 };
+
+/* What *state is after the first call for a request that has nothing of its own there. */
+extern char wv_web_seen;
 
 /* MHD_AccessHandlerCallback; cls is the struct wv_web. Dispatches by the table in web_route.c. */
 enum MHD_Result wv_web_answer(void *cls, struct MHD_Connection *c, const char *url,
@@ -53,6 +69,9 @@ enum MHD_Result wv_web_answer(void *cls, struct MHD_Connection *c, const char *u
 enum MHD_Result wv_web_metrics(const struct wv_web_request *q);
 enum MHD_Result wv_web_health(const struct wv_web_request *q);
 enum MHD_Result wv_web_index(const struct wv_web_request *q);
+enum MHD_Result wv_web_api_answer(const struct wv_web_request *q); /* user/export/web_api.h */
+/* Whether the client has what a route needs; else *ret is what the route answers now. */
+bool wv_web_admit(const struct wv_web_request *q, enum wv_web_needs needs, enum MHD_Result *ret);
 
 /* Answers with a copy of `text`; never stored by a cache. */
 enum MHD_Result wv_web_send_text(const struct wv_web_request *q, unsigned status, const char *type,

@@ -17,6 +17,9 @@
 	X(get_timeout)                                                                             \
 	X(get_daemon_info)                                                                         \
 	X(get_connection_info)                                                                     \
+	X(get_connection_values)                                                                   \
+	X(suspend_connection)                                                                      \
+	X(resume_connection)                                                                       \
 	X(lookup_connection_value)                                                                 \
 	X(create_response_from_buffer)                                                             \
 	X(create_response_from_buffer_with_free_callback_cls)                                      \

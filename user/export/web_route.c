@@ -13,10 +13,25 @@
 
 /* The first that matches answers. */
 static const struct wv_web_route routes[] = {
-	{"/metrics", false, WV_WEB_GET, wv_web_metrics},
-	{"/healthz", false, WV_WEB_GET, wv_web_health},
-	{"/", false, WV_WEB_GET, wv_web_index},
+	{"/metrics", false, WV_WEB_GET, wv_web_metrics, WV_WEB_FIGURES},
+	{"/healthz", false, WV_WEB_GET, wv_web_health, WV_WEB_OPEN},
+	{"/", false, WV_WEB_GET, wv_web_index, WV_WEB_STATIC},
+	{API "whoami", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "events", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "events/", true, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "policy", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "runs", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "history", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "report", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "status", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "gpu", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
+	{API "policy/apply", false, WV_WEB_POST, wv_web_api_answer, WV_WEB_ASKED},
+	{API "policy/dry-run", false, WV_WEB_POST, wv_web_api_answer, WV_WEB_ASKED},
+	{API "bundle/rollback", false, WV_WEB_POST, wv_web_api_answer, WV_WEB_ASKED},
+	{API "evidence/export", false, WV_WEB_POST, wv_web_api_answer, WV_WEB_ASKED},
+	{API "recover", false, WV_WEB_POST, wv_web_api_answer, WV_WEB_ASKED},
 };
+char wv_web_seen;
 
 void wv_web_header(struct wv_web *w, struct MHD_Response *response, const char *name,
 		   const char *value)
@@ -114,14 +129,20 @@ enum MHD_Result wv_web_answer(void *cls, struct MHD_Connection *c, const char *u
 				   .upload_size = upload_size,
 				   .state = state};
 	unsigned allowed = 0;
+	enum MHD_Result r = MHD_NO;
 
 	(void)version;
+	/* the library closes a connection whose request is answered before it has all been read */
+	if (q.method == WV_WEB_GET && !*state) {
+		*state = &wv_web_seen;
+		return MHD_YES;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
 		q.rest = match(&routes[i], url);
 		if (!q.rest)
 			continue;
 		if (q.method & routes[i].methods)
-			return routes[i].answer(&q);
+			return wv_web_admit(&q, routes[i].needs, &r) ? routes[i].answer(&q) : r;
 		allowed |= routes[i].methods;
 	}
 	return refuse(&q, allowed);
