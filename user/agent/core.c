@@ -14,6 +14,7 @@
 #include "user/agent/packs.h"
 #include "user/agent/policy_source.h"
 #include "user/agent/self.h"
+#include "user/agent/turn.h"
 #include "user/core/cgroup_index.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
@@ -54,8 +55,9 @@ struct core {
 	sd_event *loop;
 	sd_event_source *timer;
 	struct ring_buffer *ring;
-	uint32_t events_left; /* of EVENTS_AT_ONCE */
-	uint64_t last_tick_ns;
+	uint32_t events_left;		   /* of EVENTS_AT_ONCE */
+	uint64_t last_tick_ns, set_for_ns; /* set_for: the time that the timer waits for */
+	struct wv_turn_clock turn;
 	uint64_t memory_due, ticks;
 	struct wv_packs packs;
 	int stats_fd;
@@ -92,6 +94,7 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 	 * rest may follow with the next flush */
 	bool durable = strcmp(type, "decision") == 0;
 	struct json_object *error;
+	int r;
 
 	wv_count_record(type, fields);
 	if (!c->records) {
@@ -110,14 +113,24 @@ static int on_record(struct wv_agent *agent, const char *type, struct json_objec
 		   json_object_object_get_ex(fields, "errno", &error)) {
 		c->self.action_failures++;
 	}
-	return wv_record(c->records, type, fields, durable);
+	if (durable)
+		wv_turn_sync_begins(&c->turn);
+	r = wv_record(c->records, type, fields, durable);
+	if (durable)
+		wv_turn_sync_ends(&c->turn);
+	return r;
 }
 
 static int on_sync(struct wv_agent *agent)
 {
 	struct core *c = (struct core *)((char *)agent - offsetof(struct core, agent));
 
-	return c->records ? wv_records_sync(c->records) : -ENOENT;
+	int r;
+
+	wv_turn_sync_begins(&c->turn);
+	r = c->records ? wv_records_sync(c->records) : -ENOENT;
+	wv_turn_sync_ends(&c->turn);
+	return r;
 }
 
 static int on_event(void *ctx, void *bytes, size_t size)
@@ -152,6 +165,7 @@ static void sense_all(struct core *c)
 		if (!wv_modules[i]->sense)
 			continue;
 		r = wv_modules[i]->sense(&c->agent);
+		wv_turn_sensed(&c->turn, i);
 		if (r < 0)
 			(void)wv_log_warn(r, wv_modules[i]->name, "sense");
 	}
@@ -165,6 +179,7 @@ static void decide_all(struct core *c)
 		if (!wv_modules[i]->decide)
 			continue;
 		r = wv_modules[i]->decide(&c->agent);
+		wv_turn_decided(&c->turn, i);
 		if (r < 0)
 			(void)wv_log_warn(r, wv_modules[i]->name, "decide");
 	}
@@ -259,12 +274,16 @@ static void tick(struct core *c)
 
 	c->last_tick_ns = start;
 	c->agent.want_tick = false;
-	consume(c);
-	c->agent.sample.seq++;
 	c->agent.sample.mono_ns = start;
 	c->agent.sample.wall_ns = io->wall_ns(io->ctx);
+	wv_turn_begins(&c->turn, &c->agent.sample, c->set_for_ns);
+	consume(c);
+	wv_turn_stage(&c->turn, WV_TURN_EVENTS);
+	c->agent.sample.seq++;
 	sense_all(c);
+	wv_turn_stage(&c->turn, WV_TURN_SENSE);
 	decide_all(c);
+	wv_turn_stage(&c->turn, WV_TURN_DECIDE);
 	if (!c->records && c->ticks % RETRY_RECORDS_TICKS == RETRY_RECORDS_TICKS - 1)
 		(void)open_records(c);
 	if (c->records) {
@@ -273,9 +292,13 @@ static void tick(struct core *c)
 			(void)wv_log_full(LOG_DEBUG, r, "core", "records");
 		wv_packs_tick(&c->packs, &c->agent);
 	}
+	wv_turn_stage(&c->turn, WV_TURN_RECORD);
 	wv_cgroups_reap(&c->agent, start);
+	wv_turn_stage(&c->turn, WV_TURN_REAP);
 	c->self.sense_ns = io->mono_ns(io->ctx) - start;
 	publish(c);
+	wv_turn_stage(&c->turn, WV_TURN_PUBLISH);
+	wv_turn_ends(&c->turn, &c->self, &c->agent);
 	say_alive(c);
 	if (++c->ticks == TRIM_AT_TICK) {
 		wv_memory_scan();
@@ -294,8 +317,10 @@ static uint64_t due_ns(const struct core *c)
 
 static int arm(struct core *c)
 {
+	uint64_t now = c->agent.io->mono_ns(c->agent.io->ctx);
 	int r = sd_event_source_set_time(c->timer, due_ns(c) / 1000);
 
+	c->set_for_ns = due_ns(c) > now ? due_ns(c) : now;
 	return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
 
@@ -448,6 +473,7 @@ static int open_all(struct core *c)
 		ctx->snapshot->head->self; /* consumed counts go on over a restart of this worker */
 	memcpy(c->self.events_consumed, ctx->snapshot->head->events_consumed,
 	       sizeof(c->self.events_consumed));
+	wv_turn_clock_init(&c->turn, c->agent.io, ctx->turns, &c->self);
 	r = wv_sample_init(&c->agent.sample, ctx->snapshot->head->max_rows);
 	if (r < 0)
 		return wv_log_errno(r, "core", "sample");

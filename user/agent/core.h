@@ -6,6 +6,7 @@
 #include "user/core/bpf.h"
 #include "user/flow/policy.h"
 #include "user/flow/snapshot.h"
+#include "user/flow/turns.h"
 
 struct wv_guard; /* user/agent/guard.h */
 
@@ -25,6 +26,7 @@ struct wv_worker_context {
 	int service_events;	      /* core: what the services worker tells; -1: nobody */
 	int api;		      /* web: to the api worker, and back; -1: there is none */
 	const struct wv_guard *guard; /* NULL while only the first limits are set */
+	struct wv_turns *turns;	      /* core writes, otlp reads; NULL: nobody wants them */
 };
 
 /* Messages on the control socket, one byte each. */

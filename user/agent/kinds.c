@@ -8,6 +8,7 @@
 #include "user/core/cleanup.h"
 #include "user/evidence/anchor_worker.h"
 #include "user/export/web.h"
+#include "user/otlp/otlp.h"
 #include "user/proxy/proxy.h"
 #include "user/recover/services.h"
 #include "user/spool/spool.h"
@@ -68,6 +69,11 @@ static bool wants_anchor(const struct wv_worker_context *ctx)
 	return wv_anchor_wanted(ctx->config);
 }
 
+static bool wants_otlp(const struct wv_worker_context *ctx)
+{
+	return wv_otlp_wanted(ctx->config);
+}
+
 /* Services come first: they need nothing of the others. */
 const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_SERVICES, false, wants_services, wv_services_run},
@@ -79,5 +85,6 @@ const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_UPDATE, false, wants_update, wv_update_run},
 	{WV_WORKER_ANCHOR, false, wants_anchor, wv_anchor_run},
 	{WV_WORKER_API, true, wants_web, wv_api_run},
+	{WV_WORKER_OTLP, true, wants_otlp, wv_otlp_run},
 };
 _Static_assert(ARRAY_SIZE(wv_worker_kinds) == WV_WORKER_N, "each worker has a row");

@@ -26,6 +26,7 @@
 #include "user/core/module.h"
 #include "user/core/version.h"
 #include "user/enforce/gate.h"
+#include "user/otlp/otlp.h"
 #include "user/policy/policy.h"
 
 /* How long a worker may take to flush and end before it is killed. */
@@ -49,6 +50,7 @@ struct supervisor {
 	int service_events[2]; /* services worker -> core */
 	int api[2];	       /* web worker <-> api worker */
 	struct wv_guard guard;
+	struct wv_turns *turns; /* of core's loop; NULL: nobody wants them */
 	sd_event *loop;
 	struct wv_workers workers;
 	pid_t first_limits;
@@ -82,6 +84,7 @@ static struct wv_worker_context worker_context(struct supervisor *sup, struct wv
 		.listen_fd = sup->listen_fd,
 		.local_fd = sup->local_fd,
 		.guard = control < 0 ? NULL : &sup->guard,
+		.turns = sup->turns,
 	};
 }
 
@@ -395,6 +398,8 @@ static int start(struct supervisor *sup, uint64_t begin)
 		return WV_EXIT_UNSUPPORTED;
 	}
 	wv_guard_explain(&sup->guard, &sup->host, sup->run_id);
+	if (wv_otlp_wants_turns(sup->config))
+		sup->turns = wv_turns_create();
 	/* figures about events are those of the maps, and these are new */
 	if (!wv_bpf_adopted(sup->bpf)) {
 		memset(&sup->snapshot.head->self, 0, sizeof(sup->snapshot.head->self));

@@ -18,7 +18,7 @@
 #include "user/core/log.h"
 #include "user/export/sandbox.h"
 
-#define MESSAGE_MAX (256U << 10)
+#define MESSAGE_MAX (8U << 20)
 #define SLICE_MS 1000
 #define SLICES_MAX 60
 
@@ -122,7 +122,7 @@ int wv_helper_start(struct wv_helper *h, int control, const struct wv_helper_wor
 		if (r == 0)
 			r = work->confine();
 		if (r < 0)
-			(void)wv_log_errno(r, "anchor", "cannot give up rights");
+			(void)wv_log_errno(r, work->name, "cannot give up rights");
 		else
 			(void)serve(pair[1], work);
 		_exit(r < 0);

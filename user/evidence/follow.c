@@ -36,6 +36,14 @@ static int read_cursor(struct wv_follow *f, uint64_t *ret)
 	return end == text || *end != '\n' ? -EBADMSG : 0;
 }
 
+static int keep(struct wv_follow *f, uint64_t seq)
+{
+	char text[CURSOR_MAX];
+	int len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)seq);
+
+	return wv_io_replace(f->io, f->dirfd, f->name, text, (size_t)len, 0640);
+}
+
 int wv_follow_open(struct wv_follow **ret, const struct wv_io *io, const char *state,
 		   const char *name, uint64_t first)
 {
@@ -61,7 +69,8 @@ int wv_follow_open(struct wv_follow **ret, const struct wv_io *io, const char *s
 	/* a cursor that cannot be read must not keep a sink quiet for ever */
 	if (r == -ENOENT || r == -EBADMSG || r == -EFBIG) {
 		f->kept = first ? first - 1 : 0;
-		r = 0;
+		/* where it begins is remembered, also if nothing can be delivered for a while */
+		r = keep(f, f->kept);
 	}
 	if (r < 0) {
 		wv_follow_close(f);
@@ -98,16 +107,16 @@ uint64_t wv_follow_missed(const struct wv_follow *f)
 	return f->missed;
 }
 
+uint64_t wv_follow_kept(const struct wv_follow *f)
+{
+	return f->kept;
+}
+
 int wv_follow_done(struct wv_follow *f, uint64_t seq)
 {
-	char text[CURSOR_MAX];
-	int len, r;
+	int r = seq <= f->kept ? 0 : keep(f, seq);
 
-	if (seq <= f->kept)
-		return 0;
-	len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)seq);
-	r = wv_io_replace(f->io, f->dirfd, f->name, text, (size_t)len, 0640);
-	if (r == 0)
+	if (r == 0 && seq > f->kept)
 		f->kept = seq;
 	return r;
 }

@@ -15,7 +15,7 @@ struct wv_follow;
 
 /*
  * name: of the sink, letters and dashes. first: the record that a sink without a cursor begins with
- * (1: the oldest). state must outlive it; the log need not be there yet.
+ * (1: the oldest); it has one from then on. state must outlive it; the log need not be there yet.
  */
 int wv_follow_open(struct wv_follow **ret, const struct wv_io *io, const char *state,
 		   const char *name, uint64_t first);
@@ -26,6 +26,8 @@ int wv_follow_open(struct wv_follow **ret, const struct wv_io *io, const char *s
 int wv_follow_next(struct wv_follow *f, uint64_t *ret_seq, const char **ret_line, size_t *ret_len);
 /* Records that were retired before they could be read, since it was opened. */
 uint64_t wv_follow_missed(const struct wv_follow *f);
+/* The newest record that was kept as delivered; 0: none. */
+uint64_t wv_follow_kept(const struct wv_follow *f);
 /* All records up to seq are delivered: kept durably. Cheap to call when seq did not move. */
 int wv_follow_done(struct wv_follow *f, uint64_t seq);
 /* Back to the first record after the last one that was kept as delivered. */

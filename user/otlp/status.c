@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/otlp/status.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "user/core/cleanup.h"
+#include "user/otlp/otlp.h"
+
+#define FILE_MAX_BYTES (64U << 10)
+#define SCHEMA_VERSION 1
+
+void wv_otlp_status_open(struct wv_otlp_status *s, const struct wv_paths *paths,
+			 const struct wv_config *config)
+{
+	const struct wv_io *io = &wv_io_system;
+	int fd = io->open(io->ctx, AT_FDCWD, paths->runtime, O_RDONLY | O_DIRECTORY, 0);
+
+	*s = (struct wv_otlp_status){.dirfd = fd < 0 ? -1 : fd, .config = config};
+}
+
+static void put(struct json_object *o, const char *key, uint64_t v)
+{
+	json_object_object_add(o, key, json_object_new_uint64(v));
+}
+
+static struct json_object *signal_of(const struct wv_otlp_pipe *p)
+{
+	const struct wv_otlp_counts *c = &p->counts;
+	struct json_object *o = json_object_new_object();
+
+	put(o, "requests", c->requests);
+	put(o, "failures", c->failures);
+	put(o, "sent", c->sent);
+	put(o, "rejected", c->rejected);
+	put(o, "refused", c->refused);
+	put(o, "missed", c->missed);
+	put(o, "unreadable", c->unreadable);
+	put(o, "waiting", p->ready ? p->items : 0);
+	put(o, "delivered_seq", p->follow ? wv_follow_kept(p->follow) : 0);
+	put(o, "open_traces", p->tracker ? wv_otlp_tracker_open(p->tracker) : 0);
+	json_object_object_add(o, "error", json_object_new_string(p->error));
+	return o;
+}
+
+void wv_otlp_status_write(struct wv_otlp_status *s, const struct wv_otlp_pipe *pipes, unsigned n,
+			  const struct wv_otlp_turn_list *turns, uint64_t missed)
+{
+	struct json_object *o, *t;
+	const char *text;
+
+	if (s->dirfd < 0)
+		return;
+	o = json_object_new_object();
+	json_object_object_add(o, "schema_version", json_object_new_int(SCHEMA_VERSION));
+	json_object_object_add(o, "endpoint", json_object_new_string(s->config->otlp_endpoint));
+	for (unsigned i = 0; i < n; i++) {
+		const struct wv_otlp_pipe *p = &pipes[i];
+
+		json_object_object_add(o, p->options.logs ? "logs" : "traces", signal_of(p));
+		if (p->options.logs)
+			continue;
+		t = json_object_new_object();
+		put(t, "seen", turns->seen);
+		put(t, "sent", p->counts.turns);
+		put(t, "dropped", turns->dropped + p->counts.turns_dropped);
+		put(t, "missed", missed);
+		json_object_object_add(o, "turns", t);
+	}
+	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+	if (text && (!s->last || strcmp(text, s->last) != 0) &&
+	    wv_io_replace(&wv_io_system, s->dirfd, WV_OTLP_STATUS_FILE, text, strlen(text), 0640) ==
+		    0) {
+		free(s->last);
+		s->last = strdup(text);
+	}
+	json_object_put(o);
+}
+
+void wv_otlp_status_close(struct wv_otlp_status *s)
+{
+	wv_closep(&s->dirfd);
+	free(TAKE_PTR(s->last));
+}
+
+struct json_object *wv_otlp_status_read(const struct wv_paths *paths)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[WV_PATH_SIZE + 32];
+
+	snprintf(path, sizeof(path), "%s/" WV_OTLP_STATUS_FILE, paths->runtime);
+	if (wv_io_read_file(&wv_io_system, AT_FDCWD, path, FILE_MAX_BYTES, &text, NULL) < 0)
+		return NULL;
+	return json_tokener_parse(text);
+}
