@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "user/alert/worker.h"
 #include "user/api/api.h"
 #include "user/bundle/install.h"
 #include "user/core/cleanup.h"
@@ -74,6 +75,11 @@ static bool wants_otlp(const struct wv_worker_context *ctx)
 	return wv_otlp_wanted(ctx->config);
 }
 
+static bool wants_alert(const struct wv_worker_context *ctx)
+{
+	return wv_alert_wanted(ctx->config);
+}
+
 /* Services come first: they need nothing of the others. */
 const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_SERVICES, false, wants_services, wv_services_run},
@@ -86,5 +92,6 @@ const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_ANCHOR, false, wants_anchor, wv_anchor_run},
 	{WV_WORKER_API, true, wants_web, wv_api_run},
 	{WV_WORKER_OTLP, true, wants_otlp, wv_otlp_run},
+	{WV_WORKER_ALERT, false, wants_alert, wv_alert_run},
 };
 _Static_assert(ARRAY_SIZE(wv_worker_kinds) == WV_WORKER_N, "each worker has a row");

@@ -110,6 +110,9 @@ static void forget_lists(struct wv_config *c)
 	c->spool_inputs = NULL;
 	c->spool_outputs = NULL;
 	c->n_spools = c->n_spool_inputs = c->n_spool_outputs = 0;
+	c->alerts = NULL;
+	c->alert_routes = NULL;
+	c->n_alerts = c->n_alert_routes = 0;
 	c->proxies = NULL;
 	c->n_proxies = 0;
 	c->roles = NULL;
@@ -123,6 +126,8 @@ void wv_config_done(struct wv_config *c)
 	free(c->heartbeats);
 	free(c->proxies);
 	wv_arena_done(&c->proxy_texts);
+	free(c->alerts);
+	free(c->alert_routes);
 	free(c->spools);
 	free(c->spool_inputs);
 	free(c->spool_outputs);

@@ -19,8 +19,10 @@ struct wv_heartbeat;	/* user/flow/heartbeat.h */
 struct wv_spool_config; /* user/spool/config.h */
 struct wv_spool_input_config;
 struct wv_spool_output_config;
-struct wv_proxy;     /* user/flow/proxy.h */
-struct wv_role_rule; /* user/access/rules.h */
+struct wv_proxy;	     /* user/flow/proxy.h */
+struct wv_role_rule;	     /* user/access/rules.h */
+struct wv_alert_sink_config; /* user/alert/config.h */
+struct wv_alert_route_config;
 
 enum wv_setting_type {
 	WV_BOOL,
@@ -85,6 +87,9 @@ struct wv_config {
 	size_t n_spools, n_spool_inputs, n_spool_outputs;
 	struct wv_role_rule *roles;
 	size_t n_roles;
+	struct wv_alert_sink_config *alerts;
+	struct wv_alert_route_config *alert_routes;
+	size_t n_alerts, n_alert_routes;
 	char source[256]; /* file that was read, "" if none */
 	char digest[65];  /* hex SHA-256 of its bytes, "" if none */
 };

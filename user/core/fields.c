@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/access/rules.h"
+#include "user/alert/config.h"
 #include "user/core/arena.h"
 #include "user/core/cleanup.h"
 #include "user/flow/budget.h"
@@ -23,6 +24,8 @@
 #define WV_STRUCT_spools struct wv_spool_config
 #define WV_STRUCT_spool_inputs struct wv_spool_input_config
 #define WV_STRUCT_spool_outputs struct wv_spool_output_config
+#define WV_STRUCT_alerts struct wv_alert_sink_config
+#define WV_STRUCT_alert_routes struct wv_alert_route_config
 #define WV_STRUCT_domains struct wv_domain
 #define WV_STRUCT_modes struct wv_mode
 #define WV_STRUCT_breakers struct wv_breaker
