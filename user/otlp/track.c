@@ -365,6 +365,8 @@ static void deed_done(struct wv_otlp_tracker *t, struct wv_otlp_trace *x,
 			      *cause ? cause : wv_otlp_text(r, "error"));
 	else if (failed)
 		return;
+	else if (is(deed, "stage"))
+		wv_otlp_part_begin(t, x, &x->phase, "staged", r, NULL);
 	else if (is(deed, "activate"))
 		wv_otlp_part_begin(t, x, &x->phase, "trial", r, NULL);
 	else if (is(deed, "confirm"))
@@ -373,7 +375,7 @@ static void deed_done(struct wv_otlp_tracker *t, struct wv_otlp_trace *x,
 		wv_otlp_close(t, x, end, "rolled-back", WV_OTLP_ERROR, cause);
 	else if (is(deed, "collect"))
 		wv_otlp_close(t, x, end, "collected", WV_OTLP_UNSET, NULL);
-	else if (!x->phase.open) /* pin, damage: nothing goes on */
+	else if (!x->phase.open && !is(deed, "fail")) /* pin, hooks, damage: nothing goes on */
 		wv_otlp_close(t, x, end, deed, is(deed, "damage") ? WV_OTLP_ERROR : WV_OTLP_UNSET,
 			      cause);
 }
@@ -392,7 +394,8 @@ static void on_bundle(struct wv_otlp_tracker *t, const struct wv_otlp_record *r,
 	o = json_object_new_object();
 	COPY(o, r, "target", "moment", "cause", "start", "error", "run_id", "seq");
 	if (is(r->type, "bundle-intent")) {
-		if (is(deed, "confirm") || is(deed, "fail") || is(deed, "rollback"))
+		if (is(deed, "activate") || is(deed, "confirm") || is(deed, "fail") ||
+		    is(deed, "rollback"))
 			phase_over(t, x, r, deed);
 		snprintf(name, sizeof(name), "deed %s", deed);
 		wv_otlp_part_begin(t, x, &x->step, name, r, o);
