@@ -9,6 +9,7 @@
 #include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
+#include "user/otlp/status.h"
 
 #define META_MAX_BYTES (1U << 20)
 
@@ -20,6 +21,7 @@ struct status {
 	int read_error;		  /* of the snapshot */
 	struct json_object *meta; /* run_meta.json, NULL if it cannot be read */
 	int adopted;		  /* 1, 0, or -1 if the records do not say */
+	struct json_object *otlp; /* what that worker says of itself; NULL: there is none */
 };
 
 static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
@@ -272,6 +274,8 @@ static void print_text(const struct status *s)
 		printf("%s %s %u", i ? "," : "", wv_worker_names[i], h->workers[i].restarts);
 	putchar('\n');
 	print_cost(h, now);
+	if (s->otlp)
+		wv_otlp_status_print(stdout, s->otlp);
 	if (h->metrics_address[0])
 		printf("%-10s http://%s/metrics\n", "metrics", h->metrics_address);
 	else
@@ -409,6 +413,8 @@ static void print_json(const struct status *s)
 		json_object_object_add(o, "events", events_json(&h->self));
 		json_object_object_add(o, "losses", losses_json(&h->self));
 		json_object_object_add(o, "programs", programs_json(&h->self));
+		if (s->otlp)
+			json_object_object_add(o, "otlp", json_object_get(s->otlp));
 	}
 	wv_json_print(o);
 	json_object_put(o);
@@ -467,6 +473,8 @@ int wv_cmd_status(struct wv_cli *cli, int argc, char **argv)
 	if (s.read_error == 0) {
 		s.meta = read_meta(s.view.head.run_dir);
 		s.adopted = read_adopted(s.view.head.run_dir);
+		if (s.view.head.workers[WV_WORKER_OTLP].pid)
+			s.otlp = wv_otlp_status_read(&cli->paths);
 	}
 	if (cli->json)
 		print_json(&s);
@@ -477,6 +485,7 @@ int wv_cmd_status(struct wv_cli *cli, int argc, char **argv)
 	if (r == WV_EXIT_OK && !cli->json)
 		print_text(&s);
 	json_object_put(s.meta);
+	json_object_put(s.otlp);
 	wv_view_done(&s.view);
 	return r;
 }

@@ -2,6 +2,7 @@
 #include "user/otlp/status.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,7 +69,8 @@ void wv_otlp_status_write(struct wv_otlp_status *s, const struct wv_otlp_pipe *p
 		put(t, "missed", missed);
 		json_object_object_add(o, "turns", t);
 	}
-	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
+	text = json_object_to_json_string_ext(
+		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text && (!s->last || strcmp(text, s->last) != 0) &&
 	    wv_io_replace(&wv_io_system, s->dirfd, WV_OTLP_STATUS_FILE, text, strlen(text), 0640) ==
 		    0) {
@@ -93,4 +95,38 @@ struct json_object *wv_otlp_status_read(const struct wv_paths *paths)
 	if (wv_io_read_file(&wv_io_system, AT_FDCWD, path, FILE_MAX_BYTES, &text, NULL) < 0)
 		return NULL;
 	return json_tokener_parse(text);
+}
+
+static uint64_t get(struct json_object *o, const char *signal, const char *key)
+{
+	struct json_object *of, *v;
+
+	return json_object_object_get_ex(o, signal, &of) && json_object_object_get_ex(of, key, &v)
+		       ? json_object_get_uint64(v)
+		       : 0;
+}
+
+static void print_signal(FILE *f, struct json_object *o, const char *signal, bool first)
+{
+	struct json_object *of, *error;
+
+	if (!json_object_object_get_ex(o, signal, &of))
+		return;
+	fprintf(f, "%-10s %s: %" PRIu64 " sent, %" PRIu64 " rejected, %" PRIu64
+		   " refused, %" PRIu64 " missed",
+		first ? "otlp" : "", signal, get(o, signal, "sent"), get(o, signal, "rejected"),
+		get(o, signal, "refused"), get(o, signal, "missed"));
+	if (json_object_object_get_ex(of, "error", &error) && *json_object_get_string(error))
+		fprintf(f, "  ** %s (%" PRIu64 " failures) **", json_object_get_string(error),
+			get(o, signal, "failures"));
+	fputc('\n', f);
+}
+
+void wv_otlp_status_print(FILE *f, struct json_object *o)
+{
+	print_signal(f, o, "traces", true);
+	print_signal(f, o, "logs", !json_object_object_get_ex(o, "traces", NULL));
+	if (get(o, "turns", "dropped") || get(o, "turns", "missed"))
+		fprintf(f, "%-10s turns: %" PRIu64 " dropped, %" PRIu64 " missed\n", "",
+			get(o, "turns", "dropped"), get(o, "turns", "missed"));
 }

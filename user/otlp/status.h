@@ -22,5 +22,7 @@ void wv_otlp_status_close(struct wv_otlp_status *s);
 
 /* For `status`: the file as an object, NULL if there is none. */
 struct json_object *wv_otlp_status_read(const struct wv_paths *paths);
+/* Two or three lines of it. */
+void wv_otlp_status_print(FILE *f, struct json_object *o);
 
 #endif
