@@ -155,6 +155,14 @@ static int read_secret(const char *reference, char **ret)
 	return 0;
 }
 
+static void add_header(struct curl_slist **list, const char *line)
+{
+	struct curl_slist *longer = lib.curl_slist_append(*list, line);
+
+	if (longer)
+		*list = longer;
+}
+
 static int add_secret(struct curl_slist **list, const char *header, const char *prefix,
 		      const char *reference, struct wv_otlp_answer *a)
 {
@@ -168,28 +176,26 @@ static int add_secret(struct curl_slist **list, const char *header, const char *
 	}
 	if (asprintf(&line, "%s: %s%s", header, prefix, secret) < 0)
 		return -ENOMEM;
-	*list = lib.curl_slist_append(*list, line) ?: *list;
+	add_header(list, line);
 	explicit_bzero(secret, strlen(secret));
 	explicit_bzero(line, strlen(line));
 	return 0;
 }
 
-static int headers(struct curl_slist **ret, bool gzip, struct wv_otlp_answer *a)
+static int headers(struct curl_slist **list, bool gzip, struct wv_otlp_answer *a)
 {
 	const struct wv_config *c = http.config;
-	struct curl_slist *list = lib.curl_slist_append(
-		NULL, c->otlp_encoding == WV_OTLP_JSON ? "Content-Type: application/json"
-						       : "Content-Type: application/x-protobuf");
 	int r = 0;
 
-	list = lib.curl_slist_append(list, "Expect:") ?: list;
+	add_header(list, c->otlp_encoding == WV_OTLP_JSON ? "Content-Type: application/json"
+							  : "Content-Type: application/x-protobuf");
+	add_header(list, "Expect:");
 	if (gzip)
-		list = lib.curl_slist_append(list, "Content-Encoding: gzip") ?: list;
+		add_header(list, "Content-Encoding: gzip");
 	if (c->otlp_token[0])
-		r = add_secret(&list, "Authorization", "Bearer ", c->otlp_token, a);
+		r = add_secret(list, "Authorization", "Bearer ", c->otlp_token, a);
 	if (r == 0 && c->otlp_header_name[0])
-		r = add_secret(&list, c->otlp_header_name, "", c->otlp_header_value, a);
-	*ret = list;
+		r = add_secret(list, c->otlp_header_name, "", c->otlp_header_value, a);
 	return r;
 }
 

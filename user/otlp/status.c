@@ -69,8 +69,8 @@ void wv_otlp_status_write(struct wv_otlp_status *s, const struct wv_otlp_pipe *p
 		put(t, "missed", missed);
 		json_object_object_add(o, "turns", t);
 	}
-	text = json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+							 JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text && (!s->last || strcmp(text, s->last) != 0) &&
 	    wv_io_replace(&wv_io_system, s->dirfd, WV_OTLP_STATUS_FILE, text, strlen(text), 0640) ==
 		    0) {
@@ -112,8 +112,9 @@ static void print_signal(FILE *f, struct json_object *o, const char *signal, boo
 
 	if (!json_object_object_get_ex(o, signal, &of))
 		return;
-	fprintf(f, "%-10s %s: %" PRIu64 " sent, %" PRIu64 " rejected, %" PRIu64
-		   " refused, %" PRIu64 " missed",
+	fprintf(f,
+		"%-10s %s: %" PRIu64 " sent, %" PRIu64 " rejected, %" PRIu64 " refused, %" PRIu64
+		" missed",
 		first ? "otlp" : "", signal, get(o, signal, "sent"), get(o, signal, "rejected"),
 		get(o, signal, "refused"), get(o, signal, "missed"));
 	if (json_object_object_get_ex(of, "error", &error) && *json_object_get_string(error))
