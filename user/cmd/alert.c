@@ -17,7 +17,7 @@
 #include "user/evidence/event.h"
 
 #define STATE_MAX (32U << 20)
-#define SECOND 1000000000ULL
+#define SECOND UINT64_C(1000000000)
 
 static const struct wv_io *const io = &wv_io_system;
 
