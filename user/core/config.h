@@ -19,7 +19,7 @@ struct wv_heartbeat;	/* user/flow/heartbeat.h */
 struct wv_spool_config; /* user/spool/config.h */
 struct wv_spool_input_config;
 struct wv_spool_output_config;
-struct wv_proxy; /* user/flow/proxy.h */
+struct wv_proxy;	     /* user/flow/proxy.h */
 struct wv_alert_sink_config; /* user/alert/config.h */
 struct wv_alert_route_config;
 
