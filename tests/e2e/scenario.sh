@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# A real run for Prometheus: an agent with a policy that decides and holds, load on cgroups of the test, and a Prometheus
+# that scrapes it every second. Source it after lib.sh; then: scenario_start, scenario_wait SECONDS.
+E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+command -v prometheus >/dev/null || skip "no prometheus (packaging/setup.sh installs it)"
+command -v jq >/dev/null || skip "no jq"
+
+NAME=wvtest-dash-$$
+base=$((21000 + $$ % 4000 * 2))
+AGENT_PORT=$base PROM_PORT=$((base + 1))
+# free ones for the load, near each other
+ECHO_PORT=$((base + 9001)) CLOSED_PORT=$((base + 9003)) LOG_PORT=$((base + 9005)) HTTP_PORT=$((base + 9007)) PROXY_PORT=$((base + 9009))
+PROM_URL=http://127.0.0.1:$PROM_PORT
+PROM=
+
+load() { # KIND: in its cgroup, until the test ends
+	local dir
+	dir=$(cgroup_make "$NAME-$1")
+	at_exit cgroup_remove "$dir"
+	cgroup_run "$dir" python3 "$E2E/load.py" "$1" "$TMP" "${@:2}" </dev/null >/dev/null 2>"$TMP/load-$1.log" &
+}
+
+scenario_policy() {
+	mkdir -p "$ROOT/etc/waveos" "$ROOT/var/lib/waveos/bundles" "$TMP/offers"
+	cat >"$ROOT/etc/waveos/waveos.yaml" <<-YAML
+		update: {folder: $TMP/offers}
+		spools:
+		  - {name: logs, buffer: 64M, segment: 4M}
+		spool_inputs:
+		  - {name: in, spool: logs, type: tcp, listen: "127.0.0.1:$LOG_PORT", format: syslog}
+		spool_outputs:
+		  - {name: out, spool: logs, type: file, path: $TMP/spooled.log}
+	YAML
+	if command -v haproxy >/dev/null; then
+		cat >>"$ROOT/etc/waveos/waveos.yaml" <<-YAML
+			proxies:
+			  - {name: web, listen: "127.0.0.1:$PROXY_PORT", upstream: ["127.0.0.1:$HTTP_PORT"], breaker: {errors: 5, probe: /}}
+		YAML
+	fi
+	cat >"$ROOT/etc/waveos/policy.yaml" <<-YAML
+		schema_version: 1
+		name: dashboards
+		domains:
+		  - {name: net, scope: {cgroup: /$NAME-network}, restarts: {max: 3, within: 10m}}
+		  - {name: busy, scope: {cgroup: /$NAME-cpu}}
+		  - {name: broken, scope: {cgroup: /$NAME-errors}}
+		modes:
+		  - {name: normal}
+		  - {name: degraded, flags: [slow], budgets: [held]}
+		budgets:
+		  - {name: always, domain: net, network: {egress: 4mbit}}
+		  - {name: held, domain: net, network: {connects: 200}}
+		breakers:
+		  - {name: storm, domain: net, kind: connects, limit: 5, per: 1s, burst: 5, open: 1s, half_open: 1s, probes: 2}
+		gates:
+		  - {name: nowhere, domain: net, kind: connect, deny: ["127.0.0.0/8:$CLOSED_PORT"], enforce: false}
+		rules:
+		  - {name: talks, domain: net, if: "rate(net_tx_bytes) > 1000", for: 2s, then: [mode degraded, alert], severity: warning}
+		  - {name: fails, domain: broken, if: "rate(err_exits_nonzero) > 0.2", for: 2s, then: [freeze, alert], actions: {max: 1, per: 1h}}
+		  - {name: never, domain: busy, if: "rate(mem_oom_kills) > 100", for: 1m, then: [alert]}
+		services:
+		  - {name: svc, command: [/bin/sh, -c, "sleep 3; exit 1"], cgroup: /$NAME-svc, backoff: 100ms}
+	YAML
+}
+
+scenario_prometheus() { # [OPTIONS]: on the agent and, if there is one, the fixture of GPU series
+	mkdir -p "$TMP/rules" "$TMP/tsdb"
+	cp "$E2E"/../../packaging/mixin/rules/*.yaml "$TMP/rules/"
+	cat >"$TMP/prometheus.yml" <<-YAML
+		global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+		rule_files: ["$TMP/rules/*.yaml"]
+		scrape_configs:
+		  - job_name: waveos
+		    static_configs: [{targets: ["127.0.0.1:$AGENT_PORT"]}]
+	YAML
+	if [ -n "${GPU_FIXTURE_PORT:-}" ]; then
+		cat >>"$TMP/prometheus.yml" <<-YAML
+			  - job_name: waveos-gpu-fixture
+			    static_configs: [{targets: ["127.0.0.1:$GPU_FIXTURE_PORT"]}]
+		YAML
+	fi
+	promtool check config --lint=none "$TMP/prometheus.yml" >"$TMP/promtool.log" 2>&1 || fail "$(cat "$TMP/promtool.log")"
+	prometheus --config.file="$TMP/prometheus.yml" --storage.tsdb.path="$TMP/tsdb" --web.listen-address="127.0.0.1:$PROM_PORT" \
+		--web.cors.origin='.*' --log.level=warn "$@" >"$TMP/prometheus.log" 2>&1 &
+	PROM=$!
+	at_exit kill -TERM $PROM
+	wait_until 20 curl -sf -o /dev/null "$PROM_URL/-/ready" || fail "prometheus does not start: $(tail -n 5 "$TMP/prometheus.log")"
+}
+
+scenario_start() { # [OPTIONS of prometheus]
+	local svc
+	svc=$(cgroup_make "$NAME-svc")
+	at_exit cgroup_remove "$svc"
+	load cpu
+	load memory
+	load network "$ECHO_PORT" "$CLOSED_PORT"
+	load block
+	load errors
+	load logs "$LOG_PORT"
+	if command -v haproxy >/dev/null; then load http "$HTTP_PORT" "$PROXY_PORT"; fi
+	scenario_policy
+	# a witness that does not answer: figures of the anchor are real, too
+	"$BIN" evidence witness --key --root "$TMP/witness" >"$TMP/witness.vkey" || fail "no key of a witness"
+	agent_start --set agent.tick=1s --set "metrics.listen=127.0.0.1:$AGENT_PORT" --set collect.program_stats=always \
+		--set "evidence.witness=http://127.0.0.1:$CLOSED_PORT $TMP/witness.vkey" --set evidence.witness_every=2s
+	scenario_prometheus "$@"
+}
+
+# query EXPR: the API's answer
+query() { curl -sf --data-urlencode "query=$1" "$PROM_URL/api/v1/query"; }
+# samples EXPR: how many finite samples it gives
+samples() { query "$1" | jq '[.data.result[]? | (.value[1] // empty) | tonumber | select(isfinite)] | length' 2>/dev/null || echo 0; }
