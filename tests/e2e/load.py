@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Load for one cgroup, until it is killed: load.py cpu|memory|network|block|errors|logs|http DIR [PORT...]
+"""Load for one cgroup, until it is killed: load.py cpu|memory|network|block|errors|idle|tight|logs|http DIR [PORT...]
 
 Every kind is real work of the kernel (scheduler, page faults, TCP, block requests, signals), at a duty that leaves most
 of a CPU to others.
@@ -104,6 +104,27 @@ def errors(_):
         os.waitpid(child, 0)
 
 
+def idle(_):
+    while True:
+        time.sleep(60)
+
+
+def tight(args):
+    # more pages than the cgroup may keep, more CPU than its quota
+    name = os.path.join(args[0], "pages")
+    with open(name, "wb") as f:
+        for _ in range(40):
+            f.write(bytes(1 << 20))
+    while True:
+        with open(name, "rb", buffering=0) as f:
+            while f.read(1 << 20):
+                pass
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+        time.sleep(1)
+
+
 def logs(args):
     port = int(args[1])
     n = 0
@@ -130,6 +151,12 @@ def http(args):
             self.end_headers()
             self.wfile.write(b"ok")
 
+        def handle(self):
+            try:
+                super().handle()
+            except ConnectionError:
+                pass  # a probe that has seen enough
+
         def log_message(self, *_):
             pass
 
@@ -143,4 +170,4 @@ def http(args):
         time.sleep(0.1)
 
 
-{f.__name__: f for f in (cpu, memory, network, block, errors, logs, http)}[sys.argv[1]](sys.argv[2:])
+{f.__name__: f for f in (cpu, memory, network, block, errors, idle, tight, logs, http)}[sys.argv[1]](sys.argv[2:])

@@ -20,6 +20,31 @@ load() { # KIND: in its cgroup, until the test ends
 	cgroup_run "$dir" python3 "$E2E/load.py" "$1" "$TMP" "${@:2}" </dev/null >/dev/null 2>"$TMP/load-$1.log" &
 }
 
+# A cgroup under a CPU quota and a memory limit, in whichever hierarchy has the controllers: throttling, reclaim.
+tight() {
+	local dir=() c
+	if grep -qw cpu "$CGROUP2/cgroup.subtree_control"; then
+		dir=("$(cgroup_make "$NAME-tight")")
+		echo "20000 100000" >"${dir[0]}/cpu.max"
+		echo $((24 << 20)) >"${dir[0]}/memory.max"
+	else
+		for c in cpu memory; do
+			c=$(awk -v c=$c '$3 == "cgroup" && $4 ~ "(^|,)" c "(,|$)" {print $2; exit}' /proc/self/mounts)
+			[ -n "$c" ] || return 0
+			mkdir -p "$c/$NAME-tight"
+			at_exit cgroup_remove "$c/$NAME-tight"
+			dir+=("$c/$NAME-tight")
+		done
+		echo 20000 >"${dir[0]}/cpu.cfs_quota_us"
+		echo $((24 << 20)) >"${dir[1]}/memory.limit_in_bytes"
+	fi
+	at_exit cgroup_remove "${dir[0]}"
+	(
+		for c in "${dir[@]}"; do echo "$BASHPID" >"$c/cgroup.procs"; done
+		exec python3 "$E2E/load.py" tight "$TMP"
+	) </dev/null >/dev/null 2>"$TMP/load-tight.log" &
+}
+
 scenario_policy() {
 	mkdir -p "$ROOT/etc/waveos" "$ROOT/var/lib/waveos/bundles" "$TMP/offers"
 	cat >"$ROOT/etc/waveos/waveos.yaml" <<-YAML
@@ -44,19 +69,21 @@ scenario_policy() {
 		  - {name: net, scope: {cgroup: /$NAME-network}, restarts: {max: 3, within: 10m}}
 		  - {name: busy, scope: {cgroup: /$NAME-cpu}}
 		  - {name: broken, scope: {cgroup: /$NAME-errors}}
+		  - {name: idle, scope: {cgroup: /$NAME-idle}}
 		modes:
 		  - {name: normal}
 		  - {name: degraded, flags: [slow], budgets: [held]}
 		budgets:
 		  - {name: always, domain: net, network: {egress: 4mbit}}
-		  - {name: held, domain: net, network: {connects: 200}}
+		  - {name: held, domain: net, network: {egress: 2mbit, connects: 2}}
 		breakers:
-		  - {name: storm, domain: net, kind: connects, limit: 5, per: 1s, burst: 5, open: 1s, half_open: 1s, probes: 2}
+		  - {name: storm, domain: net, kind: connects, limit: 2, per: 1s, burst: 4, open: 1s, half_open: 1s, probes: 2}
 		gates:
 		  - {name: nowhere, domain: net, kind: connect, deny: ["127.0.0.0/8:$CLOSED_PORT"], enforce: false}
 		rules:
 		  - {name: talks, domain: net, if: "rate(net_tx_bytes) > 1000", for: 2s, then: [mode degraded, alert], severity: warning}
-		  - {name: fails, domain: broken, if: "rate(err_exits_nonzero) > 0.2", for: 2s, then: [freeze, alert], actions: {max: 1, per: 1h}}
+		  - {name: fails, domain: broken, if: "rate(err_exits_nonzero) > 0.2", for: 2s, then: [alert], actions: {max: 1, per: 1h}}
+		  - {name: idles, domain: idle, if: "task_processes > 0", for: 2s, then: [freeze], actions: {max: 5, per: 1h}}
 		  - {name: never, domain: busy, if: "rate(mem_oom_kills) > 100", for: 1m, then: [alert]}
 		services:
 		  - {name: svc, command: [/bin/sh, -c, "sleep 3; exit 1"], cgroup: /$NAME-svc, backoff: 100ms}
@@ -96,6 +123,8 @@ scenario_start() { # [OPTIONS of prometheus]
 	load network "$ECHO_PORT" "$CLOSED_PORT"
 	load block
 	load errors
+	load idle
+	tight
 	load logs "$LOG_PORT"
 	if command -v haproxy >/dev/null; then load http "$HTTP_PORT" "$PROXY_PORT"; fi
 	scenario_policy
