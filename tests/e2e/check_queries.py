@@ -22,8 +22,6 @@ VALUES = {"$job": ".*", "$instance": ".*", "$namespace": ".*", "$pod": ".*", "$c
           "$__rate_interval": "10s", "$__range": "1m"}
 # dashboard or rule / panel or name -> why it may give nothing
 EMPTY = {
-    "WaveosCrashLoop": "no program fails so often in the load",
-    "WaveosHeartbeatMissed": "the load declares no heartbeat",
     "WaveosHardwareErrors": "the machine reports none",
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Load for one cgroup, until it is killed: load.py cpu|memory|network|block|errors|idle|tight|logs|http DIR [PORT...]
+"""Load for one cgroup, until it is killed: load.py cpu|memory|network|connects|block|errors|idle|tight|logs|http DIR [PORT...]
 
 Every kind is real work of the kernel (scheduler, page faults, TCP, block requests, signals), at a duty that leaves most
 of a CPU to others.
@@ -71,6 +71,20 @@ def network(args):
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
                 u.sendto(b"x" * 1000, ("127.0.0.1", closed))
+        except OSError:
+            pass
+        time.sleep(0.1)
+
+
+def connects(args):
+    """More connects than a budget or a breaker allows."""
+    port = int(args[1])
+    if os.fork() == 0:
+        serve(port)
+    time.sleep(0.3)
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             pass
         time.sleep(0.1)
@@ -170,4 +184,4 @@ def http(args):
         time.sleep(0.1)
 
 
-{f.__name__: f for f in (cpu, memory, network, block, errors, idle, tight, logs, http)}[sys.argv[1]](sys.argv[2:])
+{f.__name__: f for f in (cpu, memory, network, connects, block, errors, idle, tight, logs, http)}[sys.argv[1]](sys.argv[2:])

@@ -8,8 +8,8 @@ command -v jq >/dev/null || skip "no jq"
 NAME=wvtest-dash-$$
 base=$((21000 + $$ % 4000 * 2))
 AGENT_PORT=$base PROM_PORT=$((base + 1))
-# free ones for the load, near each other
-ECHO_PORT=$((base + 9001)) CLOSED_PORT=$((base + 9003)) LOG_PORT=$((base + 9005)) HTTP_PORT=$((base + 9007)) PROXY_PORT=$((base + 9009))
+# of the load
+ECHO_PORT=$((base + 9001)) CLOSED_PORT=$((base + 9003)) LOG_PORT=$((base + 9005)) HTTP_PORT=$((base + 9007)) PROXY_PORT=$((base + 9009)) STORM_PORT=$((base + 9013))
 PROM_URL=http://127.0.0.1:$PROM_PORT
 PROM=
 
@@ -49,6 +49,8 @@ scenario_policy() {
 	mkdir -p "$ROOT/etc/waveos" "$ROOT/var/lib/waveos/bundles" "$TMP/offers"
 	cat >"$ROOT/etc/waveos/waveos.yaml" <<-YAML
 		update: {folder: $TMP/offers}
+		heartbeats:
+		  - {name: beat, file: $TMP/never-touched, cgroup: /$NAME-idle, every: 1s}
 		spools:
 		  - {name: logs, buffer: 64M, segment: 4M}
 		spool_inputs:
@@ -67,6 +69,7 @@ scenario_policy() {
 		name: dashboards
 		domains:
 		  - {name: net, scope: {cgroup: /$NAME-network}, restarts: {max: 3, within: 10m}}
+		  - {name: storm, scope: {cgroup: /$NAME-connects}}
 		  - {name: busy, scope: {cgroup: /$NAME-cpu}}
 		  - {name: broken, scope: {cgroup: /$NAME-errors}}
 		  - {name: idle, scope: {cgroup: /$NAME-idle}}
@@ -75,9 +78,9 @@ scenario_policy() {
 		  - {name: degraded, flags: [slow], budgets: [held]}
 		budgets:
 		  - {name: always, domain: net, network: {egress: 4mbit}}
-		  - {name: held, domain: net, network: {egress: 2mbit, connects: 2}}
+		  - {name: held, domain: net, network: {egress: 2mbit, connects: 1}}
 		breakers:
-		  - {name: storm, domain: net, kind: connects, limit: 2, per: 1s, burst: 4, open: 1s, half_open: 1s, probes: 2}
+		  - {name: storm, domain: storm, kind: connects, limit: 2, per: 1s, burst: 4, open: 1s, half_open: 1s, probes: 2}
 		gates:
 		  - {name: nowhere, domain: net, kind: connect, deny: ["127.0.0.0/8:$CLOSED_PORT"], enforce: false}
 		rules:
@@ -121,6 +124,7 @@ scenario_start() { # [OPTIONS of prometheus]
 	load cpu
 	load memory
 	load network "$ECHO_PORT" "$CLOSED_PORT"
+	load connects "$STORM_PORT"
 	load block
 	load errors
 	load idle
