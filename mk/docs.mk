@@ -28,3 +28,8 @@ docs: all ## writes the generated documents anew
 .PHONY: docs-test
 docs-test: all ## runs every block of commands in the documents that is marked `sh run` (root)
 	$(Q)O=$(O) tests/docs.sh
+
+.PHONY: dashboards
+dashboards: ## writes dashboards, rules and runbooks of packaging/mixin anew (RUNBOOKS=URL/: where runbooks are served)
+	$(Q)python3 packaging/mixin/build.py
+	$(Q)python3 packaging/mixin/build_rules.py

@@ -59,7 +59,7 @@ static void varint(struct wv_text *t, uint64_t v)
 
 static uint64_t zigzag(int64_t v)
 {
-	return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+	return v < 0 ? ~((uint64_t)v << 1) : (uint64_t)v << 1;
 }
 
 static void tag(struct wv_text *t, unsigned field, unsigned wire)
