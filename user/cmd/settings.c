@@ -118,9 +118,13 @@ static int read_lines(const char *path, struct wv_setting_origin *list, enum wv_
 			node = node->type == YAML_MAPPING_NODE
 				       ? wv_yaml_get(&y, node, wv_settings_table[i].key)
 				       : NULL;
-		if (node)
-			list[i] =
-				(struct wv_setting_origin){.origin = origin, .line = line_of(node)};
+		if (node && node->type == YAML_SEQUENCE_NODE)
+			list[i].items = (unsigned)(node->data.sequence.items.top -
+						   node->data.sequence.items.start);
+		if (node) {
+			list[i].origin = origin;
+			list[i].line = line_of(node);
+		}
 	}
 	yaml_document_delete(&doc);
 	return 0;

@@ -206,7 +206,7 @@ static struct json_object *facets_json(const struct wv_sample *s)
 }
 
 void wv_top_print_json(const struct wv_top *t, const struct wv_snapshot *h,
-		       const struct wv_snapshot *before, unsigned limit)
+		       const struct wv_snapshot *before, unsigned limit, struct json_object *harms)
 {
 	struct json_object *o = json_object_new_object(), *rows = json_object_new_array();
 
@@ -220,6 +220,8 @@ void wv_top_print_json(const struct wv_top *t, const struct wv_snapshot *h,
 	json_object_object_add(o, "interval_ns",
 			       before ? json_object_new_uint64(t->interval_ns) : NULL);
 	json_object_object_add(o, "self", self_json(h, before));
+	if (harms)
+		json_object_object_add(o, "harms", harms);
 	for (uint32_t i = 0; i < t->n_lines && (!limit || i < limit); i++)
 		json_object_array_add(rows, row_json(t, &t->rows[t->lines[i].row]));
 	json_object_object_add(o, "rows", rows);

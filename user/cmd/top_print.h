@@ -5,12 +5,14 @@
 
 #include "user/cmd/top_model.h"
 
-/* limit: lines at most, 0 for all. */
+/* limit: lines at most, 0 for all. harms: an array to show as well, or NULL; its reference is
+ * taken.
+ */
 void wv_top_print_table(const struct wv_top *t, const struct wv_snapshot *head,
 			const struct wv_snapshot *before, const struct wv_top_options *o,
 			unsigned limit);
 void wv_top_print_json(const struct wv_top *t, const struct wv_snapshot *head,
-		       const struct wv_snapshot *before, unsigned limit);
+		       const struct wv_snapshot *before, unsigned limit, struct json_object *harms);
 
 /* The agent's own cost and losses in one line, below 160 bytes. */
 void wv_top_self_line(const struct wv_snapshot *head, const struct wv_snapshot *before, char *buf,
