@@ -109,11 +109,14 @@ int wv_cmd_dump(struct wv_cli *cli, int argc, char **argv)
 		r = wv_top_arrange(&t, &all, &(struct wv_top_folds){0});
 	if (r == 0)
 		r = wv_harm_rank(&second.sample, &first.sample, ncpu, harms, MAX_HARMS, &n);
-	if (r == 0 && cli->json)
-		wv_top_print_json(&t, &second.head, &first.head, 0,
-				  wv_harm_json(harms, n, &second.sample));
-	else if (r == 0)
+	if (r == 0 && cli->json) {
+		struct json_object *more = json_object_new_object();
+
+		json_object_object_add(more, "harms", wv_harm_json(harms, n, &second.sample));
+		wv_top_print_json(&t, &second.head, &first.head, 0, more);
+	} else if (r == 0) {
 		print_text(&t, &second.head, &first.head, harms, n, ncpu);
+	}
 	if (r == 0 && fflush(stdout) != 0)
 		fprintf(stderr, "waveos-bpf dump: cannot write\n");
 	wv_top_done(&t);

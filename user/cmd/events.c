@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "user/cmd/cmd.h"
-#include "user/cmd/status_view.h"
+#include "user/cmd/top_at.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 #include "user/evidence/tlog.h"
@@ -51,23 +51,6 @@ static void on_stop(int sig _unused_)
 	stopped = 1;
 }
 
-/* A span that lies back, or a time in UTC. */
-static int parse_since(const char *text, uint64_t *ret_wall_ns)
-{
-	struct tm tm = {0};
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	uint64_t span;
-
-	if (end && (!*end || strcmp(end, "Z") == 0)) {
-		*ret_wall_ns = (uint64_t)timegm(&tm) * 1000000000ULL;
-		return 0;
-	}
-	if (wv_parse_duration(text[0] == '-' ? text + 1 : text, &span) < 0)
-		return -EINVAL;
-	*ret_wall_ns = wv_view_wall_ns() - span;
-	return 0;
-}
-
 static int set_option(void *ctx, const struct wv_option *o, const char *value)
 {
 	struct ask *a = ctx;
@@ -88,7 +71,7 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 		return 0;
 	case 3:
 		a->since = true;
-		if (parse_since(value, &a->since_wall_ns) == 0)
+		if (wv_top_parse_at(value, wv_view_wall_ns(), &a->since_wall_ns) == 0)
 			return 0;
 		fprintf(stderr,
 			"waveos-bpf events: --since wants a time such as 10m or "

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "user/cmd/cmd.h"
+#include "user/cmd/top_at.h"
 #include "user/cmd/top_print.h"
 #include "user/cmd/top_screen.h"
 #include "user/core/cleanup.h"
@@ -17,7 +18,8 @@ struct plan {
 	struct wv_top_options options;
 	uint64_t interval_ns; /* 0: every tick */
 	uint64_t count, limit;
-	bool once, json, counted, tree, flat;
+	bool once, json, counted, tree, flat, at;
+	uint64_t at_wall_ns;
 };
 
 static const struct wv_option options[] = {
@@ -29,12 +31,14 @@ static const struct wv_option options[] = {
 	{"tree", 0, NULL, "a tree with sums of the descendants (default on a terminal)"},
 	{"interval", 'i', "TIME", "time between two outputs (default: the agent's tick)"},
 	{"count", 'n', "N", "this many outputs, then exit (0: until interrupted)"},
+	{"at", 0, "TIME", "as it was: so long ago (-3m), or at a time (2026-01-31T12:00:00Z)"},
 	{0},
 };
 
 static const char examples[] =
 	"  waveos-bpf top\n"
 	"  waveos-bpf top --once --sort mem --limit 10\n"
+	"  waveos-bpf top --at -3m --sort psi\n"
 	"  waveos-bpf top --json --interval 5s --count 0 | jq '.rows[0].cgroup'\n";
 
 static int bad(const char *option, const char *wants, const char *value)
@@ -72,6 +76,11 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 	case 6:
 		return wv_parse_duration(value, &p->interval_ns) < 0
 			       ? bad(o->name, "a time such as 2s", value)
+			       : 0;
+	case 8:
+		p->at = true;
+		return wv_top_parse_at(value, wv_view_wall_ns(), &p->at_wall_ns) < 0
+			       ? bad(o->name, "a time such as -3m or 2026-01-31T12:00:00Z", value)
 			       : 0;
 	default:
 		p->counted = true;
@@ -137,10 +146,12 @@ int wv_cmd_top(struct wv_cli *cli, int argc, char **argv)
 		return WV_EXIT_USAGE;
 	}
 	p.json = cli->json;
+	p.options.flat = !p.tree;
+	if (p.at)
+		return wv_top_at(&cli->paths, &p.options, p.at_wall_ns, (unsigned)p.limit, p.json);
 	if (!p.json && !p.once && !p.counted && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO)) {
 		p.options.flat = p.flat;
 		return wv_top_screen(&cli->paths, &p.options, p.interval_ns);
 	}
-	p.options.flat = !p.tree;
 	return run_plain(&p, &cli->paths);
 }
