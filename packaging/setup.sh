@@ -9,7 +9,7 @@ libssl-dev libyaml-dev libmicrohttpd-dev libncurses-dev libseccomp-dev libcap-ng
 libcurl4-openssl-dev libarchive-dev libtss2-dev zstd"
 test="libcmocka-dev clang-format clang-tidy clang-tools cppcheck shellcheck libclang-rt-14-dev python3 python3-jsonschema python3-yaml
 stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils cpio e2fsprogs busybox-static
-kmod strace tmux spin swtpm swtpm-tools tpm2-tools minisign openssl podman runc haproxy nbdkit rsyslog rsyslog-gnutls prometheus"
+kmod strace tmux zsh fish spin swtpm swtpm-tools tpm2-tools minisign openssl podman runc haproxy nbdkit rsyslog rsyslog-gnutls prometheus"
 
 # whoever has npm from elsewhere keeps it
 command -v npm >/dev/null || test="$test nodejs npm"

@@ -13,19 +13,16 @@
 #include "user/cmd/cmd.h"
 #include "user/cmd/evidence_cmd.h"
 #include "user/cmd/first_run.h"
+#include "user/cmd/settings.h"
 #include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
-
-#define MAX_SETS 32
 
 struct attach {
 	struct wv_attach_options options;
 	uint64_t for_ns;
 	struct wv_again before; /* what the former image of this process left */
-	const char *config;	/* --config; NULL: the default place, if there is one */
-	const char *sets[MAX_SETS];
-	unsigned n_sets;
+	struct wv_settings_given given;
 	bool settings; /* --settings: print the table and exit */
 };
 
@@ -55,60 +52,22 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 			return WV_EXIT_USAGE;
 		}
 	} else if (strcmp(o->name, "config") == 0) {
-		a->config = value;
+		a->given.config = value;
 	} else if (strcmp(o->name, "dry-run") == 0) {
 		a->options.dry_run = true;
 	} else if (strcmp(o->name, "settings") == 0) {
 		a->settings = true;
-	} else if (a->n_sets == MAX_SETS) {
-		fprintf(stderr, "waveos-bpf attach: at most %d times --set\n", MAX_SETS);
-		return WV_EXIT_USAGE;
 	} else {
-		a->sets[a->n_sets++] = value;
+		return wv_settings_add(&a->given, "attach", value);
 	}
 	return 0;
-}
-
-static int apply_set(struct wv_config *config, const char *set, struct wv_config_error *error)
-{
-	const char *equals = strchr(set, '=');
-	char name[96];
-
-	if (!equals || (size_t)(equals - set) >= sizeof(name)) {
-		snprintf(error->text, sizeof(error->text),
-			 "--set wants SECTION.KEY=VALUE, not '%.100s'", set);
-		return -EINVAL;
-	}
-	snprintf(name, sizeof(name), "%.*s", (int)(equals - set), set);
-	return wv_config_set(config, name, equals + 1, error);
-}
-
-/* File, environment, --set: later ones win. ret_path: of the file, for messages. */
-static int read_config(const struct wv_cli *cli, const struct attach *a, struct wv_config *config,
-		       char ret_path[WV_PATH_SIZE], struct wv_config_error *error)
-{
-	char sha256[WV_SHA256_HEX] = "";
-	int r;
-
-	if (a->config || wv_bundle_use(&cli->paths, WV_BUNDLE_CONFIG, ret_path, sha256) < 0)
-		snprintf(ret_path, WV_PATH_SIZE, "%s", a->config ?: cli->paths.config);
-	r = wv_config_load(config, ret_path, error);
-	if (r == 0 && sha256[0] && strcmp(config->digest, sha256) != 0)
-		r = wv_config_fail(error, "%.300s is not the file that was signed", ret_path);
-	if (r == -ENOENT && !a->config)
-		r = 0;
-	if (r == 0)
-		r = wv_config_environment(config, error);
-	for (unsigned i = 0; r == 0 && i < a->n_sets; i++)
-		r = apply_set(config, a->sets[i], error);
-	return r;
 }
 
 static int load_config(const struct wv_cli *cli, const struct attach *a, struct wv_config *config)
 {
 	struct wv_config_error error = {.text = ""};
 	char path[WV_PATH_SIZE];
-	int r = read_config(cli, a, config, path, &error);
+	int r = wv_settings_read(&cli->paths, &a->given, config, path, &error);
 
 	if (r == 0)
 		return WV_EXIT_OK;
@@ -167,15 +126,15 @@ static int look_at_settings(void *ctx, struct wv_policy **ret_policy, struct wv_
 
 	if (r < 0)
 		return r;
-	if (s->attach->config &&
+	if (s->attach->given.config &&
 	    wv_bundle_use(&s->cli->paths, WV_BUNDLE_CONFIG, path, sha256) == 0) {
 		snprintf(error->text, sizeof(error->text),
 			 "the agent was started with --config %.300s, which a bundle does not "
 			 "replace",
-			 s->attach->config);
+			 s->attach->given.config);
 		return -EOPNOTSUPP;
 	}
-	r = read_config(s->cli, s->attach, &config, path, error);
+	r = wv_settings_read(&s->cli->paths, &s->attach->given, &config, path, error);
 	if (r < 0)
 		return r;
 	if (strcmp(config.source, s->force->source) == 0 &&

@@ -20,12 +20,19 @@ const unsigned wv_verbs_count = ARRAY_SIZE(wv_verbs);
 /* Values of getopt for long options; letters stay below. */
 #define FIRST_VALUE 256
 
-static const struct wv_option common[] = {
+const struct wv_option wv_common_options[] = {
 	{"json", 0, NULL, "print JSON with schema_version instead of text"},
 	{"root", 0, "DIR", "prefix of configuration, state, runtime folder and pins"},
 	{"help", 'h', NULL, "print this help"},
 	{0},
 };
+
+/* Set while verbs are asked what they take: see wv_cli_walk(). */
+static struct {
+	void (*each)(void *ctx, const struct wv_about *about);
+	void *ctx;
+	const char *summary; /* of the verb that is being asked */
+} walk;
 
 static void print_row(const struct wv_option *o)
 {
@@ -45,7 +52,7 @@ static void print_help(const char *verb, const char *usage, const char *examples
 			printf("%s\n\nOptions:\n", wv_verbs[i].summary);
 	for (const struct wv_option *o = options; o && o->name; o++)
 		print_row(o);
-	for (const struct wv_option *o = common; o->name; o++)
+	for (const struct wv_option *o = wv_common_options; o->name; o++)
 		print_row(o);
 	if (examples)
 		printf("\nExamples:\n%s", examples);
@@ -70,13 +77,13 @@ static unsigned add_rows(struct option *longs, char *letters, const struct wv_op
 static const struct wv_option *row_of(int value, const struct wv_option *options)
 {
 	if (value >= FIRST_VALUE + MAX_OPTIONS)
-		return &common[value - FIRST_VALUE - MAX_OPTIONS];
+		return &wv_common_options[value - FIRST_VALUE - MAX_OPTIONS];
 	if (value >= FIRST_VALUE)
 		return &options[value - FIRST_VALUE];
 	for (const struct wv_option *o = options; o && o->name; o++)
 		if (o->letter == value)
 			return o;
-	for (const struct wv_option *o = common; o->name; o++)
+	for (const struct wv_option *o = wv_common_options; o->name; o++)
 		if (o->letter == value)
 			return o;
 	return NULL;
@@ -103,8 +110,13 @@ int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, c
 	unsigned n;
 	int value, r;
 
+	if (walk.each) {
+		walk.each(walk.ctx,
+			  &(struct wv_about){argv[0], walk.summary, usage, examples, options});
+		return -WV_EXIT_USAGE;
+	}
 	n = add_rows(longs, letters, options, 0, FIRST_VALUE);
-	add_rows(longs, letters, common, n, FIRST_VALUE + MAX_OPTIONS);
+	add_rows(longs, letters, wv_common_options, n, FIRST_VALUE + MAX_OPTIONS);
 	optind = 0;
 	while ((value = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		const struct wv_option *o = value == '?' ? NULL : row_of(value, options);
@@ -117,8 +129,9 @@ int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, c
 			print_help(argv[0], usage, examples, options);
 			exit(WV_EXIT_OK);
 		}
-		r = o >= common && o < common + ARRAY_SIZE(common) ? set_common(cli, o, optarg)
-								   : set(ctx, o, optarg);
+		r = o >= wv_common_options && o < wv_common_options + ARRAY_SIZE(wv_common_options)
+			    ? set_common(cli, o, optarg)
+			    : set(ctx, o, optarg);
 		if (r)
 			return -r;
 	}
@@ -140,11 +153,43 @@ static int print_subverbs(FILE *f, const char *verb, const struct wv_subverb *ro
 	return code;
 }
 
+static void walk_subverbs(const char *verb, const struct wv_subverb *rows, const char *examples,
+			  struct wv_cli *cli)
+{
+	char name[48], *argv[] = {name, NULL};
+
+	walk.each(walk.ctx, &(struct wv_about){verb, walk.summary, NULL, examples, NULL});
+	for (; rows->name; rows++) {
+		snprintf(name, sizeof(name), "%s %s", verb, rows->name);
+		walk.summary = rows->summary;
+		(void)rows->run(cli, 1, argv);
+	}
+}
+
+void wv_cli_walk(void (*each)(void *ctx, const struct wv_about *about), void *ctx)
+{
+	walk.each = each;
+	walk.ctx = ctx;
+	for (unsigned i = 0; i < wv_verbs_count; i++) {
+		char name[48], *argv[] = {name, NULL};
+		struct wv_cli cli = {0};
+
+		snprintf(name, sizeof(name), "%s", wv_verbs[i].name);
+		walk.summary = wv_verbs[i].summary;
+		(void)wv_verbs[i].run(&cli, 1, argv);
+	}
+	walk.each = NULL;
+}
+
 int wv_cli_dispatch(const char *verb, const struct wv_subverb *rows, const char *examples,
 		    struct wv_cli *cli, int argc, char **argv)
 {
 	char name[48];
 
+	if (walk.each) {
+		walk_subverbs(verb, rows, examples, cli);
+		return WV_EXIT_USAGE;
+	}
 	if (argc < 2)
 		return print_subverbs(stderr, verb, rows, examples, WV_EXIT_USAGE);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)

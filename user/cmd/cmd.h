@@ -48,6 +48,25 @@ int wv_cli_parse(struct wv_cli *cli, int argc, char **argv, const char *usage, c
 		 const struct wv_option *options,
 		 int (*set)(void *ctx, const struct wv_option *o, const char *value), void *ctx);
 
+/*
+ * What a verb takes, as the documents, completion and tests see it. Name and usage are valid during
+ * the call, the rest is static data of the verb.
+ */
+struct wv_about {
+	const char *name;    /* "attach", "bundle root init" */
+	const char *summary; /* one line without a full stop */
+	const char *usage;   /* what follows "waveos-bpf"; NULL for a verb of verbs */
+	const char *examples;
+	const struct wv_option *options; /* its own, the last has name NULL; NULL: none */
+};
+/*
+ * Calls each for every verb and subverb, a verb of verbs before what is in it. Nothing is run: each
+ * verb gets as far as its parser, which is asked what it knows.
+ */
+void wv_cli_walk(void (*each)(void *ctx, const struct wv_about *about), void *ctx);
+/* The options of every verb; the last has name NULL. */
+extern const struct wv_option wv_common_options[];
+
 /* A verb of verbs: one row each, the last has name NULL. */
 struct wv_subverb {
 	const char *name, *summary;

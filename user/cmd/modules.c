@@ -7,6 +7,7 @@
 
 #include "user/cmd/cmd.h"
 #include "user/cmd/manual.h"
+#include "user/cmd/reference.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 #include "user/core/module.h"
@@ -60,6 +61,10 @@ static const struct wv_option options[] = {
 #define WV_CONTRACT(id, versions, head, title, doc)                                                \
 	{"schema-" #id, 0, NULL, "print the JSON schema of " title},
 #include "waveos/contracts.def"
+	{"cli-doc", 0, NULL, "print docs/cli.md"},
+	{"man-config", 0, NULL, "print the man page waveos.yaml(5)"},
+	{"verbs", 0, NULL, "print every verb and subverb, one a line"},
+	{"man-verb", 0, "VERB", "print the man page waveos-bpf-VERB(8)"},
 	{0},
 };
 static void (*const printers[])(FILE *) = {
@@ -76,26 +81,45 @@ static void (*const printers[])(FILE *) = {
 	wv_contract_print_metrics,
 #define WV_CONTRACT(id, ...) print_schema_##id,
 #include "waveos/contracts.def"
+	wv_reference_print,
+	wv_manual_print_config,
+	wv_reference_print_verbs,
 };
 
-static int set_option(void *ctx, const struct wv_option *o, const char *value _unused_)
+struct modules {
+	void (*printer)(FILE *);
+	const char *man_verb;
+};
+
+static int set_option(void *ctx, const struct wv_option *o, const char *value)
 {
-	*(void (**)(FILE *))ctx = printers[o - options];
+	struct modules *m = ctx;
+
+	if (value)
+		m->man_verb = value;
+	else
+		m->printer = printers[o - options];
 	return 0;
 }
 
 int wv_cmd_modules(struct wv_cli *cli, int argc, char **argv)
 {
-	void (*printer)(FILE *) = NULL;
+	struct modules m = {0};
 	struct json_object *list;
 	int r;
 
 	r = wv_cli_parse(cli, argc, argv, "modules [--json]", "  waveos-bpf modules\n", options,
-			 set_option, &printer);
+			 set_option, &m);
 	if (r < 0)
 		return -r;
-	if (printer) {
-		printer(stdout);
+	if (m.man_verb) {
+		if (wv_manual_print_verb(stdout, m.man_verb) == 0)
+			return WV_EXIT_OK;
+		fprintf(stderr, "waveos-bpf modules: there is no verb '%s'\n", m.man_verb);
+		return WV_EXIT_USAGE;
+	}
+	if (m.printer) {
+		m.printer(stdout);
 		return WV_EXIT_OK;
 	}
 	if (!cli->json) {

@@ -283,60 +283,55 @@ static int run(const struct wv_cli *cli, const struct arguments *a, const struct
 	return wv_spool_run_alone(&o);
 }
 
-static const struct {
-	const char *name, *summary;
-	int (*run)(const struct wv_cli *cli, const struct arguments *a,
-		   const struct wv_config *config, const char *only);
-} subverbs[] = {
-	{"run", "run the spools of the configuration in the foreground", run},
-	{"status", "what each spool holds, has delivered, dropped and lost", status},
-	{"drain", "deliver what is buffered, then end; 1 if something is left", drain},
-};
+typedef int (*spool_fn)(const struct wv_cli *cli, const struct arguments *a,
+			const struct wv_config *config, const char *only);
 
-static int usage(FILE *f, int code)
-{
-	fprintf(f, "usage: waveos-bpf spool SUBVERB [options] [SPOOL]\n\n");
-	for (size_t i = 0; i < ARRAY_SIZE(subverbs); i++)
-		fprintf(f, "  %-8s %s\n", subverbs[i].name, subverbs[i].summary);
-	fprintf(f, "\nExamples:\n%s\nHelp of one: waveos-bpf spool SUBVERB --help\n", examples);
-	return code;
-}
-
-int wv_cmd_spool(struct wv_cli *cli, int argc, char **argv)
+static int with_config(struct wv_cli *cli, int argc, char **argv, const char *usage, spool_fn what)
 {
 	_cleanup_(wv_config_done) struct wv_config config = {.n_spools = 0};
 	struct arguments a = {0};
-	size_t verb = 0;
-	char line[64];
 	int r;
 
-	if (argc < 2)
-		return usage(stderr, WV_EXIT_USAGE);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return usage(stdout, WV_EXIT_OK);
-	while (verb < ARRAY_SIZE(subverbs) && strcmp(argv[1], subverbs[verb].name) != 0)
-		verb++;
-	if (verb == ARRAY_SIZE(subverbs)) {
-		fprintf(stderr,
-			"waveos-bpf spool: unknown '%s'; `waveos-bpf spool --help` lists all\n",
-			argv[1]);
-		return WV_EXIT_USAGE;
-	}
 	if (wv_config_init(&config) < 0)
 		return WV_EXIT_INTERNAL;
-	snprintf(line, sizeof(line), "spool %s [options] [SPOOL]", subverbs[verb].name);
-	r = wv_cli_parse(cli, argc - 1, argv + 1, line, examples, options, set_option, &a);
+	r = wv_cli_parse(cli, argc, argv, usage, examples, options, set_option, &a);
 	if (r < 0)
 		return -r;
-	if (argc - 1 - r > 1) {
-		fprintf(stderr, "waveos-bpf spool %s: takes the name of one spool at most\n",
-			subverbs[verb].name);
+	if (argc - r > 1) {
+		fprintf(stderr, "waveos-bpf %s: takes the name of one spool at most\n", argv[0]);
 		return WV_EXIT_USAGE;
 	}
-	argv += 1 + r;
+	argv += r;
 	r = load_config(cli, &a, &config);
 	if (r != WV_EXIT_OK)
 		return r;
 	wv_log_identity("spool", NULL);
-	return subverbs[verb].run(cli, &a, &config, argv[0]);
+	return what(cli, &a, &config, argv[0]);
+}
+
+static int run_cmd(struct wv_cli *cli, int argc, char **argv)
+{
+	return with_config(cli, argc, argv, "spool run [options] [SPOOL]", run);
+}
+
+static int status_cmd(struct wv_cli *cli, int argc, char **argv)
+{
+	return with_config(cli, argc, argv, "spool status [options] [SPOOL]", status);
+}
+
+static int drain_cmd(struct wv_cli *cli, int argc, char **argv)
+{
+	return with_config(cli, argc, argv, "spool drain [options] [SPOOL]", drain);
+}
+
+static const struct wv_subverb subverbs[] = {
+	{"run", "run the spools of the configuration in the foreground", run_cmd},
+	{"status", "what each spool holds, has delivered, dropped and lost", status_cmd},
+	{"drain", "deliver what is buffered, then end; 1 if something is left", drain_cmd},
+	{0},
+};
+
+int wv_cmd_spool(struct wv_cli *cli, int argc, char **argv)
+{
+	return wv_cli_dispatch("spool", subverbs, examples, cli, argc, argv);
 }

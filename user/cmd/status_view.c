@@ -10,7 +10,13 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "user/cmd/cmd.h"
 #include "user/core/cleanup.h"
+
+/* How often a new tick is looked for. */
+#define POLL_NS 20000000L
+/* How much longer than its tick the agent may take before it counts as stuck. */
+#define PATIENCE_NS 5000000000ULL
 
 const char *const wv_event_names[WV_EV_N] = {
 #define X(id, text) text,
@@ -74,6 +80,55 @@ int wv_view_read(struct wv_view *v, const struct wv_paths *paths)
 			return r;
 	}
 	return wv_snapshot_read(&v->map, &v->sample, &v->head);
+}
+
+int wv_view_next(struct wv_view *v, const struct wv_paths *paths, uint64_t after_ns)
+{
+	const struct timespec pause = {.tv_nsec = POLL_NS};
+	uint64_t seen = v->head.mono_ns, start = wv_view_mono_ns();
+	uint64_t patience = PATIENCE_NS + after_ns + 2 * v->head.tick_interval_ns;
+
+	for (;;) {
+		const struct wv_snapshot *h = v->map.head;
+		int pid, r;
+
+		/* a look at the published time; the sample is copied once it is new enough */
+		if (!h || h->mono_ns > seen + after_ns) {
+			r = wv_view_read(v, paths);
+			if (r < 0)
+				return r;
+			if (v->head.mono_ns > seen + after_ns)
+				return 0;
+		}
+		if (!wv_view_agent_runs(paths, &pid))
+			return -ENOENT;
+		if (wv_view_mono_ns() - start > patience)
+			return -ETIMEDOUT;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+int wv_view_explain(const char *verb, const struct wv_paths *paths, int error)
+{
+	int pid;
+
+	if (error == -EACCES || error == -EPERM) {
+		fprintf(stderr, "waveos-bpf %s: may not read %s: run it as root\n", verb,
+			paths->runtime);
+		return WV_EXIT_DENIED;
+	}
+	if (error == -EPROTO)
+		fprintf(stderr,
+			"waveos-bpf %s: the agent is of another version than this program\n", verb);
+	else if (!wv_view_agent_runs(paths, &pid))
+		fprintf(stderr,
+			"waveos-bpf %s: no agent runs (nothing holds %s/lock). Start: waveos-bpf "
+			"attach\n",
+			verb, paths->runtime);
+	else
+		fprintf(stderr, "waveos-bpf %s: agent %d publishes no sample: %s\n", verb, pid,
+			strerror(-error));
+	return WV_EXIT_FINDING;
 }
 
 void wv_view_done(struct wv_view *v)

@@ -22,6 +22,11 @@ bool wv_view_agent_runs(const struct wv_paths *paths, int *ret_pid);
  * with v zeroed. Errors as of wv_snapshot_open() and wv_snapshot_read(); v stays usable.
  */
 int wv_view_read(struct wv_view *v, const struct wv_paths *paths);
+/* Waits until a sample is at least after_ns newer than the last one. 0, -ENOENT (no agent runs any
+ * more), -ETIMEDOUT (it publishes none), or as wv_view_read(). */
+int wv_view_next(struct wv_view *v, const struct wv_paths *paths, uint64_t after_ns);
+/* Says for a verb why there is nothing to show; an exit code. */
+int wv_view_explain(const char *verb, const struct wv_paths *paths, int error);
 void wv_view_done(struct wv_view *v);
 
 uint64_t wv_view_mono_ns(void);

@@ -8,21 +8,18 @@
 #include <unistd.h>
 
 #include "user/cmd/cmd.h"
+#include "user/cmd/top_at.h"
 #include "user/cmd/top_print.h"
 #include "user/cmd/top_screen.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 
-/* How often a new tick is looked for. */
-#define POLL_NS 20000000L
-/* How much longer than its tick the agent may take before it counts as stuck. */
-#define PATIENCE_NS 5000000000ULL
-
 struct plan {
 	struct wv_top_options options;
 	uint64_t interval_ns; /* 0: every tick */
 	uint64_t count, limit;
-	bool once, json, counted, tree, flat;
+	bool once, json, counted, tree, flat, at;
+	uint64_t at_wall_ns;
 };
 
 static const struct wv_option options[] = {
@@ -34,12 +31,14 @@ static const struct wv_option options[] = {
 	{"tree", 0, NULL, "a tree with sums of the descendants (default on a terminal)"},
 	{"interval", 'i', "TIME", "time between two outputs (default: the agent's tick)"},
 	{"count", 'n', "N", "this many outputs, then exit (0: until interrupted)"},
+	{"at", 0, "TIME", "as it was: so long ago (-3m), or at a time (2026-01-31T12:00:00Z)"},
 	{0},
 };
 
 static const char examples[] =
 	"  waveos-bpf top\n"
 	"  waveos-bpf top --once --sort mem --limit 10\n"
+	"  waveos-bpf top --at -3m --sort psi\n"
 	"  waveos-bpf top --json --interval 5s --count 0 | jq '.rows[0].cgroup'\n";
 
 static int bad(const char *option, const char *wants, const char *value)
@@ -78,60 +77,14 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 		return wv_parse_duration(value, &p->interval_ns) < 0
 			       ? bad(o->name, "a time such as 2s", value)
 			       : 0;
+	case 8:
+		p->at = true;
+		return wv_top_parse_at(value, wv_view_wall_ns(), &p->at_wall_ns) < 0
+			       ? bad(o->name, "a time such as -3m or 2026-01-31T12:00:00Z", value)
+			       : 0;
 	default:
 		p->counted = true;
 		return wv_parse_uint(value, &p->count) < 0 ? bad(o->name, "a number", value) : 0;
-	}
-}
-
-/* Says why there is nothing to show; an exit code. */
-static int explain(const struct wv_paths *paths, int error)
-{
-	int pid;
-
-	if (error == -EACCES || error == -EPERM) {
-		fprintf(stderr, "waveos-bpf top: may not read %s: run it as root\n",
-			paths->runtime);
-		return WV_EXIT_DENIED;
-	}
-	if (error == -EPROTO)
-		fprintf(stderr,
-			"waveos-bpf top: the agent is of another version than this program\n");
-	else if (!wv_view_agent_runs(paths, &pid))
-		fprintf(stderr,
-			"waveos-bpf top: no agent runs (nothing holds %s/lock). Start: waveos-bpf "
-			"attach\n",
-			paths->runtime);
-	else
-		fprintf(stderr, "waveos-bpf top: agent %d publishes no sample: %s\n", pid,
-			strerror(-error));
-	return WV_EXIT_FINDING;
-}
-
-/* Waits until a sample is at least `after_ns` newer than the last one. */
-static int next_sample(struct wv_view *v, const struct wv_paths *paths, uint64_t after_ns)
-{
-	const struct timespec pause = {.tv_nsec = POLL_NS};
-	uint64_t seen = v->head.mono_ns, start = wv_view_mono_ns();
-	uint64_t patience = PATIENCE_NS + after_ns + 2 * v->head.tick_interval_ns;
-
-	for (;;) {
-		const struct wv_snapshot *h = v->map.head;
-		int pid, r;
-
-		/* a look at the published time; the sample is copied once it is new enough */
-		if (!h || h->mono_ns > seen + after_ns) {
-			r = wv_view_read(v, paths);
-			if (r < 0)
-				return r;
-			if (v->head.mono_ns > seen + after_ns)
-				return 0;
-		}
-		if (!wv_view_agent_runs(paths, &pid))
-			return -ENOENT;
-		if (wv_view_mono_ns() - start > patience)
-			return -ETIMEDOUT;
-		(void)nanosleep(&pause, NULL);
 	}
 }
 
@@ -142,7 +95,7 @@ static int run_plain(const struct plan *p, const struct wv_paths *paths)
 	struct wv_view v = {0};
 	struct wv_top t = {0};
 	uint64_t done = 0, after = p->interval_ns;
-	int r = next_sample(&v, paths, 0);
+	int r = wv_view_next(&v, paths, 0);
 
 	/* a little less, so that an interval of n ticks is met by the n-th */
 	if (after > v.head.tick_interval_ns / 2)
@@ -158,7 +111,7 @@ static int run_plain(const struct plan *p, const struct wv_paths *paths)
 			r = wv_sample_init(&v.sample, before.max_rows);
 		}
 		if (r == 0)
-			r = next_sample(&v, paths, after);
+			r = wv_view_next(&v, paths, after);
 		if (r == 0)
 			r = wv_top_build(&t, &v.sample, &before);
 		if (r == 0)
@@ -166,7 +119,7 @@ static int run_plain(const struct plan *p, const struct wv_paths *paths)
 		if (r < 0)
 			break;
 		if (p->json)
-			wv_top_print_json(&t, &v.head, &before_head, (unsigned)p->limit);
+			wv_top_print_json(&t, &v.head, &before_head, (unsigned)p->limit, NULL);
 		else
 			wv_top_print_table(&t, &v.head, &before_head, &p->options,
 					   (unsigned)p->limit);
@@ -176,7 +129,7 @@ static int run_plain(const struct plan *p, const struct wv_paths *paths)
 	wv_top_done(&t);
 	wv_sample_done(&before);
 	wv_view_done(&v);
-	return r < 0 && r != -EPIPE ? explain(paths, r) : WV_EXIT_OK;
+	return r < 0 && r != -EPIPE ? wv_view_explain("top", paths, r) : WV_EXIT_OK;
 }
 
 int wv_cmd_top(struct wv_cli *cli, int argc, char **argv)
@@ -193,10 +146,12 @@ int wv_cmd_top(struct wv_cli *cli, int argc, char **argv)
 		return WV_EXIT_USAGE;
 	}
 	p.json = cli->json;
+	p.options.flat = !p.tree;
+	if (p.at)
+		return wv_top_at(&cli->paths, &p.options, p.at_wall_ns, (unsigned)p.limit, p.json);
 	if (!p.json && !p.once && !p.counted && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO)) {
 		p.options.flat = p.flat;
 		return wv_top_screen(&cli->paths, &p.options, p.interval_ns);
 	}
-	p.options.flat = !p.tree;
 	return run_plain(&p, &cli->paths);
 }

@@ -73,6 +73,11 @@ void wv_top_print_table(const struct wv_top *t, const struct wv_snapshot *h,
 	printf("run %s, tick %llu, %s%s\n%s\n", h->run_id, (unsigned long long)h->tick,
 	       before ? "rates over " : "means since each cgroup was first seen",
 	       before ? wv_word_span(span, t->interval_ns) : "", line);
+	wv_top_print_lines(t, o, limit);
+}
+
+void wv_top_print_lines(const struct wv_top *t, const struct wv_top_options *o, unsigned limit)
+{
 	for (unsigned c = 0; c < WV_TOP_N; c++)
 		printf("%9s ", wv_top_titles[c]);
 	printf("CGROUP (%s)\n", o->flat ? "own tasks" : "with descendants");
@@ -206,7 +211,7 @@ static struct json_object *facets_json(const struct wv_sample *s)
 }
 
 void wv_top_print_json(const struct wv_top *t, const struct wv_snapshot *h,
-		       const struct wv_snapshot *before, unsigned limit)
+		       const struct wv_snapshot *before, unsigned limit, struct json_object *more)
 {
 	struct json_object *o = json_object_new_object(), *rows = json_object_new_array();
 
@@ -219,7 +224,15 @@ void wv_top_print_json(const struct wv_top *t, const struct wv_snapshot *h,
 	wv_json_u64(o, "wall_ns", t->now->wall_ns);
 	json_object_object_add(o, "interval_ns",
 			       before ? json_object_new_uint64(t->interval_ns) : NULL);
-	json_object_object_add(o, "self", self_json(h, before));
+	/* a recorded sample does not have it */
+	json_object_object_add(o, "self", h->started_mono_ns ? self_json(h, before) : NULL);
+	if (more) {
+		json_object_object_foreach(more, name, value)
+		{
+			json_object_object_add(o, name, json_object_get(value));
+		}
+		json_object_put(more);
+	}
 	for (uint32_t i = 0; i < t->n_lines && (!limit || i < limit); i++)
 		json_object_array_add(rows, row_json(t, &t->rows[t->lines[i].row]));
 	json_object_object_add(o, "rows", rows);

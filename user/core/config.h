@@ -133,6 +133,8 @@ void wv_config_print_help(FILE *f);
 void wv_config_print_sample(FILE *f);
 void wv_config_print_schema(FILE *f);
 void wv_config_print_man(FILE *f);
+/* A text in roff: no line may start as a request, no dash may become a hyphen. */
+void wv_config_roff(FILE *f, const char *s);
 void wv_config_print_markdown(FILE *f);
 /* Only the table of one list's keys. */
 void wv_config_print_list_markdown(FILE *f, const char *list);

@@ -114,8 +114,7 @@ void wv_config_print_sample(FILE *f)
 		sample_list(f, &wv_lists[i]);
 }
 
-/* A text in roff: no line may start as a request, no dash may become a hyphen. */
-static void roff(FILE *f, const char *s)
+void wv_config_roff(FILE *f, const char *s)
 {
 	if (*s == '.' || *s == '\'')
 		fputs("\\&", f);
@@ -134,19 +133,19 @@ static void man_row(FILE *f, const char *group, const char *key, const char *val
 {
 	fputs(".TP\n.B ", f);
 	if (*group) {
-		roff(f, group);
+		wv_config_roff(f, group);
 		fputc('.', f);
 	}
-	roff(f, key);
+	wv_config_roff(f, key);
 	fputs("\n", f);
-	roff(f, doc);
+	wv_config_roff(f, doc);
 	fputs(".\n(", f);
-	roff(f, values);
+	wv_config_roff(f, values);
 	if (strcmp(def, "!") == 0) {
 		fputs("; required", f);
 	} else if (*def) {
 		fputs("; default ", f);
-		roff(f, def);
+		wv_config_roff(f, def);
 	}
 	fputs(")\n", f);
 }
@@ -165,7 +164,7 @@ void wv_config_print_man(FILE *f)
 	}
 	for (size_t l = 0; l < wv_lists_count; l++) {
 		fprintf(f, ".SS %s\n", wv_lists[l].name);
-		roff(f, wv_lists[l].doc);
+		wv_config_roff(f, wv_lists[l].doc);
 		fputs(". A list; each item has these keys:\n", f);
 		for (size_t i = 0; i < wv_fields_count; i++) {
 			const struct wv_field *s = &wv_fields[i];

@@ -138,7 +138,7 @@ void wv_meta_load(struct wv_meta *m, const struct wv_io *io, int dirfd)
 	json_object_put(o);
 }
 
-static struct json_object *settings(const struct wv_config *config)
+struct json_object *wv_meta_settings(const struct wv_config *config)
 {
 	struct json_object *o = json_object_new_object(), *section = NULL;
 
@@ -176,7 +176,7 @@ static struct json_object *config_facts(const struct wv_config *config)
 	add_text(o, "sha256", config->digest);
 	add_u64(o, "budgets", config->n_budgets);
 	add_u64(o, "heartbeats", config->n_heartbeats);
-	json_object_object_add(o, "settings", settings(config));
+	json_object_object_add(o, "settings", wv_meta_settings(config));
 	return o;
 }
 

@@ -37,5 +37,8 @@ void wv_meta_load(struct wv_meta *m, const struct wv_io *io, int dirfd);
 int wv_meta_write(const struct wv_meta *m, const struct wv_io *io, int dirfd,
 		  const struct wv_config *config);
 void wv_meta_done(struct wv_meta *m);
+/* All settings: an object a section, with values in the stored unit. References to secrets as they
+ * are written. */
+struct json_object *wv_meta_settings(const struct wv_config *config);
 
 #endif
