@@ -9,7 +9,10 @@ libssl-dev libyaml-dev libmicrohttpd-dev libncurses-dev libseccomp-dev libcap-ng
 libcurl4-openssl-dev libarchive-dev libtss2-dev zstd"
 test="libcmocka-dev clang-format clang-tidy clang-tools cppcheck shellcheck libclang-rt-14-dev python3 python3-jsonschema python3-yaml
 stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils cpio e2fsprogs busybox-static
-kmod strace tmux spin swtpm swtpm-tools tpm2-tools minisign openssl podman runc haproxy nbdkit rsyslog rsyslog-gnutls"
+kmod strace tmux spin swtpm swtpm-tools tpm2-tools minisign openssl podman runc haproxy nbdkit rsyslog rsyslog-gnutls chromium fonts-dejavu-core"
+
+# npm comes with some packages of node, beside Debian's
+command -v npm >/dev/null || test="$test nodejs npm"
 
 missing() {
 	for p in "$@"; do
