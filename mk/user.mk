@@ -6,6 +6,14 @@ USER_OBJECTS := $(USER_SOURCES:%.c=$(O)/%.o)
 SKELETON_USES := $(shell grep -oHE 'skel/[a-z_]+\.(btf|raw)\.skel\.h' $(USER_SOURCES))
 $(foreach use,$(SKELETON_USES),$(eval $(O)/$(patsubst %.c,%.o,$(firstword $(subst :, ,$(use)))): | $(O)/$(lastword $(subst :, ,$(use)))))
 
+# the page: its files, compressed, in one header
+WEB_ASSETS := $(sort $(wildcard user/web/*.html user/web/*.js user/web/*.css user/web/*.svg user/web/vendor/*.js user/web/vendor/*.css))
+$(O)/web/assets.h: mk/assets.sh $(WEB_ASSETS)
+	$(call say,ASSETS,$@)
+	@mkdir -p $(@D)
+	$(Q)mk/assets.sh $(@D) $(WEB_ASSETS) >$@.tmp && mv $@.tmp $@
+$(O)/user/export/web_page.o: | $(O)/web/assets.h
+
 # loops over lanes, which are to become vector code
 $(O)/user/policy/columns.o $(O)/user/policy/vm_block.o: FILE_CFLAGS := -O3
 

@@ -7,9 +7,14 @@ set -eu
 build="gcc clang llvm make pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libsystemd-dev
 libssl-dev libyaml-dev libmicrohttpd-dev libncurses-dev libseccomp-dev libcap-ng-dev libzstd-dev
 libcurl4-openssl-dev libarchive-dev libtss2-dev zstd"
-test="libcmocka-dev clang-format clang-tidy clang-tools cppcheck shellcheck libclang-rt-14-dev python3 python3-jsonschema python3-yaml
-stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils cpio e2fsprogs busybox-static
-kmod strace tmux zsh fish spin swtpm swtpm-tools tpm2-tools minisign openssl podman runc haproxy nbdkit rsyslog rsyslog-gnutls prometheus"
+# what the tests use: compilers and checks; load and tools; firmware, logs, proxies; containers; what watches; browser; shells
+test="libcmocka-dev clang-format clang-tidy clang-tools cppcheck shellcheck libclang-rt-14-dev python3 python3-jsonschema python3-yaml spin
+stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils cpio e2fsprogs busybox-static kmod strace tmux
+swtpm swtpm-tools tpm2-tools minisign openssl nbdkit rsyslog rsyslog-gnutls haproxy
+podman runc buildah
+prometheus prometheus-alertmanager python3-aiosmtpd wrk
+chromium fonts-dejavu-core
+zsh fish"
 
 # whoever has npm from elsewhere keeps it
 command -v npm >/dev/null || test="$test nodejs npm"

@@ -165,6 +165,17 @@ void wv_text_label(struct wv_text *t, const char *s)
 	add_escaped(t, s, escapes);
 }
 
+void wv_text_json(struct wv_text *t, const char *s)
+{
+	static wv_escapes escapes = {
+		['\\'] = "\\\\", ['"'] = "\\\"", ['\b'] = "\\b", ['\n'] = "\\n",
+		['\f'] = "\\f",	 ['\r'] = "\\r", ['\t'] = "\\t"};
+
+	wv_text_add(t, "\"", 1);
+	add_escaped(t, s, escapes);
+	wv_text_add(t, "\"", 1);
+}
+
 void wv_text_html(struct wv_text *t, const char *s)
 {
 	static wv_escapes escapes = {['&'] = "&amp;",

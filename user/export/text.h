@@ -47,6 +47,8 @@ void wv_text_scaled(struct wv_text *t, uint64_t v, enum wv_scale scale);
 /* A label value of Prometheus text: backslash, quote and newline escaped, bytes that are no UTF-8
  * as '?'. */
 void wv_text_label(struct wv_text *t, const char *s);
+/* A string of JSON with its quotes (RFC 8259); bytes that are no UTF-8 as '?'. */
+void wv_text_json(struct wv_text *t, const char *s);
 /* Text of HTML or XML, in content or a quoted attribute. */
 void wv_text_html(struct wv_text *t, const char *s);
 /* One cell of a Markdown table. */

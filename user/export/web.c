@@ -98,6 +98,7 @@ static int on_forget(sd_event_source *s, uint64_t usec, void *ctx)
 	/* a newer tick is out: nobody will be given these any more */
 	if (w->web.snapshot->head->tick != w->web.tick)
 		wv_web_forget(&w->web);
+	wv_web_live_forget(&w->web, false);
 	if (!wv_web_holds(&w->web))
 		return 0;
 	(void)sd_event_source_set_time_relative(s, FORGET_US);
@@ -265,6 +266,15 @@ static int close_standard(void)
 	return dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ? -errno : 0;
 }
 
+/* What the page says of the machine; in the sandbox it could not be asked for. */
+static void read_host(struct wv_web_host *ret)
+{
+	if (gethostname(ret->name, sizeof(ret->name) - 1) < 0)
+		ret->name[0] = '\0';
+	ret->cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+	ret->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static int set_up(struct worker *w, const struct wv_config *config, const struct wv_web_fds *fds)
 {
 	int keep[] = {fds->tcp, fds->local, fds->control, fds->api}, r;
@@ -294,6 +304,7 @@ static int set_up(struct worker *w, const struct wv_config *config, const struct
 	 * of the loop */
 	tzset();
 	(void)sd_id128_get_boot(&boot);
+	read_host(&w->web.host);
 	/* connects to journald now, if that is where the log goes */
 	wv_log_info("web", "serving metrics");
 	wv_memory_scan();
@@ -307,6 +318,7 @@ static int set_up(struct worker *w, const struct wv_config *config, const struct
 static void tear_down(struct worker *w)
 {
 	wv_web_forget(&w->web);
+	wv_web_live_forget(&w->web, true);
 	wv_web_api_cancel(w->web.api);
 	for (size_t i = 0; i < ARRAY_SIZE(w->daemons); i++)
 		if (w->daemons[i])

@@ -189,7 +189,7 @@ bool wv_web_holds(const struct wv_web *w)
 	for (unsigned f = 0; f < WV_METRICS_FORMATS; f++)
 		if (w->cached[f][0] || w->cached[f][1])
 			return true;
-	return false;
+	return w->table.rows || w->live[0] || w->live[1];
 }
 
 bool wv_web_is_local(struct wv_web *w, struct MHD_Connection *c)

@@ -5,6 +5,7 @@
 
 #include "user/export/openmetrics.h"
 #include "user/export/web_mhd.h"
+#include "user/export/web_table.h"
 
 /*
  * Bodies of scrapes that may be alive at once. Every client of one tick shares one; a slow client
@@ -23,6 +24,13 @@ struct wv_web {
 	unsigned bodies;
 	struct wv_web_api *api; /* NULL: there is no api worker */
 	bool tls;		/* of the TCP address */
+	/* what the page shows of this machine; the JSON of all cgroups, by encoding, of live_tick
+	 */
+	struct wv_web_host host;
+	struct wv_web_table table;
+	struct MHD_Response *live[2];
+	uint64_t live_tick;
+	size_t live_bytes; /* of all bodies that are still being sent */
 };
 
 /* One request, as a route sees it. */
@@ -68,7 +76,9 @@ enum MHD_Result wv_web_answer(void *cls, struct MHD_Connection *c, const char *u
 /* What routes answer with. */
 enum MHD_Result wv_web_metrics(const struct wv_web_request *q);
 enum MHD_Result wv_web_health(const struct wv_web_request *q);
-enum MHD_Result wv_web_index(const struct wv_web_request *q);
+enum MHD_Result wv_web_page(const struct wv_web_request *q);
+enum MHD_Result wv_web_overview(const struct wv_web_request *q);
+enum MHD_Result wv_web_cgroups(const struct wv_web_request *q);
 enum MHD_Result wv_web_api_answer(const struct wv_web_request *q); /* user/export/web_api.h */
 /* Whether the client has what a route needs; else *ret is what the route answers now. */
 bool wv_web_admit(const struct wv_web_request *q, enum wv_web_needs needs, enum MHD_Result *ret);
@@ -88,6 +98,18 @@ void wv_web_header(struct wv_web *w, struct MHD_Response *response, const char *
 bool wv_web_is_local(struct wv_web *w, struct MHD_Connection *c);
 uint64_t wv_web_mono_ns(void);
 
+/* Gives back what nobody asks for any more of the table and its JSON; all of it if `all`. */
+void wv_web_live_forget(struct wv_web *w, bool all);
+/* Adds the paths of the API that this agent answers, as a list of JSON. */
+void wv_web_paths_json(struct wv_text *out);
+/* An argument of the query, percent-decoded; NULL if it is not there. */
+const char *wv_web_argument(const struct wv_web_request *q, const char *name);
+/* Adds ETag, and what all answers of the page and its data have in common. */
+void wv_web_tag(struct wv_web *w, struct MHD_Response *response, const char *etag);
+/* Whether If-None-Match names this entity (RFC 9110, 13.1.2: weak comparison). */
+bool wv_web_matches(const char *if_none_match, const char *etag);
+/* 304, with that ETag. */
+enum MHD_Result wv_web_not_modified(const struct wv_web_request *q, const char *etag);
 /* Lets go of the newest bodies (those still being sent live until they are sent). */
 void wv_web_forget(struct wv_web *w);
 bool wv_web_holds(const struct wv_web *w);

@@ -15,7 +15,10 @@
 static const struct wv_web_route routes[] = {
 	{"/metrics", false, WV_WEB_GET, wv_web_metrics, WV_WEB_FIGURES},
 	{"/healthz", false, WV_WEB_GET, wv_web_health, WV_WEB_OPEN},
-	{"/", false, WV_WEB_GET, wv_web_index, WV_WEB_STATIC},
+	{"/", false, WV_WEB_GET, wv_web_page, WV_WEB_STATIC},
+	{"/assets/", true, WV_WEB_GET, wv_web_page, WV_WEB_STATIC},
+	{API "overview", false, WV_WEB_GET, wv_web_overview, WV_WEB_VIEW},
+	{API "cgroups", false, WV_WEB_GET, wv_web_cgroups, WV_WEB_VIEW},
 	{API "whoami", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
 	{API "events", false, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
 	{API "events/", true, WV_WEB_GET, wv_web_api_answer, WV_WEB_ASKED},
@@ -32,6 +35,19 @@ static const struct wv_web_route routes[] = {
 	{API "recover", false, WV_WEB_POST, wv_web_api_answer, WV_WEB_ASKED},
 };
 char wv_web_seen;
+
+void wv_web_paths_json(struct wv_text *out)
+{
+	wv_text_add(out, "[", 1);
+	for (size_t i = 0, n = 0; i < ARRAY_SIZE(routes); i++) {
+		if (strncmp(routes[i].path, API, strlen(API)) != 0)
+			continue;
+		if (n++)
+			wv_text_add(out, ",", 1);
+		wv_text_json(out, routes[i].path);
+	}
+	wv_text_add(out, "]", 1);
+}
 
 void wv_web_header(struct wv_web *w, struct MHD_Response *response, const char *name,
 		   const char *value)
@@ -58,6 +74,52 @@ enum MHD_Result wv_web_send_text(const struct wv_web_request *q, unsigned status
 	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		wv_web_header(w, response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	r = w->mhd.queue_response(q->c, status, response);
+	w->mhd.destroy_response(response);
+	return r;
+}
+
+const char *wv_web_argument(const struct wv_web_request *q, const char *name)
+{
+	return q->web->mhd.lookup_connection_value(q->c, MHD_GET_ARGUMENT_KIND, name);
+}
+
+void wv_web_tag(struct wv_web *w, struct MHD_Response *response, const char *etag)
+{
+	wv_web_header(w, response, MHD_HTTP_HEADER_ETAG, etag);
+	/* kept, but asked for again every time */
+	wv_web_header(w, response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
+	wv_web_header(w, response, "X-Content-Type-Options", "nosniff");
+	wv_web_header(w, response, "Cross-Origin-Resource-Policy", "same-origin");
+}
+
+bool wv_web_matches(const char *list, const char *etag)
+{
+	size_t n = strlen(etag);
+
+	while (list && *list) {
+		list += strspn(list, " \t,");
+		if (*list == '*')
+			return true;
+		if (strncmp(list, "W/", 2) == 0)
+			list += 2;
+		if (strncmp(list, etag, n) == 0 && strchr(" \t,", list[n]))
+			return true;
+		list += strcspn(list, ",");
+	}
+	return false;
+}
+
+enum MHD_Result wv_web_not_modified(const struct wv_web_request *q, const char *etag)
+{
+	struct wv_web *w = q->web;
+	struct MHD_Response *response =
+		w->mhd.create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result r;
+
+	if (!response)
+		return MHD_NO;
+	wv_web_tag(w, response, etag);
+	r = w->mhd.queue_response(q->c, MHD_HTTP_NOT_MODIFIED, response);
 	w->mhd.destroy_response(response);
 	return r;
 }
