@@ -42,7 +42,8 @@ root_disk() {
 write_units() {
 	local dir=$PAYLOAD/units
 	mkdir -p "$dir/waveos-bpf.service.d"
-	cp "$TOP/packaging/waveos-bpf.service" "$dir/"
+	cp "$TOP/packaging/systemd/waveos-bpf.service" "$dir/"
+	cp "$TOP/packaging/systemd/devices.conf" "$dir/waveos-bpf.service.d/"
 	cat >"$dir/waveos-bpf.service.d/vm.conf" <<-'UNIT'
 		[Unit]
 		# started by the test

@@ -73,7 +73,7 @@ static bool maps_compatible(const struct wv_bpf *bpf, const struct wv_object *co
 						 use */
 			if (bpf_map_lookup_elem(fd, &zero, &id) < 0)
 				return false;
-			inner = bpf_map_get_fd_by_id(id);
+			inner = wv_chunk_open(bpf, d->map, 0, id);
 			len = sizeof(info);
 			ok = inner >= 0 && bpf_obj_get_info_by_fd(inner, &info, &len) == 0 &&
 			     info.value_size == d->row_bytes &&
@@ -149,7 +149,8 @@ static void reuse_pinned_maps(struct wv_bpf *bpf, const struct wv_object *const 
 		if (old.n)
 			wv_log_info("bpf", "pinned maps have another layout: counters start anew");
 		wv_things_close(&old);
-		for (const char *const *dir = (const char *const[]){"links", "progs", "maps", NULL};
+		for (const char *const *dir =
+			     (const char *const[]){"links", "progs", "maps", "chunks", NULL};
 		     *dir; dir++)
 			(void)wv_pins_sweep(&bpf->paths, *dir, &bpf->maps);
 		return;
@@ -246,6 +247,7 @@ static struct wv_bpf *new_set(const struct wv_paths *paths, const struct wv_host
 		return bpf;
 	r = wv_pins_prepare(paths);
 	bpf->pinned = r == 0;
+	bpf->pin_chunks = bpf->pinned && wv_chunks_need_pins();
 	if (r < 0)
 		wv_log_warn(r, "bpf", "no bpffs at %s: nothing will outlive the agent",
 			    paths->bpffs);

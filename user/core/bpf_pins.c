@@ -19,8 +19,8 @@
 #define MANIFEST "pins.json"
 #define MANIFEST_VERSION 1
 
-static const char *const pin_dirs[] = {"maps",	   "progs", "links",  "limits",
-				       "breakers", "gates", "isolate"};
+static const char *const pin_dirs[] = {"chunks", "maps",     "progs", "links",
+				       "limits", "breakers", "gates", "isolate"};
 
 int wv_things_find(const struct wv_things *t, const char *name)
 {

@@ -40,8 +40,9 @@ struct wv_object_state {
 
 struct wv_bpf {
 	struct wv_paths paths;
-	bool hooks;  /* programs may be loaded: collect.hooks is not files */
-	bool pinned; /* bpffs is there; else everything ends with the supervisor */
+	bool hooks;	 /* programs may be loaded: collect.hooks is not files */
+	bool pinned;	 /* bpffs is there; else everything ends with the supervisor */
+	bool pin_chunks; /* a chunk can be opened by its pin only (bpf_chunks.c) */
 	bool adopted;
 	bool inherited; /* slots and rows of a former set are kept, programs are new */
 	uint64_t generation;
@@ -92,6 +93,15 @@ int wv_manifest_write(const struct wv_bpf *bpf, const char *boot_id);
 bool wv_manifest_of_boot(const struct wv_bpf *bpf, const char *boot_id);
 /* 0 if the manifest is of this build and boot (objects filled), -ESTALE if not, -ENOENT if none. */
 int wv_manifest_match(struct wv_bpf *bpf, const char *boot_id);
+
+/* bpf_chunks.c */
+/* Whether this process may not open a map by its number. */
+bool wv_chunks_need_pins(void);
+/* Descriptor of the chunk with this number, or -errno: -ENOENT, -ESTALE where the pin is another's.
+ */
+int wv_chunk_open(const struct wv_bpf *bpf, const char *table, uint32_t chunk, uint32_t id);
+/* Pins a new chunk where others will need that. 0 or -errno; the descriptor stays the caller's. */
+int wv_chunk_keep(const struct wv_bpf *bpf, const char *table, uint32_t chunk, int fd);
 
 /* bpf_slots.c */
 int wv_tables_init(struct wv_bpf *bpf, const struct wv_object *const *objects, size_t n_objects);

@@ -49,16 +49,19 @@ void wv_tables_done(struct wv_bpf *bpf)
 }
 
 /* Descriptor of an existing chunk; -ENOENT if the table has none there. */
-static int chunk_fd(struct wv_table *t, uint32_t chunk)
+static int chunk_fd(const struct wv_bpf *bpf, struct wv_table *t, uint32_t chunk)
 {
 	__u32 id;
+	int fd;
 
 	if (t->chunk_fds[chunk] >= 0)
 		return t->chunk_fds[chunk];
 	if (bpf_map_lookup_elem(t->outer_fd, &chunk, &id) < 0)
 		return -errno;
-	t->chunk_fds[chunk] = bpf_map_get_fd_by_id(id);
-	return t->chunk_fds[chunk] < 0 ? -errno : t->chunk_fds[chunk];
+	fd = wv_chunk_open(bpf, t->desc.map, chunk, id);
+	if (fd >= 0)
+		t->chunk_fds[chunk] = fd;
+	return fd;
 }
 
 /*
@@ -78,7 +81,8 @@ struct grow {
 static int grow_create(struct grow *g, __u32 *indexes, __u32 *fds)
 {
 	for (uint32_t chunk = g->from; chunk < g->to; chunk++) {
-		int fd = chunk_fd(g->table, chunk); /* a core that died half way made it */
+		/* a core that died half way made it */
+		int fd = chunk_fd(g->bpf, g->table, chunk), r;
 
 		if (fd < 0)
 			fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "wv_chunk", sizeof(__u32),
@@ -87,6 +91,9 @@ static int grow_create(struct grow *g, __u32 *indexes, __u32 *fds)
 		if (fd < 0)
 			return -errno;
 		g->table->chunk_fds[chunk] = fd;
+		r = wv_chunk_keep(g->bpf, g->table->desc.map, chunk, fd);
+		if (r < 0)
+			return r;
 		indexes[chunk - g->from] = chunk;
 		fds[chunk - g->from] = (__u32)fd;
 	}
@@ -149,7 +156,7 @@ static int chunks_add(struct wv_bpf *bpf, uint32_t n)
 static bool all_tables_have(struct wv_bpf *bpf, uint32_t chunk)
 {
 	for (size_t i = 0; i < bpf->n_tables; i++)
-		if (chunk_fd(&bpf->tables[i], chunk) < 0)
+		if (chunk_fd(bpf, &bpf->tables[i], chunk) < 0)
 			return false;
 	return bpf->n_tables > 0;
 }
@@ -158,7 +165,7 @@ static int table_clear(struct wv_bpf *bpf, struct wv_table *t, uint32_t slot)
 {
 	uint32_t rows = t->desc.per_cpu ? bpf->ncpu : 1, first = slot % WV_CHUNK_SLOTS * rows;
 	_cleanup_free_ void *zero = calloc(1, t->desc.row_bytes);
-	int fd = chunk_fd(t, slot / WV_CHUNK_SLOTS);
+	int fd = chunk_fd(bpf, t, slot / WV_CHUNK_SLOTS);
 
 	if (fd < 0)
 		return fd;
@@ -325,7 +332,7 @@ static void chunk_emit(struct reader *rd, uint32_t chunk)
 static int chunk_read(struct reader *rd, uint32_t chunk, __u32 *keys)
 {
 	__u32 rows = wv_table_chunk_rows(rd->bpf, &rd->table->desc), count = rows, out = 0;
-	int fd = chunk_fd(rd->table, chunk);
+	int fd = chunk_fd(rd->bpf, rd->table, chunk);
 
 	if (fd < 0)
 		return fd;

@@ -111,11 +111,11 @@ static int drop_user(const char *module)
 {
 	if (geteuid() != 0)
 		return 0;
-	/* in a user namespace of one id there is no nobody to become; capabilities go in any case
-	 */
+	/* a unit or a container may grant no change of user, a user namespace may have one id:
+	 * capabilities go in any case, and no file can be opened */
 	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
 	    setresuid(NOBODY, NOBODY, NOBODY) < 0)
-		(void)wv_log_warn(-errno, module,
+		(void)wv_log_full(LOG_INFO, -errno, module,
 				  "cannot become nobody: staying root without capabilities");
 	/* the kernel forgets it at a change of user */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
