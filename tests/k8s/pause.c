@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The one program of the test images, statically linked. Without an argument it is the sandbox of a pod: it waits and
- * reaps. `hog CPUS MIB` runs so many busy threads of execution and touches so much memory again and again.
+ * reaps. `hog CPUS MIB` keeps so many CPUs busy and grows by a mebibyte every tenth of a second up to so many.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -34,6 +34,7 @@ static void busy(void)
 static void hog(int cpus, size_t mib)
 {
 	char *p = mib ? malloc(mib << 20) : NULL;
+	size_t used = 0;
 
 	for (int i = 0; i < cpus; i++)
 		if (fork() == 0)
@@ -41,7 +42,8 @@ static void hog(int cpus, size_t mib)
 	printf("hog: %d processes, %zu MiB\n", cpus, mib);
 	fflush(stdout);
 	for (unsigned char turn = 1;; turn++) {
-		for (size_t at = 0; p && at < mib << 20; at += 4096)
+		used += p && used < mib << 20 ? 1 << 20 : 0;
+		for (size_t at = 0; at < used; at += 4096)
 			p[at] = (char)turn;
 		usleep(100000);
 	}

@@ -45,6 +45,11 @@ static int put_file(struct wv_kube_worker *w, const char *text)
 	return r == -ENOENT && !text ? 0 : r;
 }
 
+void wv_kube_forget(struct wv_kube_worker *w)
+{
+	(void)put_file(w, NULL);
+}
+
 static void record(struct wv_kube_worker *w, const char *outcome, const struct wv_kube_policy *k,
 		   const char *why)
 {

@@ -78,6 +78,8 @@ int wv_kube_collect(struct wv_kube_answer *a, const char *bytes, size_t len);
 /* hand_over.c: the chosen policy becomes the agent's. */
 int wv_kube_hand_over_open(struct wv_kube_worker *w);
 void wv_kube_hand_over(struct wv_kube_worker *w);
+/* Removes the file only: whoever comes next does not start with it. */
+void wv_kube_forget(struct wv_kube_worker *w);
 /* tell.c: statuses are written back. */
 void wv_kube_tell_open(struct wv_kube_worker *w);
 void wv_kube_tell(struct wv_kube_worker *w);

@@ -74,6 +74,7 @@ void wv_kube_leave(struct wv_kube_worker *w)
 		if (wv_kube_client_turn(w->client, NULL, 0, 100) < 0)
 			break;
 	if (q.over && is_gone(&q)) {
+		wv_kube_forget(w);
 		wv_log_info("kube", "the DaemonSet %s is gone: everything that is held is let go",
 			    set);
 		if (send(w->control, &message, 1, MSG_NOSIGNAL) == 1)
