@@ -8,12 +8,12 @@ set -euo pipefail
 mixin=$1 files=$2
 mkdir -p "$files/dashboards"
 rm -f "$files"/dashboards/*.json "$files/rules.yaml"
-for d in "$mixin"/dashboards/*.json "$mixin"/dashboards_out/*.json; do
+for d in "$mixin"/dashboards/*.json; do
 	[ -e "$d" ] && cp "$d" "$files/dashboards/"
 done
 # recording rules and alerts are the groups of one PrometheusRule
 rules=()
-for r in "$mixin"/rules/*.y*ml "$mixin"/*rules*.y*ml "$mixin"/*alerts*.y*ml "$mixin"/alerts/*.y*ml; do
+for r in "$mixin"/rules/*.y*ml; do
 	[ -e "$r" ] && rules+=("$r")
 done
 if [ ${#rules[@]} -gt 0 ]; then
