@@ -43,6 +43,11 @@ enum wv_control {
 	WV_CONTROL_SETTINGS = 'C',
 	WV_CONTROL_IN_FORCE = 'D',
 	WV_CONTROL_REFUSED = 'N',
+	/* kube -> supervisor: read the policy again. Answers: it is accepted; it is refused, and
+	 * <runtime>/policy.refused says why */
+	WV_CONTROL_RELOAD = 'L',
+	/* kube -> supervisor, while it stops: let go of everything. Answer: WV_CONTROL_IN_FORCE */
+	WV_CONTROL_DETACH = 'X',
 };
 
 /* Runs until told to stop; returns the worker's exit status. */

@@ -9,6 +9,7 @@
 #include "user/core/cleanup.h"
 #include "user/evidence/anchor_worker.h"
 #include "user/export/web.h"
+#include "user/kube/kube.h"
 #include "user/otlp/otlp.h"
 #include "user/proxy/proxy.h"
 #include "user/recover/services.h"
@@ -80,6 +81,11 @@ static bool wants_alert(const struct wv_worker_context *ctx)
 	return wv_alert_wanted(ctx->config);
 }
 
+static bool wants_kube(const struct wv_worker_context *ctx)
+{
+	return wv_kube_wanted(ctx->config);
+}
+
 /* Services come first: they need nothing of the others. */
 const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_SERVICES, false, wants_services, wv_services_run},
@@ -93,5 +99,6 @@ const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_API, true, wants_web, wv_api_run},
 	{WV_WORKER_OTLP, true, wants_otlp, wv_otlp_run},
 	{WV_WORKER_ALERT, false, wants_alert, wv_alert_run},
+	{WV_WORKER_KUBE, false, wants_kube, wv_kube_run},
 };
 _Static_assert(ARRAY_SIZE(wv_worker_kinds) == WV_WORKER_N, "each worker has a row");

@@ -9,9 +9,11 @@
 #include "user/bundle/install.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
+#include "user/core/log.h"
 #include "user/enforce/breaker.h"
 #include "user/enforce/gate.h"
 #include "user/flow/budget.h"
+#include "user/kube/kube.h"
 #include "user/policy/policy.h"
 
 /* Of the active policy bundle; sha256 "": there is none. */
@@ -23,6 +25,24 @@ static const char *bundle_policy(const struct wv_paths *paths, char sha256[WV_SH
 	return wv_bundle_use(paths, WV_BUNDLE_POLICY, path, sha256) == 0 ? path : NULL;
 }
 
+/* What the worker of Kubernetes wrote last stays in force while the API server is away. */
+static const char *cluster_policy(const struct wv_config *config, const struct wv_paths *paths)
+{
+	static char path[WV_PATH_SIZE + sizeof(WV_POLICY_CLUSTER) + 1];
+
+	if (!wv_kube_wanted(config) || !config->kubernetes_policies)
+		return NULL;
+	snprintf(path, sizeof(path), "%s/" WV_POLICY_CLUSTER, paths->state);
+	return access(path, F_OK) == 0 ? path : NULL;
+}
+
+static bool is_cluster(const char *path, const struct wv_paths *paths)
+{
+	size_t n = strlen(paths->state);
+
+	return strncmp(path, paths->state, n) == 0 && strcmp(path + n, "/" WV_POLICY_CLUSTER) == 0;
+}
+
 const char *wv_policy_path(const struct wv_config *config, const struct wv_paths *paths)
 {
 	char sha256[WV_SHA256_HEX];
@@ -30,7 +50,7 @@ const char *wv_policy_path(const struct wv_config *config, const struct wv_paths
 
 	if (config->policy_file[0])
 		return config->policy_file;
-	bundle = bundle_policy(paths, sha256);
+	bundle = bundle_policy(paths, sha256) ?: cluster_policy(config, paths);
 	if (bundle)
 		return bundle;
 	return access(paths->policy, F_OK) == 0 ? paths->policy : "";
@@ -63,7 +83,19 @@ int wv_policy_read(struct wv_policy **ret, const struct wv_config *config,
 	struct wv_policy *p = NULL;
 	int r = 0;
 
-	if (*path)
+	if (*path && is_cluster(path, paths)) {
+		r = wv_policy_load(&p, path, ret_error);
+		/* of another version of the agent, perhaps; the worker tells the cluster */
+		if (r < 0) {
+			(void)wv_log_warn(r, "policy",
+					  "what a WaveosPolicy left is passed over: %s",
+					  ret_error->text);
+			path = access(paths->policy, F_OK) == 0 ? paths->policy : "";
+		}
+	}
+	if (p)
+		r = 0;
+	else if (*path)
 		r = wv_policy_load(&p, path, ret_error);
 	else if (!(p = wv_policy_new()))
 		r = -ENOMEM;
@@ -73,6 +105,30 @@ int wv_policy_read(struct wv_policy **ret, const struct wv_config *config,
 		r = wv_config_fail(ret_error, "%.300s is not the file that was signed", path);
 	}
 	return r < 0 ? r : with_budgets(p, config, ret, ret_error);
+}
+
+bool wv_policy_without_cluster(struct wv_policy **p, const struct wv_config *config,
+			       const struct wv_paths *paths, const char *why)
+{
+	struct wv_config_error error = {.text = ""};
+	struct wv_policy *other;
+
+	if (!is_cluster((*p)->source, paths) || unlink((*p)->source) < 0)
+		return false;
+	(void)wv_log_warn(0, "policy", "what a WaveosPolicy left is passed over: %s", why);
+	if (wv_policy_read(&other, config, paths, &error) < 0)
+		return false;
+	wv_policy_free(*p);
+	*p = other;
+	return true;
+}
+
+void wv_policy_tell_refused(const struct wv_paths *paths, const char *why)
+{
+	_cleanup_close_ int dir = open(paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir >= 0)
+		(void)wv_io_replace(&wv_io_system, dir, WV_POLICY_REFUSED, why, strlen(why), 0644);
 }
 
 int wv_policy_accept(const struct wv_policy *p, const struct wv_paths *paths)

@@ -186,28 +186,56 @@ static int on_signal(sd_event_source *s _unused_, const struct signalfd_siginfo 
  * The owner's file is read again. A bad one leaves the policy in force as it is; a good one
  * replaces it in core between two ticks.
  */
-static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_,
-		     void *userdata)
+static int reload(struct supervisor *sup)
 {
-	struct supervisor *sup = userdata;
 	struct wv_config_error error = {.text = ""};
 	struct wv_policy *next;
 	int r;
 
-	if (sup->workers.stopping)
-		return 0;
 	r = wv_policy_read_accepted(&next, sup->config, sup->paths, &sup->host, sup->bpf, &error);
 	if (r < 0) {
+		const char *why = error.text[0] ? error.text : strerror(-r);
+
 		atomic_fetch_add(&sup->snapshot.head->policies_refused, 1);
-		return wv_log_full(LOG_ERR, 0, "supervisor",
-				   "policy not reloaded, the old one stays in force: %s",
-				   error.text[0] ? error.text : strerror(-r));
+		(void)wv_log_full(LOG_ERR, 0, "supervisor",
+				  "policy not reloaded, the old one stays in force: %s", why);
+		wv_policy_tell_refused(sup->paths, why);
+		return r;
 	}
 	wv_policy_free(sup->policy);
 	sup->policy = next;
 	wv_workers_tell(&sup->workers, WV_CONTROL_POLICY);
 	r = start_workers(sup);
-	return r < 0 ? wv_log_errno(0, "supervisor", "worker: %s", strerror(-r)) : 0;
+	if (r < 0)
+		(void)wv_log_errno(0, "supervisor", "worker: %s", strerror(-r));
+	return 0;
+}
+
+static int on_reload(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_,
+		     void *userdata)
+{
+	struct supervisor *sup = userdata;
+
+	if (!sup->workers.stopping)
+		(void)reload(sup);
+	return 0;
+}
+
+static void answer_to(struct supervisor *sup, enum wv_worker_id id, char answer)
+{
+	(void)send(sup->workers.all[id].control, &answer, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The worker of Kubernetes wrote another policy, or found that nobody wants this agent any more. */
+static void on_kube_asked(struct supervisor *sup, char message)
+{
+	bool good = message == WV_CONTROL_DETACH;
+
+	if (message == WV_CONTROL_DETACH && sup->workers.stopping)
+		sup->detach = true;
+	if (message == WV_CONTROL_RELOAD && !sup->workers.stopping)
+		good = reload(sup) == 0;
+	answer_to(sup, WV_WORKER_KUBE, good ? WV_CONTROL_IN_FORCE : WV_CONTROL_REFUSED);
 }
 
 /* Whether the settings that are active now can be taken; nothing is stopped before that is known.
@@ -234,9 +262,10 @@ static int check_settings(struct supervisor *sup)
 static void on_asked(void *userdata, enum wv_worker_id id, char message)
 {
 	struct supervisor *sup = userdata;
-	char answer;
 	int r;
 
+	if (id == WV_WORKER_KUBE)
+		on_kube_asked(sup, message);
 	if (id != WV_WORKER_BUNDLE || message != WV_CONTROL_SETTINGS || sup->workers.stopping)
 		return;
 	r = check_settings(sup);
@@ -248,8 +277,7 @@ static void on_asked(void *userdata, enum wv_worker_id id, char message)
 			(void)wv_log_errno(r, "supervisor", "stop workers");
 		return;
 	}
-	answer = r < 0 ? WV_CONTROL_REFUSED : WV_CONTROL_IN_FORCE;
-	(void)send(sup->workers.all[id].control, &answer, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	answer_to(sup, id, r < 0 ? WV_CONTROL_REFUSED : WV_CONTROL_IN_FORCE);
 }
 
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
@@ -393,7 +421,10 @@ static int start(struct supervisor *sup, uint64_t begin)
 		return r == -EPERM ? WV_EXIT_DENIED : WV_EXIT_INTERNAL;
 	}
 	if (!sup->options->dry_run &&
-	    wv_policy_refused(&sup->host, sup->bpf, sup->policy, refused, sizeof(refused))) {
+	    wv_policy_refused(&sup->host, sup->bpf, sup->policy, refused, sizeof(refused)) &&
+	    (!wv_policy_without_cluster(&sup->policy, sup->config, sup->paths, refused) ||
+	     wv_policy_refused(&sup->host, sup->bpf, sup->policy, refused, sizeof(refused)) ||
+	     wv_policy_accept(sup->policy, sup->paths) < 0)) {
 		(void)wv_log_full(LOG_ERR, 0, "attach", "%s: %s", sup->policy->source, refused);
 		return WV_EXIT_UNSUPPORTED;
 	}

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The OCI bundle of a container carries what Kubernetes told the runtime, as annotations. Their
- * names are those of containerd (io.kubernetes.cri.*), of CRI-O (io.kubernetes.*, labels as a JSON
- * text) and of Docker (labels in config.v2.json). containerd keeps no pod labels there.
+ * What the worker of Kubernetes left comes first (user/kube/pods.h): it knows the labels and the
+ * owner, too. The OCI bundle of a container carries what Kubernetes told the runtime, as
+ * annotations. Their names are those of containerd (io.kubernetes.cri.*), of CRI-O
+ * (io.kubernetes.*, labels as a JSON text) and of Docker (labels in config.v2.json). containerd
+ * keeps no pod labels there.
  */
 #include "user/domain/pods.h"
 
@@ -25,16 +27,26 @@ struct source {
 	const char *path;	/* below the root, with %s for the container's id */
 	const char *section[3]; /* objects to go down */
 	const char *namespace, *pod, *container;
+	const char *owner;  /* NULL: it does not tell */
 	const char *labels; /* key of a JSON text with labels; NULL: the section itself has them */
 	bool section_is_labels;
 };
 
 static const struct source sources[] = {
+	{"run/waveos/pods/%s.json",
+	 {NULL},
+	 "namespace",
+	 "pod",
+	 "container",
+	 "owner",
+	 "labels",
+	 false},
 	{"run/containerd/io.containerd.runtime.v2.task/k8s.io/%s/config.json",
 	 {"annotations"},
 	 "io.kubernetes.cri.sandbox-namespace",
 	 "io.kubernetes.cri.sandbox-name",
 	 "io.kubernetes.cri.container-name",
+	 NULL,
 	 NULL,
 	 false},
 	{"run/containers/storage/overlay-containers/%s/userdata/config.json",
@@ -42,6 +54,7 @@ static const struct source sources[] = {
 	 "io.kubernetes.pod.namespace",
 	 "io.kubernetes.pod.name",
 	 "io.kubernetes.container.name",
+	 NULL,
 	 "io.kubernetes.cri-o.Labels",
 	 false},
 	{"var/lib/docker/containers/%s/config.v2.json",
@@ -49,6 +62,7 @@ static const struct source sources[] = {
 	 "io.kubernetes.pod.namespace",
 	 "io.kubernetes.pod.name",
 	 "io.kubernetes.container.name",
+	 NULL,
 	 NULL,
 	 true},
 };
@@ -105,6 +119,8 @@ static int read_source(int root, const struct source *from, const char *id, stru
 	snprintf(ret->namespace, sizeof(ret->namespace), "%s", text_of(section, from->namespace));
 	snprintf(ret->pod, sizeof(ret->pod), "%s", text_of(section, from->pod));
 	snprintf(ret->container, sizeof(ret->container), "%s", text_of(section, from->container));
+	if (from->owner)
+		snprintf(ret->owner, sizeof(ret->owner), "%s", text_of(section, from->owner));
 	if (from->section_is_labels)
 		add_labels(section, ret->labels, sizeof(ret->labels));
 	if (from->labels) {

@@ -8,6 +8,8 @@
 /* A runtime writes its state file before it starts the container, but the pod's cgroup may be
  * older: so often it is asked, once a tick. */
 #define POD_TRIES 30
+/* Afterwards one of so many times: the API server of Kubernetes may have been away. */
+#define POD_SLOW 16
 /* Deeper trees do not inherit from so far up. */
 #define MAX_DEPTH 64
 
@@ -57,11 +59,17 @@ static const struct wv_domain_place *place_of(struct wv_domains *d, const struct
 	if (slot == WV_SLOT_OTHER || slot >= d->max_rows || !(row->flags & WV_ROW_LIVE))
 		return NULL;
 	same = p->key == row->key && p->generation == d->generation;
-	if (same && (!p->pending || p->tries >= POD_TRIES))
+	if (same && !p->pending)
 		return p;
+	if (same && p->tries >= POD_TRIES) {
+		p->tries = p->tries + 1 < POD_TRIES + POD_SLOW ? p->tries + 1 : POD_TRIES;
+		if (p->tries != POD_TRIES)
+			return p;
+	}
 	if (!same)
 		*p = (struct wv_domain_place){.key = row->key, .own = WV_NONE};
-	p->tries++;
+	if (p->tries < POD_TRIES)
+		p->tries++;
 	own = match(d, row, &p->pending);
 	if (same && own != p->own)
 		d->generation++; /* what is below it may have inherited something else */

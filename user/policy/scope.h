@@ -6,9 +6,10 @@
 #include "user/core/cgroup.h"
 #include "user/flow/policy.h"
 
-/* What a container runtime tells of a container; empty strings where it does not. */
+/* What a container runtime or Kubernetes tells of a container; empty strings where it does not. */
 struct wv_pod_info {
 	char namespace[64], pod[128], container[128];
+	char owner[160];   /* "Deployment/front" */
 	char labels[1024]; /* "key=value\n" each */
 };
 

@@ -57,6 +57,8 @@ static int read_pod(void *ctx, uint64_t key, const struct wv_identity *id, struc
 	json_object_object_add(o, "pod", json_object_new_string(ret->pod));
 	json_object_object_add(o, "container", json_object_new_string(ret->container));
 	json_object_object_add(o, "labels", json_object_new_string(ret->labels));
+	if (*ret->owner)
+		json_object_object_add(o, "owner", json_object_new_string(ret->owner));
 	(void)agent->record(agent, "pod", o);
 	return 0;
 }

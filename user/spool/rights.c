@@ -247,14 +247,24 @@ static int confine(bool with_parent, bool network)
 	return load_filter(network);
 }
 
-int wv_spool_drop_powers(bool with_parent)
+static int drop_powers(bool with_parent, bool network)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
 	/* needs CAP_SETPCAP; no new privileges bound it as well */
 	(void)capng_apply(CAPNG_SELECT_BOUNDS);
 	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
 		return -EPERM;
-	return confine(with_parent, false);
+	return confine(with_parent, network);
+}
+
+int wv_spool_drop_powers(bool with_parent)
+{
+	return drop_powers(with_parent, false);
+}
+
+int wv_spool_drop_powers_online(bool with_parent)
+{
+	return drop_powers(with_parent, true);
 }
 
 int wv_spool_drop_rights(bool reads_files, bool with_parent)

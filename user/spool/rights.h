@@ -23,5 +23,7 @@ int wv_spool_drop_rights(bool reads_files, bool with_parent);
  * capability, and may open no sockets but local ones. 0 or -errno of a step that did not take.
  */
 int wv_spool_drop_powers(bool with_parent);
+/* The same, but it may talk to other machines. */
+int wv_spool_drop_powers_online(bool with_parent);
 
 #endif

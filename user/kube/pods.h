@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The containers of this machine's pods, as the API server tells of them: one file for each,
+ * <runtime>/pods/<container id>.json, which core reads as it reads the state files of container
+ * runtimes (user/domain/pods.c). So core never waits for a server, and a worker that is gone leaves
+ * what it knew.
+ */
+#ifndef WV_KUBE_PODS_H
+#define WV_KUBE_PODS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/core/io.h"
+
+#define WV_KUBE_PODS_DIR "pods" /* in <runtime> */
+/* A kubelet starts 110 pods unless told otherwise, and is not supported beyond 500. */
+#define WV_KUBE_CONTAINERS_MAX 4096
+
+struct wv_kube_container {
+	char id[72];
+	char uid[40];	 /* of its pod */
+	uint64_t digest; /* of the file's text */
+	bool seen;	 /* in the list that is being told */
+};
+
+struct wv_kube_pods {
+	const struct wv_io *io;
+	int dir; /* of the files */
+	/* Keys of labels that are kept, with commas between; "": all that fit. */
+	const char *labels;
+	uint64_t dropped; /* containers over the maximum */
+	/* private */
+	struct wv_kube_container *list;
+	size_t n, room;
+	bool listing;
+	int error; /* of the last file that could not be written */
+};
+
+/* Opens <runtime>/pods, makes it if need be. 0 or -errno. */
+int wv_kube_pods_open(struct wv_kube_pods *p, const struct wv_io *io, int runtime,
+		      const char *labels);
+void wv_kube_pods_close(struct wv_kube_pods *p);
+/* See wv_kube_watch_fns. */
+void wv_kube_pods_begin(struct wv_kube_pods *p);
+void wv_kube_pods_take(struct wv_kube_pods *p, struct json_object *pod);
+void wv_kube_pods_gone(struct wv_kube_pods *p, struct json_object *pod);
+void wv_kube_pods_fresh(struct wv_kube_pods *p);
+/*
+ * Who stands behind a pod: "Deployment/front" where its ReplicaSet's name ends in the hash that
+ * Deployments give, else the owner itself, such as "DaemonSet/agent"; "" if nobody does. Pure.
+ */
+void wv_kube_owner(struct json_object *metadata, char *ret, size_t size);
+
+#endif
