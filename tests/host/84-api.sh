@@ -151,16 +151,16 @@ declare -A want=(
 	[auditor]="200 200 403 403 403 400 200"
 )
 matrix() { # WANTED: of whom the options in `options` are
-	local wanted
-	read -ra wanted <<<"$1"
-	status "${wanted[0]}" GET /api/v1/events
-	status "${wanted[1]}" GET /api/v1/policy
-	status "${wanted[2]}" POST /api/v1/policy/dry-run --data-binary "@$W/policy.yaml" -H 'Content-Type: application/yaml'
-	status "${wanted[3]}" POST '/api/v1/bundle/rollback?bundle=app/none'
-	status "${wanted[4]}" POST /api/v1/recover
-	status "${wanted[5]}" POST /api/v1/evidence/export
+	local codes
+	read -ra codes <<<"$1"
+	status "${codes[0]}" GET /api/v1/events
+	status "${codes[1]}" GET /api/v1/policy
+	status "${codes[2]}" POST /api/v1/policy/dry-run --data-binary "@$W/policy.yaml" -H 'Content-Type: application/yaml'
+	status "${codes[3]}" POST '/api/v1/bundle/rollback?bundle=app/none'
+	status "${codes[4]}" POST /api/v1/recover
+	status "${codes[5]}" POST /api/v1/evidence/export
 	status 200 GET '/api/v1/events?type=access-*,token-*'
-	if [ "${wanted[6]}" = 200 ]; then body '.events | length > 0'; else body '.events == []'; fi
+	if [ "${codes[6]}" = 200 ]; then body '.events | length > 0'; else body '.events == []'; fi
 }
 for role in viewer operator admin auditor; do
 	via=(net curl -H "Authorization: Bearer ${token[$role]}" "http://127.0.0.1:$port")
@@ -228,7 +228,7 @@ status 200 GET /api/v1/whoami
 status 401 GET /api/v1/whoami
 short=$("$BIN" token create --root "$ROOT" --name short --role viewer --expires 1s 2>/dev/null)
 via=(net curl -H "Authorization: Bearer $short" "http://127.0.0.1:$port")
-over() { [ "$("${via[@]}/api/v1/whoami" -s -o /dev/null -w '%{http_code}')" != 200 ]; }
+over() { [ "$("${via[@]:0:${#via[@]}-1}" "${via[-1]}/api/v1/whoami" -s -o /dev/null -w '%{http_code}')" != 200 ]; }
 wait_until 10 over || fail "a token that is over still counts"
 
 ### failures are limited, and a right token is not locked out
@@ -266,7 +266,7 @@ for i in $(seq 40); do
 	net curl -s -m 20 -o /dev/null -w '%{http_code}\n' -H "Authorization: Bearer ${token[admin]}" "http://127.0.0.1:$port/api/v1/whoami" >"$W/out/stopped.$i" &
 	waits[i]=$!
 done
-served() { [ "$("${plain[@]}/metrics" -s -m 2 -o /dev/null -w '%{http_code}')" = 200 ]; }
+served() { [ "$(net curl "${plain[-1]}/metrics" -s -m 2 -o /dev/null -w '%{http_code}')" = 200 ]; }
 # 40 at once are more than one address may have; those that are refused are gone at once
 wait_until 4 served || fail "no /metrics beside a stopped api worker"
 via=("${plain[@]}")
@@ -305,7 +305,7 @@ status 401 GET /api/v1/whoami
 net curl -s -m 5 "http://10.99.0.1:$port/healthz" >/dev/null 2>&1 && fail "plain HTTP is answered"
 net curl -s -m 5 --cacert "$W/tls/ca.pem" --tls-max 1.1 "$url/healthz" >/dev/null 2>&1 && fail "TLS 1.1 is answered"
 for v in 1.2 1.3; do
-	via=("${curl_tls[@]}" --tlsv$v --tls-max $v -H "Authorization: Bearer ${token[auditor]}" "$url")
+	via=("${curl_tls[@]}" "--tlsv$v" --tls-max "$v" -H "Authorization: Bearer ${token[auditor]}" "$url")
 	status 200 GET /metrics
 	status 200 GET /api/v1/whoami
 	body '.identity == "token:auditor" and .peer == "10.99.0.1"'

@@ -90,4 +90,6 @@ while slow and time.monotonic() < deadline:
         except ConnectionError:
             s.close()
             slow.remove(s)
+if slow:
+    sys.exit(f"{len(slow)} clients that send a byte now and then were not ended within 30 s")
 print(f"hostile: {len(bad)} requests, {10 - len(slow)} of 10 slow clients that trickle were ended within 30 s")

@@ -145,7 +145,7 @@ int wv_remote_ask(struct wv_remote *r, const char *method, const char *url, cons
 	if (strcmp(method, "POST") == 0) {
 		headers = r->curl_slist_append(NULL, "Content-Type: application/yaml");
 		/* small enough to be sent at once */
-		headers = r->curl_slist_append(headers, "Expect:") ?: headers;
+		headers = r->curl_slist_append(headers, "Expect:");
 		r->curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, headers);
 		r->curl_easy_setopt(r->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
 		r->curl_easy_setopt(r->curl, CURLOPT_POSTFIELDS, body ?: "");

@@ -5,6 +5,7 @@
 
 #include "user/export/openmetrics.h"
 #include "user/export/web_mhd.h"
+#include "user/export/web_slow.h"
 
 /*
  * Bodies of scrapes that may be alive at once. Every client of one tick shares one; a slow client
@@ -23,6 +24,7 @@ struct wv_web {
 	unsigned bodies;
 	struct wv_web_api *api; /* NULL: there is no api worker */
 	bool tls;		/* of the TCP address */
+	struct wv_web_connections connections;
 };
 
 /* One request, as a route sees it. */
