@@ -71,7 +71,7 @@ void wv_audit_print(const char *line, bool json)
 	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	printf("%s %6s %-15s ", at, text_of(o, "seq"), type);
 	if (strncmp(type, "token-", 6) == 0)
-		printf("%s (%s) role %s by %s", text_of(o, "name"), text_of(o, "token"),
+		printf("%s (%s) role %s by %s", text_of(o, "name"), text_of(o, "token_id"),
 		       text_of(o, "role"), text_of(o, "by"));
 	else
 		printf("%s [%s] from %s: %s", text_of(o, "identity"), text_of(o, "roles"),

@@ -54,7 +54,7 @@ static int record(const struct wv_paths *paths, const char *type, const struct w
 	struct wv_tlog *log;
 	int r = wv_tlog_open_device(&log, &wv_io_system, paths);
 
-	wv_json_str(o, "token", t->id);
+	wv_json_str(o, "token_id", t->id);
 	wv_json_str(o, "name", t->name);
 	wv_json_str(o, "role", wv_user_role_names[t->role]);
 	if (strcmp(type, "token-created") == 0)
