@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "user/cmd/cmd.h"
+#include "user/cmd/guard.h"
 
 static int usage(FILE *f, int exit_code)
 {
@@ -19,6 +20,7 @@ static int usage(FILE *f, int exit_code)
 int main(int argc, char **argv)
 {
 	struct wv_cli cli = {0};
+	int code;
 
 	if (argc < 2)
 		return usage(stderr, WV_EXIT_USAGE);
@@ -29,6 +31,8 @@ int main(int argc, char **argv)
 		argv[1] = (char[]){"version"};
 	if (wv_paths_init(&cli.paths, NULL) < 0)
 		return WV_EXIT_INTERNAL;
+	if (wv_guard_verb(&cli, argc, argv, &code))
+		return code;
 	for (unsigned i = 0; i < wv_verbs_count; i++)
 		if (strcmp(argv[1], wv_verbs[i].name) == 0)
 			return wv_verbs[i].run(&cli, argc - 1, argv + 1);

@@ -18,6 +18,7 @@
 
 #include "user/api/api.h"
 #include "user/cmd/cmd.h"
+#include "user/cmd/guard.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/export/sandbox.h"
@@ -263,13 +264,36 @@ static _Noreturn void run_reader(struct wv_api_job *j)
 	_exit(3);
 }
 
+/* A proof has the record in it: that of a record of access is for who may read those. */
+static bool is_hidden(const struct wv_api_job *j)
+{
+	struct wv_tlog_reader *reader;
+	const char *line, *type;
+	bool hidden = false;
+	uint64_t seq;
+	size_t len, n;
+
+	if (j->ask.route != WV_API_PROOF || wv_access_allows(j->ask.who.roles, WV_MAY_READ_AUDIT) ||
+	    wv_tlog_read_open(&reader, j->a->io, j->a->paths->state, j->ask.number) < 0)
+		return false;
+	if (wv_tlog_read(reader, &seq, &line, &len) == 1 && seq == j->ask.number)
+		hidden = wv_record_member(line, len, "type", &type, &n) < 0 || n < 2 ||
+			 wv_access_is_audit(type + 1, n - 2);
+	wv_tlog_read_close(reader);
+	return hidden;
+}
+
 static _Noreturn void run_verb(struct wv_api_job *j)
 {
 	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C.UTF-8",
-		    color[] = "NO_COLOR=1";
-	char *const environment[] = {path, locale, color, NULL};
+		    color[] = "NO_COLOR=1", recorded[] = WV_GUARD_ENVIRONMENT "=1";
+	char *const environment[] = {path, locale, color, recorded, NULL};
 	int in = j->ask.body >= 0 ? j->ask.body : open("/dev/null", O_RDONLY | O_CLOEXEC);
 
+	if (is_hidden(j)) {
+		dprintf(j->err, "a record of access: read-audit is needed to see it\n");
+		_exit(WV_EXIT_DENIED);
+	}
 	if (in < 0 || lseek(in, 0, SEEK_SET) < 0 || dup2(in, STDIN_FILENO) < 0 ||
 	    dup2(j->out, STDOUT_FILENO) < 0 || dup2(j->err, STDERR_FILENO) < 0 ||
 	    wv_sandbox_close_fds(NULL, 0) < 0)

@@ -235,7 +235,10 @@ int wv_api_verb_of(const struct wv_api *a, const struct wv_api_ask *ask, struct 
 	switch (ask->route) {
 	case WV_API_STATUS:
 		add(&w, "status");
-		add(&w, "--json");
+		if (strcmp(wv_api_ask_param(ask, "format") ?: "json", "text") == 0)
+			ret->type = WV_API_TEXT;
+		else
+			add(&w, "--json");
 		ret->raw = true;
 		break;
 	case WV_API_REPORT:

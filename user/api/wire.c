@@ -18,6 +18,7 @@ const char *const wv_api_types[WV_API_TYPE_N] = {
 	[WV_API_JSON] = "application/json",
 	[WV_API_HTML] = "text/html; charset=utf-8",
 	[WV_API_MARKDOWN] = "text/markdown; charset=utf-8",
+	[WV_API_TEXT] = "text/plain; charset=utf-8",
 	[WV_API_ZSTD] = "application/zstd",
 };
 
@@ -292,8 +293,10 @@ ssize_t wv_api_receive(int fd, void *buf, size_t size, int fds[WV_API_FDS_MAX])
 		return -errno;
 	(void)take_fds(&m, fds);
 	if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		for (size_t i = 0; i < WV_API_FDS_MAX; i++)
+		for (size_t i = 0; i < WV_API_FDS_MAX; i++) {
 			wv_closep(&fds[i]);
+			fds[i] = -1;
+		}
 		return -EPROTO;
 	}
 	return n;

@@ -38,7 +38,14 @@ enum wv_api_kind {
 };
 
 /* Types of bodies. */
-enum wv_api_type { WV_API_JSON, WV_API_HTML, WV_API_MARKDOWN, WV_API_ZSTD, WV_API_TYPE_N };
+enum wv_api_type {
+	WV_API_JSON,
+	WV_API_HTML,
+	WV_API_MARKDOWN,
+	WV_API_TEXT,
+	WV_API_ZSTD,
+	WV_API_TYPE_N
+};
 extern const char *const wv_api_types[WV_API_TYPE_N];
 
 struct wv_api_param {

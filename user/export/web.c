@@ -192,7 +192,8 @@ static int start_library(struct worker *w, int listen_fd, const struct tls *tls,
 		MAX_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, wv_web_completed,
-		NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+		&w->web, MHD_OPTION_NOTIFY_CONNECTION, wv_web_slow_connection, &w->web.connections,
+		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 	if (!*ret)
 		return wv_log_full(LOG_ERR, -EIO, "web", "the HTTP library does not start");
 	info = w->web.mhd.get_daemon_info(*ret, MHD_DAEMON_INFO_EPOLL_FD);
@@ -224,7 +225,9 @@ static int start_servers(struct worker *w, const struct wv_config *config,
 	int r = read_tls(config, &tls);
 
 	w->web.tls = tls.cert != NULL;
-	if (r == 0 && fds->api >= 0)
+	if (r == 0)
+		r = wv_web_slow_open(&w->web.connections, w->loop, &w->web.mhd);
+	if (r >= 0 && fds->api >= 0)
 		r = wv_web_api_open(&w->web.api, &w->web, w->loop, fds->api, on_resumed, on_reload,
 				    w);
 	if (r >= 0 && fds->tcp >= 0)
@@ -324,6 +327,7 @@ static void tear_down(struct worker *w)
 		if (w->daemons[i])
 			w->web.mhd.stop_daemon(w->daemons[i]);
 	wv_web_api_close(w->web.api);
+	wv_web_slow_close(&w->web.connections);
 	sd_event_source_unref(w->timeout);
 	sd_event_source_unref(w->forget);
 	sd_event_unref(w->loop);

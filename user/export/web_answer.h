@@ -5,6 +5,7 @@
 
 #include "user/export/openmetrics.h"
 #include "user/export/web_mhd.h"
+#include "user/export/web_slow.h"
 #include "user/export/web_table.h"
 
 /*
@@ -31,6 +32,7 @@ struct wv_web {
 	struct MHD_Response *live[2];
 	uint64_t live_tick;
 	size_t live_bytes; /* of all bodies that are still being sent */
+	struct wv_web_connections connections;
 };
 
 /* One request, as a route sees it. */

@@ -221,12 +221,13 @@ static struct asked *new_asked(const struct wv_web_request *r)
 	return q;
 }
 
-void wv_web_completed(void *cls _unused_, struct MHD_Connection *c _unused_, void **state,
+void wv_web_completed(void *cls, struct MHD_Connection *c, void **state,
 		      enum MHD_RequestTerminationCode code _unused_)
 {
 	struct asked *q = *state == &wv_web_seen ? NULL : *state;
 
 	*state = NULL;
+	wv_web_slow_done(&((struct wv_web *)cls)->mhd, c);
 	if (!q)
 		return;
 	leave(q);

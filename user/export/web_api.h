@@ -12,7 +12,9 @@
 #include "user/api/wire.h"
 #include "user/export/web_answer.h"
 
-#define WV_WEB_ASKED_MAX 32 /* requests that wait at once */
+/* Requests that wait at once: fewer than one address may have connections, so that a worker which
+ * is slow takes no client the rest. */
+#define WV_WEB_ASKED_MAX 12
 
 struct wv_web_api;
 

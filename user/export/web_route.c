@@ -194,6 +194,8 @@ enum MHD_Result wv_web_answer(void *cls, struct MHD_Connection *c, const char *u
 	enum MHD_Result r = MHD_NO;
 
 	(void)version;
+	if (!*state)
+		wv_web_slow_head(&q.web->mhd, c);
 	/* the library closes a connection whose request is answered before it has all been read */
 	if (q.method == WV_WEB_GET && !*state) {
 		*state = &wv_web_seen;
