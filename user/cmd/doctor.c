@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include "user/cmd/cmd.h"
+#include "user/cmd/support.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
 #include "user/core/module.h"
+#include "user/core/term.h"
 
 static const char *const state_names[] = {"ok", "fallback", "missing"};
-static const char *const state_marks[] = {"\xe2\x9c\x93", "~",
-					  "\xe2\x9c\x97"}; /* check mark, tilde, ballot x */
 
 static const char *result(int r)
 {
@@ -99,6 +99,7 @@ static void print_host(const struct wv_host *h)
 
 static void print_text(const struct wv_host *h, const struct wv_capabilities *caps)
 {
+	bool utf8 = wv_term_utf8();
 	const char *module = "";
 
 	print_host(h);
@@ -111,28 +112,39 @@ static void print_text(const struct wv_host *h, const struct wv_capabilities *ca
 			module = c->module;
 			printf("%s: %s\n", module, m ? m->summary : "");
 		}
-		printf("  %s %-28s %-36s %s\n", state_marks[c->state], c->name, c->uses, c->reason);
+		printf("  %s%*s %-28s %-36s %s\n", wv_mark((enum wv_mark)c->state, utf8),
+		       utf8 || c->state == WV_CAP_OK ? 0 : 1, "", c->name, c->uses, c->reason);
 	}
-	printf("\n%s ok   %s fallback   %s missing\n", state_marks[0], state_marks[1],
-	       state_marks[2]);
+	printf("\n%s ok   %s fallback   %s missing\n", wv_mark(WV_MARK_OK, utf8),
+	       wv_mark(WV_MARK_FALLBACK, utf8), wv_mark(WV_MARK_MISSING, utf8));
 }
 
-static int no_option(void *ctx _unused_, const struct wv_option *o _unused_,
-		     const char *value _unused_)
+static const struct wv_option options[] = {
+	{"bundle", 'b', "FILE",
+	 "make a redacted support bundle (.tar.zst) instead; it must not exist"},
+	{0},
+};
+
+static int set_option(void *ctx, const struct wv_option *o _unused_, const char *value)
 {
-	return WV_EXIT_USAGE;
+	*(const char **)ctx = value;
+	return 0;
 }
 
 int wv_cmd_doctor(struct wv_cli *cli, int argc, char **argv)
 {
 	struct wv_capabilities caps = {0};
+	const char *bundle = NULL;
 	struct wv_host host;
 	int r;
 
-	r = wv_cli_parse(cli, argc, argv, "doctor [--json]", "  waveos-bpf doctor\n", NULL,
-			 no_option, NULL);
+	r = wv_cli_parse(cli, argc, argv, "doctor [--json] [--bundle FILE]",
+			 "  waveos-bpf doctor\n  waveos-bpf doctor --bundle support.tar.zst\n",
+			 options, set_option, &bundle);
 	if (r < 0)
 		return -r;
+	if (bundle)
+		return wv_support_make(&cli->paths, bundle, cli->json);
 	wv_host_probe(&host);
 	for (size_t i = 0; i < wv_modules_count; i++) {
 		r = wv_modules[i]->probe(&host, NULL, &caps);
