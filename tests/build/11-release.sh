@@ -50,9 +50,9 @@ export REVISION=unknown
 (umask 022 && cd "$top" && PARTS=$parts packaging/release/release.sh "$version" "$one" "$T/r1") >"$T/log" 2>&1 || { cat "$T/log"; exit 1; }
 (umask 077 && cd "$second" && TZ=Asia/Tokyo LC_ALL=C LANG=de_DE PARTS=$parts packaging/release/release.sh "$version" "$two" "$T/r2") \
 	>"$T/log" 2>&1 || { cat "$T/log"; exit 1; }
-for f in "$T"/r1/*; do
-	case $f in *.minisig) continue ;; esac # has the time of signing
-	cmp "$f" "$T/r2/$(basename "$f")" || fail "$(basename "$f") differs"
+# the signature has its own time; the sums last, as they say least
+for f in "$T"/r1/waveos-bpf* "$T/r1/SHA256SUMS"; do
+	cmp "$f" "$T/r2/${f##*/}" || fail "${f##*/} differs"
 done
 ls "$T"/r1/*.deb "$T"/r1/*.rpm "$T"/r1/*.tar.gz >/dev/null
 
@@ -78,14 +78,12 @@ cp "$T/kept" "$deb"
 sed -i 's/^\(.\)/0/; s/^0\(.\)/f\1/' "$T/r2/SHA256SUMS"
 bad || fail "other sums verify"
 cp "$T/r1/SHA256SUMS" "$T/r2/"
-bad && fail "restored, it does not verify" || :
+if bad; then fail "restored, it does not verify"; fi
 jq -c '.payload |= (@base64d | sub("make release"; "make nothing") | @base64)' "$T/r2/waveos-bpf-$version.intoto.json" >"$T/x"
 ! packaging/release/provenance.py verify --key "$T/dsse.pub.pem" --input "$T/x" "$T/r2" >/dev/null 2>&1 || fail "another provenance verifies"
 openssl genpkey -algorithm ed25519 2>/dev/null | openssl pkey -pubout -out "$T/other.pem"
 ! packaging/release/verify.sh "$T/r1" --dsse-pub "$T/other.pem" >/dev/null 2>&1 || fail "another's key verifies"
 
-# the schemas of both forms, where they are
-if [ -d tests/e2e/sbom/node_modules ]; then python3 tests/e2e/sbom/validate.py "$T"/r1/*.cdx.json; fi
 if command -v lintian >/dev/null; then
 	lintian --fail-on error,warning "$T"/r1/waveos-bpf_*.deb >"$T/log" 2>&1 || { cat "$T/log"; fail "lintian"; }
 fi

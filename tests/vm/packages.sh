@@ -44,7 +44,6 @@ write_units() {
 	mkdir -p "$dir"
 	printf '[Unit]\nDescription=Tests\nDefaultDependencies=no\nRequires=basic.target waveos-vm.service\nAfter=basic.target\nAllowIsolate=yes\n' >"$dir/waveos-vm.target"
 	printf '[Unit]\nAfter=basic.target\n[Service]\nType=oneshot\nTimeoutStartSec=infinity\nExecStart=/bin/sh /payload/run.sh\n' >"$dir/waveos-vm.service"
-	printf '[Service]\nExecStart=/bin/sleep 100000\n' >"$dir/victim.service"
 }
 
 main() {
@@ -58,7 +57,7 @@ main() {
 	done
 	[[ -x $BIN ]] || die "no agent at $BIN: build it first, or set BIN="
 	BIN=$(realpath "$BIN")
-	command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || skip_all "no debhelper"
+	command -v dh >/dev/null || skip_all "no debhelper"
 	"$HERE/fetch.sh" "$KERNEL" >/dev/null || exit "$?"
 	WORK=$(mktemp -d)
 	PAYLOAD=$WORK/payload

@@ -4,7 +4,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 exec </dev/null >/dev/ttyS1 2>&1
 read -r FIRST SECOND </payload/packages/versions
 PINS=/sys/fs/bpf/waveos/limits
-VICTIM=/sys/fs/cgroup/system.slice/victim.service
+# not one of systemd, which sets its units' files anew whenever it is reloaded
+VICTIM=/sys/fs/cgroup/victim
 
 finish() {
 	printf '\nWAVEOS-VM-EXIT %s\n' "$1"
@@ -38,7 +39,9 @@ version() { waveos-bpf version | grep -q "^waveos-bpf $1"; }
 
 mkdir -p /var/lib/dpkg/info /var/lib/dpkg/updates /var/log /var/lib/other
 touch /var/lib/dpkg/status /var/lib/dpkg/available /var/lib/other/file
-systemctl start victim || fail "victim"
+mkdir $VICTIM && [ -e $VICTIM/pids.max ] || fail "no cgroup with the pids controller: $(cat /sys/fs/cgroup/cgroup.subtree_control)"
+sleep 100000 &
+echo $! >$VICTIM/cgroup.procs || fail "victim"
 
 package -i /payload/packages/first.deb
 version "$FIRST" || fail "not version $FIRST"
@@ -52,7 +55,7 @@ said "version $FIRST installed, started, enforces nothing"
 
 cat >/etc/waveos/waveos.yaml <<Y
 budgets:
-  - {name: small, cgroup: /system.slice/victim.service, pids: {max: 50}, network: {egress: 50mbit}}
+  - {name: small, cgroup: /victim, pids: {max: 50}, network: {egress: 50mbit}}
 Y
 systemctl restart waveos-bpf || fail "restart with a budget"
 wait_for 60 held || fail "the budget is not in force: $(cat $VICTIM/pids.max) $(ls $PINS)"
@@ -64,6 +67,7 @@ said "a budget is in force"
 	held || echo "gap at $(cut -d ' ' -f 1 /proc/uptime)" >>/tmp/gap
 	sleep 0.05
 done) &
+sampler=$!
 : >/run/sampling
 old=$(property MainPID waveos-bpf)
 link=$(stat -c %i $PINS/*-egress)
@@ -74,7 +78,7 @@ wait_for 60 other || fail "the agent was not restarted"
 [ "$(property ActiveState waveos-bpf)" = active ] || fail "no READY=1 after the upgrade"
 wait_for 30 grep -rqs "\"waveos_version\": *\"$SECOND\"" /var/lib/waveos/runs || fail "the new version keeps no run"
 rm /run/sampling
-wait
+wait "$sampler"
 [ ! -e /tmp/gap ] || fail "without the budget: $(cat /tmp/gap)"
 held || fail "the budget is not in force after the upgrade"
 said "upgraded to $SECOND: the budget held all the time (pin $link, now $(stat -c %i $PINS/*-egress))"
@@ -90,6 +94,6 @@ package -P waveos-bpf
 [ ! -e /var/lib/waveos ] && [ ! -e /run/waveos ] || fail "purged, state is left"
 [ -e /etc/waveos/waveos.yaml ] || fail "purged, the owner's file is gone"
 [ -e /var/lib/other/file ] || fail "purged, and another's file is gone"
-[ "$(property ActiveState victim)" = active ] || fail "the unit that it limited does not run"
+grep -q . $VICTIM/cgroup.procs || fail "what it limited does not run"
 said "purged: state gone, the owner's files are there"
 finish 0
