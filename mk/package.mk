@@ -13,3 +13,17 @@ image: all ## OCI image archive from scratch: $(O)/dist/waveos-bpf-VERSION.oci.t
 	$(Q)packaging/oci/rootfs.sh $(O)/waveos-bpf $(O)/oci/rootfs
 	$(Q)packaging/oci/image.py --rootfs $(O)/oci/rootfs --output $(DIST)/waveos-bpf-$(VERSION).oci.tar \
 		--compression $(IMAGE_COMPRESSION) --version $(VERSION) --revision $(REVISION)
+
+.PHONY: deb rpm release release-test
+deb: all ## Debian package in $(O)/dist
+	$(Q)packaging/deb.sh $(VERSION) $(O)/waveos-bpf $(DIST)
+
+rpm: all ## RPM package in $(O)/dist
+	$(Q)packaging/rpm.sh $(VERSION) $(O)/waveos-bpf $(DIST)
+
+release: all ## all that a release consists of in $(O)/dist; MINISIGN_KEY=, DSSE_KEY=, COSIGN_KEY= sign (docs/release.md)
+	$(Q)rm -rf $(DIST)
+	$(Q)packaging/release/release.sh $(VERSION) $(O)/waveos-bpf $(DIST)
+
+release-test: all ## a release built twice, from two folders, compared and verified (several minutes)
+	$(Q)O=$(O) SOAK=1 ONLY='11-release*' tests/run.sh build

@@ -11,7 +11,7 @@ libcurl4-openssl-dev libarchive-dev libtss2-dev zstd"
 test="libcmocka-dev clang-format clang-tidy clang-tools cppcheck shellcheck libclang-rt-14-dev python3 python3-jsonschema python3-yaml spin
 stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils cpio e2fsprogs busybox-static kmod strace tmux
 swtpm swtpm-tools tpm2-tools minisign openssl nbdkit rsyslog rsyslog-gnutls haproxy
-podman runc buildah
+podman runc buildah debhelper dpkg-dev lintian rpm
 prometheus prometheus-alertmanager python3-aiosmtpd wrk
 chromium fonts-dejavu-core
 zsh fish"

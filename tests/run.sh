@@ -113,7 +113,7 @@ scripts() {
 }
 
 vm() {
-	local log=$scratch/vm p f s
+	local log=$scratch/vm p f s t
 	tests/vm/run.sh ${VM_KERNELS:+--kernels "$VM_KERNELS"} 2>&1 </dev/null | tee "$log"
 	if [ "${PIPESTATUS[0]}" -eq 77 ]; then
 		skipped=$((skipped + 1))
@@ -128,10 +128,11 @@ vm() {
 	mapfile -t -O ${#second[@]} second < <(sed -n 's/^second try: /vm\//p' "$log")
 	# shellcheck disable=SC2053 # a glob on purpose
 	[[ powercut.sh != $only ]] || script tests/vm/powercut.sh
-	# shellcheck disable=SC2053
-	[[ systemd.sh == $only ]] || return 0
 	default_limit=500
-	script tests/vm/systemd.sh
+	for t in systemd packages; do
+		# shellcheck disable=SC2053
+		[[ $t.sh != $only ]] || script "tests/vm/$t.sh"
+	done
 }
 
 for level in "$@"; do

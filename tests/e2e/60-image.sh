@@ -54,14 +54,14 @@ contained() {
 		-v "$ROOT/sys/fs/bpf:/sys/fs/bpf" -v /sys/fs/cgroup:/sys/fs/cgroup:ro localhost/waveos-bpf:9.9.9 "$@"
 }
 contained version | grep -q "waveos-bpf" || fail "the agent does not run in its image"
-contained attach --for 3s --set metrics.listen=127.0.0.1:0 --set agent.log_format=text >"$TMP/agent.log" 2>&1 &
+contained attach --for 15s --set metrics.listen=127.0.0.1:0 --set agent.log_format=text >"$TMP/agent.log" 2>&1 &
 AGENT=$!
 wait_until 20 agent_ready || fail "the agent in the container did not start"
 wait_until 5 known /waveos-test-image || fail "the agent in the container does not see the host's cgroup"
-cgroup_run "$seen" timeout 0.5 sh -c 'while :; do :; done' || true
-used=$(figure /waveos-test-image cpu_usage_ns)
+cgroup_run "$seen" sh -c 'i=0; while [ $i -lt 400000 ]; do i=$((i + 1)); done'
+counted() { used=$(figure /waveos-test-image cpu_usage_ns) && [ "$used" -gt 20000000 ]; }
+wait_until 5 counted || fail "work of the host's cgroup was $used ns for the agent in the container"
 wait "$AGENT" || fail "the agent in the container ended with $?"
 AGENT=
-[ "$used" -gt 100000000 ] || fail "half a second of work of the host's cgroup was $used ns for the agent in the container"
 ! grep -q 'error:' "$TMP/agent.log" || fail "errors in the container"
 echo "saw $((used / 1000000)) ms of the host's cgroup"

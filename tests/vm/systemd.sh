@@ -13,6 +13,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/lib/apt.sh"
 # shellcheck source=lib/systemd.sh
 . "$HERE/lib/systemd.sh"
+# shellcheck source=lib/root_disk.sh
+. "$HERE/lib/root_disk.sh"
 # shellcheck source=lib/payload.sh
 . "$HERE/lib/payload.sh"
 
@@ -20,24 +22,6 @@ TOP=$HERE/../..
 BIN=${BIN:-$TOP/build/waveos-bpf}
 KERNEL=6.12
 LIMIT=420
-
-# The disk is made from the folder when the folder is newer; guests write to a copy that qemu keeps for them.
-root_disk() {
-	local root=$VM_CACHE/systemd disk=$VM_CACHE/systemd.img key
-	key=$(sha256sum "$HERE/lib/systemd.sh" | cut -c1-12)
-	cache_lock
-	if [[ ! -f $disk || $(cat "$root.key" 2>/dev/null) != "$key" ]]; then
-		log "root with systemd: packages of this machine's release"
-		rm -rf "$root" "$disk"
-		systemd_root "$root" || { cache_unlock; skip_all "the packages of systemd cannot be had"; }
-		mke2fs -q -t ext4 -L root -d "$root" "$disk.new" 400M >/dev/null
-		mv "$disk.new" "$disk"
-		rm -rf "$root"
-		printf '%s\n' "$key" >"$root.key"
-	fi
-	cache_unlock
-	printf '%s\n' "$disk"
-}
 
 write_units() {
 	local dir=$PAYLOAD/units
@@ -120,7 +104,7 @@ main() {
 	WORK=$(mktemp -d)
 	PAYLOAD=$WORK/payload
 	trap 'rm -rf "$WORK"' EXIT
-	disk=$(root_disk)
+	disk=$(root_disk systemd)
 	mkdir -p "$PAYLOAD"/{bin,lib,lib64}
 	add_program "$BIN" waveos-bpf
 	cp "$HERE/guest/systemd-run.sh" "$PAYLOAD/run.sh"

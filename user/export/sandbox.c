@@ -141,12 +141,12 @@ int wv_sandbox_enter(const char *module, unsigned max_fds)
 {
 	int r;
 
-	capng_clear(CAPNG_SELECT_BOUNDS);
-	/* needs CAP_SETPCAP; without it the set bounds nothing, as no new privileges can be gained
-	 */
-	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
-		(void)wv_log_full(LOG_DEBUG, 0, module,
-				  "the capability bounding set stays as it is");
+	/* without CAP_SETPCAP the set bounds nothing, as no new privileges can be gained (and the
+	 * library would complain to the system's log) */
+	if (capng_get_caps_process() == 0 && capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP)) {
+		capng_clear(CAPNG_SELECT_BOUNDS);
+		(void)capng_apply(CAPNG_SELECT_BOUNDS);
+	}
 	r = drop_user(module);
 	if (r < 0)
 		return r;

@@ -96,6 +96,12 @@ static const int allowed[] = {SCMP_SYS(read),
 			      SCMP_SYS(unlinkat),
 			      SCMP_SYS(mkdir),
 			      SCMP_SYS(mkdirat),
+			      SCMP_SYS(symlink),
+			      SCMP_SYS(symlinkat),
+			      SCMP_SYS(fchmod),
+			      SCMP_SYS(inotify_init1),
+			      SCMP_SYS(inotify_add_watch),
+			      SCMP_SYS(inotify_rm_watch),
 			      SCMP_SYS(readlink),
 			      SCMP_SYS(readlinkat),
 			      SCMP_SYS(access),
@@ -249,9 +255,13 @@ static int confine(bool with_parent, bool network)
 
 static int drop_powers(bool with_parent, bool network)
 {
+	/* without CAP_SETPCAP no new privileges bound it as well, and the library would complain */
+	bool may_bound = capng_get_caps_process() == 0 &&
+			 capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+
 	capng_clear(CAPNG_SELECT_BOTH);
-	/* needs CAP_SETPCAP; no new privileges bound it as well */
-	(void)capng_apply(CAPNG_SELECT_BOUNDS);
+	if (may_bound)
+		(void)capng_apply(CAPNG_SELECT_BOUNDS);
 	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
 		return -EPERM;
 	return confine(with_parent, network);

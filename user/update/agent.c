@@ -14,8 +14,10 @@
 #include <systemd/sd-event.h>
 
 #include "user/core/cleanup.h"
+#include "user/core/dl.h"
 #include "user/core/log.h"
 #include "user/flow/figures.h"
+#include "user/spool/rights.h"
 #include "user/update/backoff.h"
 #include "user/update/update.h"
 
@@ -248,7 +250,29 @@ int wv_update_loop(const struct wv_paths *paths, const struct wv_config *config,
 	return r;
 }
 
+/*
+ * It stays root, who owns the store and the keys, but has no capability, starts no program and
+ * loads no code: a fault in what reads a stranger's answer meets those. So the libraries come
+ * before.
+ */
+static int confine(const struct wv_worker_context *ctx)
+{
+	static const struct wv_dl_symbol nothing[] = {{NULL, NULL}};
+
+	/* what is missing is told when it is used */
+	if (ctx->config->update_url[0])
+		(void)wv_dl_load("libcurl.so.4", "libcurl4", nothing);
+	(void)wv_dl_load("libarchive.so.13", "libarchive13", nothing);
+	return wv_spool_drop_powers_online(ctx->control >= 0);
+}
+
 int wv_update_run(const struct wv_worker_context *ctx)
 {
+	int r = confine(ctx);
+
+	if (r < 0) {
+		(void)wv_log_errno(r, "update", "rights cannot be given up");
+		return 1;
+	}
 	return wv_update_loop(ctx->paths, ctx->config, ctx->control) < 0 ? 1 : 0;
 }
