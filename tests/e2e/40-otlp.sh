@@ -58,8 +58,9 @@ rm -f "$OUT"/*
 top=wvtest-otlp-$$
 dir=$(cgroup_make "$top")
 at_exit cgroup_remove "$dir"
-mkdir "$dir/a" "$dir/e"
+mkdir "$dir/a" "$dir/e" "$dir/x"
 at_exit cgroup_remove "$dir/a"
+at_exit cgroup_remove "$dir/x"
 at_exit cgroup_remove "$dir/e"
 mkdir -p "$ROOT/etc/waveos"
 cat >"$ROOT/etc/waveos/policy.yaml" <<YAML
@@ -69,10 +70,13 @@ features: {kill: true, restart: true}
 domains:
   - {name: web, scope: {cgroup: /$top/a}}
   - {name: failing, scope: {cgroup: /$top/e}}
+  - {name: busy, scope: {cgroup: /$top/x}}
+breakers:
+  - {name: storm, domain: busy, kind: execs, limit: 1, per: 1s, burst: 3, open: 500ms, half_open: 300ms}
 rules:
   - {name: fails, domain: failing, if: "delta(err_exits_nonzero) > 0", clear_for: 500ms, half_open: 0s, then: [recover hold]}
 recovery:
-  - {name: harder, steps: [freeze wait 300ms, thaw wait 300ms, kill wait 20s], backoff: 20ms, cool_down: 1s}
+  - {name: harder, steps: [freeze wait 2s, thaw wait 300ms, kill wait 20s], backoff: 20ms, cool_down: 1s}
   - {name: useless, steps: [restart wait 1s, freeze wait 60s], backoff: 20ms, cool_down: 1s}
   - {name: hold, steps: [freeze wait 60s], cool_down: 500ms}
 YAML
@@ -102,7 +106,7 @@ start
 wait_until 5 known "/$top/a" || fail "the cgroup is not known"
 load "$dir/a"
 ask "/$top/a" harder
-wait_until 5 frozen "$dir/a" || fail "not frozen"
+wait_until 5 grep -qs verifying "$ROOT/var/lib/waveos/recover/chains.json" || fail "not frozen"
 agent_kill
 start --set otlp.encoding=json
 wait_until 10 got spans.jsonl '.name == "step kill"' || fail "no span of the kill: $(tail -n 3 "$OUT/spans.jsonl")"
@@ -165,6 +169,33 @@ jq -e --slurp 'INDEX(.[]; .span) as $all | [.[] | select(.parent != null and $al
 # the semantic conventions' resource, and the run
 jq -e --slurp 'all(.[]; .resource["service.name"] == "waveos-bpf" and .resource["host.name"] != null and
 	.resource["service.instance.id"] != null and .resource["waveos.run_id"] != null and .attributes != null)' "$OUT/spans.jsonl" >/dev/null || fail "resource"
+
+# a breaker in the kernel, from its trip until it is closed
+for _ in 1 2 3 4 5 6 7 8; do cgroup_run "$dir/x" /bin/true 2>/dev/null || true; done
+closed() { cgroup_run "$dir/x" /bin/true 2>/dev/null || true; got spans.jsonl '.name == "breaker storm"'; }
+wait_until 20 closed || fail "no trace of the breaker: $(cat "$ROOT"/var/lib/waveos/log/events.jsonl | grep breaker- | tail -n 3)"
+jq -e --slurp '(map(select(.name == "breaker storm"))[0]) as $root |
+	(map(select(.parent == $root.span) | .name) | unique) == ["half-open", "open"] and $root.attributes["waveos.kind"] == "execs" and
+	$root.attributes["waveos.result"] == "closed"' "$OUT/spans.jsonl" >/dev/null || fail "breaker: $(grep '"breaker storm"' "$OUT/spans.jsonl")"
+
+# a bundle: installed, in trial, confirmed
+(
+	cd "$TMP"
+	"$BIN" bundle keygen -o alice
+	"$BIN" bundle root init -o root.json --key alice=alice.pub.pem --role all=alice:1
+	"$BIN" bundle sign root.json --key alice.pem
+	"$BIN" bundle root pin root.json --root "$ROOT"
+	mkdir -p app/files
+	echo 1 >app/files/data
+	printf 'kind: app\nname: shop\nversion: 1.0.1\ncounter: 1\nenvironments: [dev]\ntrial: {for: 300ms, boots: 2}\n' >app/bundle.yaml
+	"$BIN" bundle build --dir app -o shop.wvb --sign alice.pem
+	"$BIN" bundle install --root "$ROOT" shop.wvb
+) >"$TMP/bundle.log" 2>&1 || fail "bundle: $(cat "$TMP/bundle.log")"
+wait_until 20 got spans.jsonl '.name == "bundle app"' || fail "no trace of the bundle: $("$BIN" bundle status --json --root "$ROOT")"
+tree=$(jq -r --slurp '(map(select(.name == "bundle app"))[0]) as $root | map(select(.parent == $root.span)) | unique_by(.span) |
+	sort_by(.start) | map(.name) | join(", ") + ": " + $root.attributes["waveos.result"]' "$OUT/spans.jsonl")
+[ "$tree" = "deed stage, staged, deed activate, trial: confirmed" ] || fail "tree of the bundle: $tree"
+none_bad
 
 # --- 2. the receiver is slow, busy, refuses one record, dies, and returns: nothing is lost, nothing waits
 tick_age() { "$BIN" status --json --root "$ROOT" | jq "$1"; }

@@ -9,43 +9,24 @@
 #include <string.h>
 #include <zlib.h>
 
-#define CURL_DISABLE_TYPECHECK /* its macros would take members for its functions */
-#include <curl/curl.h>
-
 #include "user/core/cleanup.h"
-#include "user/core/dl.h"
 #include "user/core/io.h"
 #include "user/core/log.h"
 #include "user/otlp/answer.h"
+#include "user/secret/curl.h"
+#include "user/secret/secret.h"
 #include "user/spool/rights.h"
 
 #define ANSWER_MAX (64U << 10)
-#define SECRET_MAX (16U << 10)
-#define FILE_REFERENCE "file:"
 #define GZIP_LEVEL 3
 #define GZIP_WINDOW (15 + 16)
-
-#define CURL_FUNCTIONS(F)                                                                          \
-	F(curl_global_init)                                                                        \
-	F(curl_easy_init)                                                                          \
-	F(curl_easy_reset)                                                                         \
-	F(curl_easy_setopt)                                                                        \
-	F(curl_easy_perform)                                                                       \
-	F(curl_easy_getinfo)                                                                       \
-	F(curl_easy_strerror)                                                                      \
-	F(curl_slist_append)                                                                       \
-	F(curl_slist_free_all)
-
-static struct {
-#define POINTER(name) __typeof__(name) *name;
-	CURL_FUNCTIONS(POINTER)
-#undef POINTER
-} lib;
 
 /* The process serves one worker, and has one connection. */
 static struct {
 	CURL *curl;
 	const struct wv_config *config;
+	struct wv_secrets *secrets;
+	unsigned token, header; /* in secrets, where they are set */
 	char answer[ANSWER_MAX];
 	size_t answer_len;
 	char error[CURL_ERROR_SIZE];
@@ -104,28 +85,29 @@ int wv_otlp_url(const struct wv_config *config, const char *signal, char ret[WV_
 
 /* In its process ------------------------------------------------------------------------------ */
 
+/* libcurl opens these anew for each connection: a new certificate is used at once. */
 static bool reads_files(const struct wv_config *c)
 {
-	return c->otlp_ca[0] || c->otlp_cert[0] || c->otlp_key[0] || c->otlp_token[0] ||
-	       c->otlp_header_value[0];
+	return c->otlp_ca[0] || c->otlp_cert[0] || c->otlp_key[0] ||
+	       wv_secrets_reads_files(http.secrets);
 }
 
 /* Before no code can be loaded any more. */
 static int confine(void)
 {
-	static const struct wv_dl_symbol symbols[] = {
-#define SYMBOL(name) {#name, &lib.name},
-		CURL_FUNCTIONS(SYMBOL)
-#undef SYMBOL
-			{NULL, NULL},
-	};
-	int r = wv_dl_load("libcurl.so.4", "libcurl4", symbols);
+	const struct wv_config *c = http.config;
+	int r = wv_secrets_load_curl();
 
+	if (r == 0)
+		r = wv_secrets_open(&http.secrets, &wv_io_system, c);
+	if (r == 0 && c->otlp_token[0])
+		r = wv_secrets_add(http.secrets, c->otlp_token, &http.token);
+	if (r == 0 && c->otlp_header_name[0])
+		r = wv_secrets_add(http.secrets, c->otlp_header_value, &http.header);
 	if (r < 0)
 		return r;
-	http.curl =
-		lib.curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? lib.curl_easy_init() : NULL;
-	return http.curl ? wv_spool_drop_rights(reads_files(http.config), true) : -ENOMEM;
+	http.curl = wv_curl.curl_easy_init();
+	return http.curl ? wv_spool_drop_rights(reads_files(c), true) : -ENOMEM;
 }
 
 static size_t on_answer(char *data, size_t size, size_t n, void *userdata _unused_)
@@ -137,66 +119,61 @@ static size_t on_answer(char *data, size_t size, size_t n, void *userdata _unuse
 	return len;
 }
 
-/* The value that a setting refers to. The one place that knows how; read for each request, so that
- * a new one is used at once. */
-static int read_secret(const char *reference, char **ret)
+static int add_secret(struct curl_slist **list, const char *header, const char *prefix, unsigned id,
+		      struct wv_otlp_answer *a)
 {
-	char *text;
-	int r;
-
-	if (strncmp(reference, FILE_REFERENCE, strlen(FILE_REFERENCE)) != 0)
-		return -EINVAL;
-	r = wv_io_read_file(&wv_io_system, AT_FDCWD, reference + strlen(FILE_REFERENCE), SECRET_MAX,
-			    &text, NULL);
-	if (r < 0)
-		return r;
-	text[strcspn(text, "\r\n")] = '\0';
-	*ret = text;
-	return 0;
-}
-
-static void add_header(struct curl_slist **list, const char *line)
-{
-	struct curl_slist *longer = lib.curl_slist_append(*list, line);
-
-	if (longer)
-		*list = longer;
-}
-
-static int add_secret(struct curl_slist **list, const char *header, const char *prefix,
-		      const char *reference, struct wv_otlp_answer *a)
-{
-	_cleanup_free_ char *secret = NULL, *line = NULL;
-	int r = read_secret(reference, &secret);
+	struct wv_secret_value v;
+	struct wv_secret_state state;
+	char *line = NULL;
+	int r = wv_secrets_get(http.secrets, id, &v);
 
 	if (r < 0) {
-		snprintf(a->text, sizeof(a->text), "the secret for header %.40s: %s", header,
-			 r == -EINVAL ? "expected a reference such as file:/path" : strerror(-r));
+		wv_secrets_state(http.secrets, id, &state);
+		snprintf(a->text, sizeof(a->text), "the secret for header %.40s: %.90s", header,
+			 state.why);
 		return r;
 	}
-	if (asprintf(&line, "%s: %s%s", header, prefix, secret) < 0)
+	if (asprintf(&line, "%s: %s%s", header, prefix, v.text) < 0)
 		return -ENOMEM;
-	add_header(list, line);
-	explicit_bzero(secret, strlen(secret));
+	r = wv_curl_header(list, line);
 	explicit_bzero(line, strlen(line));
-	return 0;
+	free(line);
+	return r;
 }
 
 static int headers(struct curl_slist **list, bool gzip, struct wv_otlp_answer *a)
 {
 	const struct wv_config *c = http.config;
-	int r = 0;
+	int r = wv_curl_header(list, c->otlp_encoding == WV_OTLP_JSON
+					     ? "Content-Type: application/json"
+					     : "Content-Type: application/x-protobuf");
 
-	add_header(list, c->otlp_encoding == WV_OTLP_JSON ? "Content-Type: application/json"
-							  : "Content-Type: application/x-protobuf");
-	add_header(list, "Expect:");
-	if (gzip)
-		add_header(list, "Content-Encoding: gzip");
-	if (c->otlp_token[0])
-		r = add_secret(list, "Authorization", "Bearer ", c->otlp_token, a);
+	if (r == 0)
+		r = wv_curl_header(list, "Expect:");
+	if (r == 0 && gzip)
+		r = wv_curl_header(list, "Content-Encoding: gzip");
+	if (r == 0 && c->otlp_token[0])
+		r = add_secret(list, "Authorization", "Bearer ", http.token, a);
 	if (r == 0 && c->otlp_header_name[0])
-		r = add_secret(list, c->otlp_header_name, "", c->otlp_header_value, a);
+		r = add_secret(list, c->otlp_header_name, "", http.header, a);
+	if (r < 0 && !a->text[0])
+		snprintf(a->text, sizeof(a->text), "headers: %s", strerror(-r));
 	return r;
+}
+
+/* Whether the receiver may take it with what the store has now. */
+static bool is_renewed(const struct wv_otlp_answer *a)
+{
+	const struct wv_config *c = http.config;
+	bool again = false;
+
+	if (a->error || (a->status != 401 && a->status != 403))
+		return false;
+	if (c->otlp_token[0])
+		again |= wv_secrets_refused(http.secrets, http.token) > 0;
+	if (c->otlp_header_name[0])
+		again |= wv_secrets_refused(http.secrets, http.header) > 0;
+	return again;
 }
 
 static void set_options(const char *url, const char *body, size_t len)
@@ -204,24 +181,24 @@ static void set_options(const char *url, const char *body, size_t len)
 	const struct wv_config *o = http.config;
 	CURL *c = http.curl;
 
-	lib.curl_easy_reset(c); /* connections are kept */
-	lib.curl_easy_setopt(c, CURLOPT_URL, url);
-	lib.curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	lib.curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-	lib.curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	lib.curl_easy_setopt(c, CURLOPT_USERAGENT, "waveos-bpf/" WV_VERSION);
-	lib.curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	wv_curl.curl_easy_reset(c); /* connections are kept */
+	wv_curl.curl_easy_setopt(c, CURLOPT_URL, url);
+	wv_curl.curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	wv_curl.curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+	wv_curl.curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	wv_curl.curl_easy_setopt(c, CURLOPT_USERAGENT, "waveos-bpf/" WV_VERSION);
+	wv_curl.curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (o->otlp_ca[0])
-		lib.curl_easy_setopt(c, CURLOPT_CAINFO, o->otlp_ca);
+		wv_curl.curl_easy_setopt(c, CURLOPT_CAINFO, o->otlp_ca);
 	if (o->otlp_cert[0])
-		lib.curl_easy_setopt(c, CURLOPT_SSLCERT, o->otlp_cert);
+		wv_curl.curl_easy_setopt(c, CURLOPT_SSLCERT, o->otlp_cert);
 	if (o->otlp_key[0])
-		lib.curl_easy_setopt(c, CURLOPT_SSLKEY, o->otlp_key);
-	lib.curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(o->otlp_timeout / 1000000));
-	lib.curl_easy_setopt(c, CURLOPT_ERRORBUFFER, http.error);
-	lib.curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_answer);
-	lib.curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
-	lib.curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
+		wv_curl.curl_easy_setopt(c, CURLOPT_SSLKEY, o->otlp_key);
+	wv_curl.curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(o->otlp_timeout / 1000000));
+	wv_curl.curl_easy_setopt(c, CURLOPT_ERRORBUFFER, http.error);
+	wv_curl.curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_answer);
+	wv_curl.curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
+	wv_curl.curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
 }
 
 static void read_answer(struct wv_otlp_answer *a)
@@ -229,9 +206,9 @@ static void read_answer(struct wv_otlp_answer *a)
 	const char *type = NULL;
 	curl_off_t after = 0;
 
-	lib.curl_easy_getinfo(http.curl, CURLINFO_RESPONSE_CODE, &a->status);
-	lib.curl_easy_getinfo(http.curl, CURLINFO_RETRY_AFTER, &after);
-	lib.curl_easy_getinfo(http.curl, CURLINFO_CONTENT_TYPE, &type);
+	wv_curl.curl_easy_getinfo(http.curl, CURLINFO_RESPONSE_CODE, &a->status);
+	wv_curl.curl_easy_getinfo(http.curl, CURLINFO_RETRY_AFTER, &after);
+	wv_curl.curl_easy_getinfo(http.curl, CURLINFO_CONTENT_TYPE, &type);
 	a->retry_after_s = after > 0 ? (uint64_t)after : 0;
 	if (type && strncmp(type, "application/json", 16) == 0)
 		wv_otlp_answer_parse(a, true, http.answer, http.answer_len);
@@ -250,17 +227,17 @@ static void perform(const char *url, bool gzip, const char *body, size_t len,
 	a->error = headers(&list, gzip, a);
 	if (a->error == 0) {
 		set_options(url, body, len);
-		lib.curl_easy_setopt(http.curl, CURLOPT_HTTPHEADER, list);
-		code = lib.curl_easy_perform(http.curl);
+		wv_curl.curl_easy_setopt(http.curl, CURLOPT_HTTPHEADER, list);
+		code = wv_curl.curl_easy_perform(http.curl);
 		if (code == CURLE_OK) {
 			read_answer(a);
 		} else {
 			a->error = -EHOSTUNREACH;
 			snprintf(a->text, sizeof(a->text), "%s",
-				 http.error[0] ? http.error : lib.curl_easy_strerror(code));
+				 http.error[0] ? http.error : wv_curl.curl_easy_strerror(code));
 		}
 	}
-	lib.curl_slist_free_all(list);
+	wv_curl.curl_slist_free_all(list);
 }
 
 /* The request: 't' or 'l', 'z' or '-', and the body. */
@@ -276,6 +253,10 @@ static int serve(void *ctx, const char *request, size_t len, char **ret, size_t 
 		return -EINVAL;
 	}
 	perform(url, request[1] == 'z', request + 2, len - 2, a);
+	if (is_renewed(a)) {
+		*a = (struct wv_otlp_answer){.status = 0};
+		perform(url, request[1] == 'z', request + 2, len - 2, a);
+	}
 	*ret = (char *)a;
 	*ret_len = sizeof(*a);
 	return 0;

@@ -61,6 +61,7 @@ static int open_log(struct wv_otlp_pipe *p)
 
 	close_log(p);
 	snprintf(open, sizeof(open), "%s-open", name(p));
+	p->missed = 0;
 	p->tracker = wv_otlp_tracker_new();
 	if (!p->tracker)
 		return -ENOMEM;
@@ -183,6 +184,8 @@ static void keep_cursor(struct wv_otlp_pipe *p)
 
 	if (!p->seq)
 		return;
+	p->counts.missed += wv_follow_missed(p->follow) - p->missed;
+	p->missed = wv_follow_missed(p->follow);
 	/* in this order: what lies between the two is folded twice, never missed */
 	r = wv_follow_done(p->follow, p->seq);
 	oldest = wv_otlp_tracker_oldest(p->tracker, p->seq + 1);
@@ -209,7 +212,6 @@ int wv_otlp_fill(struct wv_otlp_pipe *p)
 		p->turns =
 			wv_otlp_turns_emit(p->options.turns, until, p->options.run_id, on_span, p);
 	wv_otlp_request_end(&p->writer);
-	p->counts.missed = wv_follow_missed(p->follow);
 	if (p->body.error) {
 		r = p->body.error;
 		p->counts.turns_dropped += p->turns;

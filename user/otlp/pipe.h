@@ -61,6 +61,7 @@ struct wv_otlp_pipe {
 	unsigned records;  /* read for it */
 	unsigned turns;	   /* of core, in it */
 	uint64_t seq;	   /* newest record that it covers; 0: none */
+	uint64_t missed;   /* what counts.missed has of those that the follower counted */
 	uint64_t limit;	   /* records of a request; fewer than `batch` while one is refused */
 	unsigned failed;   /* in a row */
 	uint64_t retry_ns; /* monotonic: not before */

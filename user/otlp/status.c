@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "user/core/cleanup.h"
+#include "user/flow/figures.h"
 #include "user/otlp/otlp.h"
 
 #define FILE_MAX_BYTES (64U << 10)
@@ -45,12 +46,45 @@ static struct json_object *signal_of(const struct wv_otlp_pipe *p)
 	return o;
 }
 
+static void tell(enum wv_figure_id id, uint64_t now, uint64_t *told)
+{
+	wv_figure_add(id, now - *told);
+	*told = now;
+}
+
+/* Counters of a worker that is restarted go on: only what is new is added. */
+static void tell_figures(struct wv_otlp_status *s, const struct wv_otlp_pipe *p,
+			 const struct wv_otlp_turn_list *turns, uint64_t missed)
+{
+	const struct wv_otlp_counts *c = &p->counts;
+	struct wv_otlp_counts *t = &s->told[p->options.logs];
+
+	if (p->options.logs) {
+		tell(WV_FIG_OTLP_LOGS_SENT, c->sent, &t->sent);
+		tell(WV_FIG_OTLP_LOGS_REJECTED, c->rejected, &t->rejected);
+		tell(WV_FIG_OTLP_LOGS_REFUSED, c->refused, &t->refused);
+		tell(WV_FIG_OTLP_LOGS_MISSED, c->missed, &t->missed);
+		tell(WV_FIG_OTLP_LOGS_FAILURES, c->failures, &t->failures);
+		return;
+	}
+	tell(WV_FIG_OTLP_TRACES_SENT, c->sent, &t->sent);
+	tell(WV_FIG_OTLP_TRACES_REJECTED, c->rejected, &t->rejected);
+	tell(WV_FIG_OTLP_TRACES_REFUSED, c->refused, &t->refused);
+	tell(WV_FIG_OTLP_TRACES_MISSED, c->missed, &t->missed);
+	tell(WV_FIG_OTLP_TRACES_FAILURES, c->failures, &t->failures);
+	tell(WV_FIG_OTLP_TURNS_SENT, c->turns, &t->turns);
+	tell(WV_FIG_OTLP_TURNS_DROPPED, turns->dropped + c->turns_dropped, &s->told_turns[0]);
+	tell(WV_FIG_OTLP_TURNS_MISSED, missed, &s->told_turns[1]);
+}
+
 void wv_otlp_status_write(struct wv_otlp_status *s, const struct wv_otlp_pipe *pipes, unsigned n,
 			  const struct wv_otlp_turn_list *turns, uint64_t missed)
 {
 	struct json_object *o, *t;
 	const char *text;
 
+	for (unsigned i = 0; i < n; i++)
+		tell_figures(s, &pipes[i], turns, missed);
 	if (s->dirfd < 0)
 		return;
 	o = json_object_new_object();

@@ -11,6 +11,9 @@ struct wv_otlp_status {
 	int dirfd; /* -1: nothing is written */
 	const struct wv_config *config;
 	char *last; /* what is in the file */
+	/* what the figures of the metrics endpoint have: of traces, logs, turns */
+	struct wv_otlp_counts told[2];
+	uint64_t told_turns[2]; /* dropped, missed */
 };
 
 void wv_otlp_status_open(struct wv_otlp_status *s, const struct wv_paths *paths,

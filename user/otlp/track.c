@@ -393,10 +393,10 @@ static void on_bundle(struct wv_otlp_tracker *t, const struct wv_otlp_record *r,
 		return;
 	o = json_object_new_object();
 	COPY(o, r, "target", "moment", "cause", "start", "error", "run_id", "seq");
+	if (is(deed, "confirm") || is(deed, "fail") ||
+	    (is(r->type, "bundle-intent") && (is(deed, "activate") || is(deed, "rollback"))))
+		phase_over(t, x, r, deed);
 	if (is(r->type, "bundle-intent")) {
-		if (is(deed, "activate") || is(deed, "confirm") || is(deed, "fail") ||
-		    is(deed, "rollback"))
-			phase_over(t, x, r, deed);
 		snprintf(name, sizeof(name), "deed %s", deed);
 		wv_otlp_part_begin(t, x, &x->step, name, r, o);
 		say_where(w, x, x->step.id);
@@ -409,7 +409,7 @@ static void on_bundle(struct wv_otlp_tracker *t, const struct wv_otlp_record *r,
 			wv_otlp_put_text(o, "error.type", wv_otlp_text(r, "error"));
 		wv_otlp_part_end(t, x, &x->step, wv_otlp_time(x, r), o,
 				 failed ? WV_OTLP_ERROR : WV_OTLP_OK, wv_otlp_text(r, "cause"));
-	} else { /* `boot` and the like have an outcome only */
+	} else { /* boot, confirm and fail have an outcome only */
 		in_root(w, x);
 		snprintf(name, sizeof(name), "%.40s", deed);
 		wv_otlp_mark(x, r, name, o);
