@@ -28,34 +28,21 @@ static int check_name(const struct wv_yaml *y, const yaml_node_t *node, const ch
 			     "name: expected letters, digits, - and _; got '%.31s'", name);
 }
 
-/* A key that the type needs, or has no use for. */
+/* A key that is missing. Keys that a type has no use for are just not looked at. */
 static int check_key(const struct wv_yaml *y, const yaml_node_t *node, const char *key, bool needed,
-		     bool allowed, const char *type)
+		     const char *because)
 {
-	const yaml_node_t *at = wv_fields_node(y, node, "", key);
-
-	if (needed && !at)
-		return wv_yaml_error(y, node, "%s is missing; type %s needs it", key, type);
-	if (at && !allowed)
-		return wv_yaml_error(y, at, "%s: type %s has no use for it", key, type);
-	return 0;
+	if (!needed || wv_fields_node(y, node, "", key))
+		return 0;
+	return wv_yaml_error(y, node, "%s is missing; %s needs it", key, because);
 }
 
 static int check_http(const struct wv_yaml *y, const yaml_node_t *node,
-		      const struct wv_alert_sink_config *s, const char *type)
+		      const struct wv_alert_sink_config *s)
 {
-	static const char *const mail[] = {"address", "from", "to", "tls"};
 	const yaml_node_t *at = wv_fields_node(y, node, "", "url");
-	int r = check_key(y, node, "url", !*s->url_secret, !*s->url_secret, type);
+	int r = check_key(y, node, "url", !*s->url_secret, types[s->type]);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(mail); i++)
-		r = check_key(y, node, mail[i], false, false, type);
-	if (r == 0)
-		r = check_key(y, node, "url_secret", false, s->type != WV_ALERT_ALERTMANAGER, type);
-	if (r == 0)
-		r = check_key(y, node, "password", *s->username, !*s->token, type);
-	if (r == 0)
-		r = check_key(y, node, "username", *s->password, !*s->token, type);
 	/* what was written is not shown: it may have a password in it */
 	if (r == 0 && *s->url && !wv_secret_is_address(s->url))
 		return wv_yaml_error(
@@ -81,25 +68,15 @@ static bool is_mailbox(const char *s, size_t len)
 static int check_mail(const struct wv_yaml *y, const yaml_node_t *node,
 		      const struct wv_alert_sink_config *s)
 {
-	static const char *const http[] = {"url", "url_secret", "token"};
+	static const char *const needed[] = {"address", "from", "to"};
 	const yaml_node_t *at = wv_fields_node(y, node, "", "to");
 	char host[256], port[8], piece[WV_ALERT_PIECE];
 	const char *rest = s->to;
 	bool local;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(http); i++)
-		r = check_key(y, node, http[i], false, false, "smtp");
-	if (r == 0)
-		r = check_key(y, node, "address", true, true, "smtp");
-	if (r == 0)
-		r = check_key(y, node, "from", true, true, "smtp");
-	if (r == 0)
-		r = check_key(y, node, "to", true, true, "smtp");
-	if (r == 0)
-		r = check_key(y, node, "password", *s->username, true, "smtp");
-	if (r == 0)
-		r = check_key(y, node, "username", *s->password, true, "smtp");
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(needed); i++)
+		r = check_key(y, node, needed[i], true, "smtp");
 	if (r < 0)
 		return r;
 	if (wv_spool_split_address(s->address, host, sizeof(host), port) < 0)
@@ -125,8 +102,11 @@ static int check_sink(const struct wv_yaml *y, const yaml_node_t *node, void *it
 	int r = check_name(y, node, s->name);
 
 	if (r == 0)
-		r = s->type == WV_ALERT_SMTP ? check_mail(y, node, s)
-					     : check_http(y, node, s, types[s->type]);
+		r = check_key(y, node, "password", *s->username, "username");
+	if (r == 0)
+		r = check_key(y, node, "username", *s->password, "password");
+	if (r == 0)
+		r = s->type == WV_ALERT_SMTP ? check_mail(y, node, s) : check_http(y, node, s);
 	if (r == 0 && s->retry_min_ns > s->retry_max_ns)
 		return wv_yaml_error(y, wv_fields_node(y, node, "", "retry_min") ?: node,
 				     "retry_min: longer than retry_max");

@@ -100,7 +100,7 @@ static int set_credentials(struct wv_delivery *d, struct wv_alert_answer *a)
 	struct wv_secret_value v;
 	int r;
 
-	if (d->username == NONE)
+	if (d->username == NONE || (d->token != NONE && d->sink->type != WV_ALERT_SMTP))
 		return 0;
 	r = secret(d, d->username, &v, a);
 	if (r == 0) {
