@@ -24,8 +24,8 @@ FOLDER = sys.argv[1]
 lock = threading.Lock()
 
 
-def note(name, **fields):
-    with lock, open(os.path.join(FOLDER, name), "a") as f:
+def note(file, **fields):
+    with lock, open(os.path.join(FOLDER, file), "a") as f:
         f.write(json.dumps(dict(fields, at=time.time())) + "\n")
 
 
