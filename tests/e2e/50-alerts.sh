@@ -142,7 +142,7 @@ wait_until 15 any am "$(has_alert RuleTripped firing)" || fail "Alertmanager tol
 jq -es '[.[] | select(.subject | test("RuleTripped"))][0] | .tls and .login and .sender == "waveos@example.org" and
 	.to == ["ops@example.org", "oncall@example.org"] and (.subject | startswith("[FIRING:1] RuleTripped (critical) on ")) and
 	(.body | test("rule busy: tripped in /'"$name"'"))' "$SINKS/mails" >/dev/null || fail "the mail: $(cat "$SINKS/mails")"
-jq -es '[.[] | select(.name == "chat")][0].body | (.text | type) == "string" and (.attachments[0].color == "danger") and
+jq -es '[.[] | select(.name == "chat") | .body | select(.text | test("RuleTripped"))][0] | (.text | type) == "string" and (.attachments[0].color == "danger") and
 	(.attachments[0].text | test("`rule busy: tripped in /'"$name"'`"))' "$SINKS/got" >/dev/null || fail "Slack's form"
 # Alertmanager has it, and its webhook and ours have the same form
 curl -s "http://127.0.0.1:$AM/api/v2/alerts" | jq -e 'any(.[]; .labels.alertname == "RuleTripped" and .labels.route == "team" and
