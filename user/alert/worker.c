@@ -50,7 +50,7 @@ struct worker {
 	sd_event_source *turn;
 	int control;
 	uint64_t read_seq, skip_to, skip_before_ns; /* records up to skip_to older than that */
-	uint64_t missed, saved_ns, silences_ns, stop_ns;
+	uint64_t missed, saved_ns, silences_ns, silences_taken, stop_ns;
 };
 
 bool wv_alert_wanted(const struct wv_config *config)
@@ -126,14 +126,17 @@ static int save(struct worker *w)
 	return r < 0 ? wv_log_warn(r, "alert", "%s/" WV_ALERT_FOLDER, w->state) : 0;
 }
 
+/* After the records: a silence that was there before one of them holds for it. */
 static void read_silences(struct worker *w)
 {
 	uint64_t now = w->io->mono_ns(w->io->ctx);
 	int r;
 
-	if (w->silences_ns && now - w->silences_ns < SILENCES_NS)
+	if (w->silences_ns && now - w->silences_ns < SILENCES_NS &&
+	    w->silences_taken == w->book.taken)
 		return;
 	w->silences_ns = now;
+	w->silences_taken = w->book.taken;
 	r = wv_alert_silences_load(&w->book, w->io, w->post.dirfd, w->io->wall_ns(w->io->ctx));
 	if (r < 0)
 		(void)wv_log_warn(r, "alert", WV_ALERT_SILENCES);
