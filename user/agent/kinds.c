@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/agent/kinds.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "user/alert/worker.h"
@@ -10,18 +11,28 @@
 #include "user/evidence/anchor_worker.h"
 #include "user/export/web.h"
 #include "user/kube/kube.h"
+#include "user/kube/names.h"
 #include "user/otlp/otlp.h"
 #include "user/proxy/proxy.h"
 #include "user/recover/services.h"
 #include "user/spool/spool.h"
 #include "user/update/update.h"
 
+/* Mapped while files can still be opened, and never unmapped. */
+static const struct wv_kube_names *names_of_pods(const struct wv_worker_context *ctx)
+{
+	_cleanup_close_ int dir = open(ctx->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return dir >= 0 && wv_kube_wanted(ctx->config) ? wv_kube_names_map(dir, false) : NULL;
+}
+
 static int run_web(const struct wv_worker_context *ctx)
 {
 	const struct wv_web_fds fds = {.tcp = ctx->listen_fd,
 				       .local = ctx->local_fd,
 				       .control = ctx->control,
-				       .api = ctx->api};
+				       .api = ctx->api,
+				       .pods = names_of_pods(ctx)};
 
 	return wv_web_run(ctx->config, ctx->snapshot, &fds);
 }

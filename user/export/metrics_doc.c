@@ -37,6 +37,8 @@ static const char intro[] =
 	"| `hierarchy` | `v1` where the path is one of a cgroup v1 hierarchy; absent on v2 |\n"
 	"| `cgroup_id` | only where the path was too long: `cgroup` then holds its end |\n"
 	"| `unit`, `pod_uid`, `container_id` | identity read off the path, where it has one |\n"
+	"| `namespace`, `pod`, `container` | names from the API server of Kubernetes, once it told "
+	"them (docs/kubernetes.md) |\n"
 	"\n"
 	"## Which series there are\n"
 	"\n"

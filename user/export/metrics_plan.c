@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "user/core/cgroup.h"
+#include "user/kube/names.h"
 #include "user/flow/figures.h"
 
 /* Label block of a row: path and identity, all escaped. Longer ones cannot come from 256-byte
@@ -381,6 +382,24 @@ static void add_label(struct wv_text *t, const char *name, const char *value)
 	wv_text_add(t, "\"", 1);
 }
 
+void wv_metrics_name_pods(struct wv_metrics *m, const struct wv_kube_names *pods)
+{
+	m->pods = pods;
+}
+
+/* As in Kubernetes' own metrics; a label that is not there says that nobody told (yet). */
+static void name_pod(struct wv_metrics *m, struct wv_text *t, const struct wv_identity *id)
+{
+	struct wv_kube_name name;
+
+	if (!m->pods || (!*id->container_id && !*id->pod_uid) ||
+	    !wv_kube_names_find(m->pods, id->container_id, id->pod_uid, &name))
+		return;
+	add_label(t, "namespace", name.namespace);
+	add_label(t, "pod", name.pod);
+	add_label(t, "container", name.container);
+}
+
 static void write_labels(struct wv_metrics *m, const struct wv_sample *s, struct wv_plan_row *r)
 {
 	const struct wv_row *row = &s->rows[r->slot];
@@ -402,6 +421,7 @@ static void write_labels(struct wv_metrics *m, const struct wv_sample *s, struct
 	add_label(t, "pod_uid", id.pod_uid);
 	add_label(t, "container_id", id.container_id);
 	add_label(t, "unit", id.unit);
+	name_pod(m, t, &id);
 	r->label_len = (uint32_t)(t->len - r->label_at);
 }
 

@@ -65,6 +65,7 @@ struct wv_metrics {
 	uint64_t gone[WV_SIG_N];
 	uint64_t series, series_dropped;
 	uint32_t rows_level[WV_LEVEL_FULL + 1];
+	const struct wv_kube_names *pods; /* NULL: names of pods are not known */
 };
 
 /* Plans one scrape: rows, levels, labels, sums. 0 or -ENOMEM. */

@@ -44,6 +44,10 @@ struct wv_metrics_process {
 
 int wv_metrics_new(struct wv_metrics **ret, uint32_t max_rows, uint32_t max_series);
 void wv_metrics_free(struct wv_metrics *m);
+/* From now on cgroups of containers that are in this table (user/kube/names.h, NULL: none) have the
+ * labels namespace, pod and container. It must outlive m. */
+struct wv_kube_names;
+void wv_metrics_name_pods(struct wv_metrics *m, const struct wv_kube_names *pods);
 
 /* Appends one whole scrape. Returns out->error, or -ENOMEM. */
 int wv_metrics_render(struct wv_metrics *m, const struct wv_snapshot *head, struct wv_sample *s,

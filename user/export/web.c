@@ -343,6 +343,8 @@ int wv_web_run(const struct wv_config *config, const struct wv_snapshot_map *sna
 	w.web.max_series = (uint32_t)config->metrics_max_series;
 	r = wv_metrics_new(&w.web.metrics, snapshot->head->max_rows, w.web.max_series);
 	if (r == 0)
+		wv_metrics_name_pods(w.web.metrics, fds->pods);
+	if (r == 0)
 		r = set_up(&w, config, fds);
 	if (r == 0)
 		r = arm(&w);

@@ -17,11 +17,14 @@ int wv_web_listen(const char *address, int *ret_fd);
  * listens. 0 with *ret_fd, -ENOENT: no such group, or another -errno. */
 int wv_web_listen_local(const char *path, const char *group, int *ret_fd);
 
+struct wv_kube_names; /* user/kube/names.h */
+
 /* What the worker gets of its supervisor; -1: none. */
 struct wv_web_fds {
-	int tcp, local; /* listening */
-	int control;	/* socketpair to the supervisor */
-	int api;	/* to the api worker */
+	int tcp, local;			  /* listening */
+	int control;			  /* socketpair to the supervisor */
+	int api;			  /* to the api worker */
+	const struct wv_kube_names *pods; /* names of containers; NULL: none */
 };
 
 /*

@@ -172,6 +172,12 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *userdata)
 	return q->take(q->ctx, status, bytes, size * n) < 0 ? CURL_WRITEFUNC_ERROR : size * n;
 }
 
+/* Where there is no memory for one more, the list as it was. */
+static struct curl_slist *append(struct curl_slist *list, const char *line)
+{
+	return lib.curl_slist_append(list, line) ?: list;
+}
+
 /* "Authorization: Bearer <token>", or the list as it was where there is no token to be had. */
 static struct curl_slist *add_token(const struct wv_kube_client *c, struct curl_slist *list)
 {
@@ -187,7 +193,7 @@ static struct curl_slist *add_token(const struct wv_kube_client *c, struct curl_
 		line = NULL;
 		return list;
 	}
-	list = lib.curl_slist_append(list, line) ?: list;
+	list = append(list, line);
 	explicit_bzero(line, strlen(line));
 	explicit_bzero(text, len);
 	return list;
@@ -222,9 +228,7 @@ static void set_options(const struct wv_kube_client *c, struct wv_kube_request *
 	if (body) {
 		lib.curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, "PATCH");
 		lib.curl_easy_setopt(h, CURLOPT_COPYPOSTFIELDS, body);
-		headers =
-			lib.curl_slist_append(headers, "Content-Type: application/merge-patch+json")
-				?: headers;
+		headers = append(headers, "Content-Type: application/merge-patch+json");
 	}
 	q->headers = add_token(c, headers);
 	lib.curl_easy_setopt(h, CURLOPT_HTTPHEADER, q->headers);

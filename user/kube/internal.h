@@ -36,7 +36,9 @@ struct wv_kube_worker {
 	int control, signals, runtime;
 	bool stopping;
 	uint64_t beat_ns, file_ns;
+	uint64_t told[3]; /* of the counters that were added to the figures */
 	struct wv_kube_pods pods;
+	struct wv_kube_names *names; /* NULL: the web worker does without */
 	struct wv_kube_policies policies;
 	struct wv_kube_stream pod_stream, policy_stream;
 	char pod_query[320];

@@ -107,7 +107,7 @@ static const char *id_of(struct json_object *status)
 	if (!id)
 		return NULL;
 	id += 3;
-	if (!*id || strlen(id) >= sizeof(((struct wv_kube_container *)NULL)->id) ||
+	if (!*id || strlen(id) >= sizeof(((struct wv_kube_name *)NULL)->id) ||
 	    id[strspn(id, "0123456789abcdef")])
 		return NULL;
 	return id;
@@ -133,7 +133,7 @@ static uint64_t fnv1a(const char *text)
 static struct wv_kube_container *find(struct wv_kube_pods *p, const char *id)
 {
 	for (size_t i = 0; i < p->n; i++)
-		if (strcmp(p->list[i].id, id) == 0)
+		if (strcmp(p->list[i].name.id, id) == 0)
 			return &p->list[i];
 	return NULL;
 }
@@ -157,7 +157,7 @@ static struct wv_kube_container *add(struct wv_kube_pods *p, const char *id)
 	}
 	c = &p->list[p->n++];
 	*c = (struct wv_kube_container){.digest = 0};
-	snprintf(c->id, sizeof(c->id), "%s", id);
+	snprintf(c->name.id, sizeof(c->name.id), "%s", id);
 	return c;
 }
 
@@ -166,11 +166,12 @@ static void drop(struct wv_kube_pods *p, size_t at)
 	char name[96];
 	int r;
 
-	name_of(p->list[at].id, name);
+	name_of(p->list[at].name.id, name);
 	r = p->io->unlink(p->io->ctx, p->dir, name);
 	if (r < 0 && r != -ENOENT)
 		p->error = r;
 	p->list[at] = p->list[--p->n];
+	p->changed = true;
 }
 
 /* Atomic, but not durable: after a power cut there are other containers. */
@@ -185,6 +186,15 @@ static int replace(const struct wv_kube_pods *p, const char *name, const char *t
 	r = wv_io_write_all(io, fd, text, strlen(text));
 	(void)io->close(io->ctx, fd);
 	return r < 0 ? r : io->rename(io->ctx, p->dir, ".new", name);
+}
+
+static void name_container(struct wv_kube_name *n, struct json_object *metadata,
+			   struct json_object *status)
+{
+	snprintf(n->pod_uid, sizeof(n->pod_uid), "%s", wv_kube_text(metadata, "uid"));
+	snprintf(n->namespace, sizeof(n->namespace), "%s", wv_kube_text(metadata, "namespace"));
+	snprintf(n->pod, sizeof(n->pod), "%s", wv_kube_text(metadata, "name"));
+	snprintf(n->container, sizeof(n->container), "%s", wv_kube_text(status, "name"));
 }
 
 static void write_container(struct wv_kube_pods *p, struct json_object *metadata,
@@ -202,7 +212,7 @@ static void write_container(struct wv_kube_pods *p, struct json_object *metadata
 	if (!c)
 		return;
 	c->seen = true;
-	snprintf(c->uid, sizeof(c->uid), "%s", wv_kube_text(metadata, "uid"));
+	name_container(&c->name, metadata, status);
 	o = json_object_new_object();
 	json_object_object_add(o, "namespace",
 			       json_object_new_string(wv_kube_text(metadata, "namespace")));
@@ -218,13 +228,14 @@ static void write_container(struct wv_kube_pods *p, struct json_object *metadata
 	name_of(id, name);
 	p->error = replace(p, name, text);
 	c->digest = p->error < 0 ? 0 : digest;
+	p->changed = true;
 }
 
 /* Containers of the pod that this telling of it does not name any more (restarted ones). */
 static void drop_unseen(struct wv_kube_pods *p, const char *uid)
 {
 	for (size_t i = p->n; i-- > 0;)
-		if (!p->list[i].seen && (!uid || strcmp(p->list[i].uid, uid) == 0))
+		if (!p->list[i].seen && (!uid || strcmp(p->list[i].name.pod_uid, uid) == 0))
 			drop(p, i);
 }
 
@@ -236,7 +247,7 @@ void wv_kube_pods_take(struct wv_kube_pods *p, struct json_object *pod)
 	char owner[160];
 
 	for (size_t i = 0; i < p->n; i++)
-		if (strcmp(p->list[i].uid, uid) == 0)
+		if (strcmp(p->list[i].name.pod_uid, uid) == 0)
 			p->list[i].seen = false;
 	labels = chosen_labels(p, metadata);
 	wv_kube_owner(metadata, owner, sizeof(owner));
@@ -258,7 +269,7 @@ void wv_kube_pods_gone(struct wv_kube_pods *p, struct json_object *pod)
 	const char *uid = wv_kube_text(wv_kube_object(pod, "metadata"), "uid");
 
 	for (size_t i = p->n; i-- > 0;)
-		if (strcmp(p->list[i].uid, uid) == 0)
+		if (strcmp(p->list[i].name.pod_uid, uid) == 0)
 			drop(p, i);
 }
 
@@ -313,4 +324,16 @@ void wv_kube_pods_fresh(struct wv_kube_pods *p)
 	for (size_t i = 0; i < s.n; i++)
 		(void)p->io->unlink(p->io->ctx, p->dir, s.list[i].name);
 	free(s.list);
+}
+
+void wv_kube_pods_publish(struct wv_kube_pods *p, struct wv_kube_names *n)
+{
+	if (!n || !p->changed)
+		return;
+	wv_kube_names_begin(n);
+	n->n = 0;
+	for (size_t i = 0; i < p->n && n->n < WV_KUBE_NAMES_MAX; i++)
+		n->list[n->n++] = p->list[i].name;
+	wv_kube_names_end(n);
+	p->changed = false;
 }

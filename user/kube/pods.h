@@ -13,14 +13,14 @@
 #include <stdint.h>
 
 #include "user/core/io.h"
+#include "user/kube/names.h"
 
 #define WV_KUBE_PODS_DIR "pods" /* in <runtime> */
 /* A kubelet starts 110 pods unless told otherwise, and is not supported beyond 500. */
 #define WV_KUBE_CONTAINERS_MAX 4096
 
 struct wv_kube_container {
-	char id[72];
-	char uid[40];	 /* of its pod */
+	struct wv_kube_name name;
 	uint64_t digest; /* of the file's text */
 	bool seen;	 /* in the list that is being told */
 };
@@ -34,7 +34,7 @@ struct wv_kube_pods {
 	/* private */
 	struct wv_kube_container *list;
 	size_t n, room;
-	bool listing;
+	bool listing, changed;
 	int error; /* of the last file that could not be written */
 };
 
@@ -47,6 +47,8 @@ void wv_kube_pods_begin(struct wv_kube_pods *p);
 void wv_kube_pods_take(struct wv_kube_pods *p, struct json_object *pod);
 void wv_kube_pods_gone(struct wv_kube_pods *p, struct json_object *pod);
 void wv_kube_pods_fresh(struct wv_kube_pods *p);
+/* Writes them into the table of who may open no files, if they changed; n may be NULL. */
+void wv_kube_pods_publish(struct wv_kube_pods *p, struct wv_kube_names *n);
 /*
  * Who stands behind a pod: "Deployment/front" where its ReplicaSet's name ends in the hash that
  * Deployments give, else the owner itself, such as "DaemonSet/agent"; "" if nobody does. Pure.

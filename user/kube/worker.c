@@ -17,6 +17,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/evidence/event.h"
+#include "user/flow/figures.h"
 #include "user/kube/internal.h"
 #include "user/kube/json.h"
 #include "user/spool/rights.h"
@@ -294,6 +295,26 @@ static struct json_object *stream_json(const struct wv_kube_stream *s)
 	return o;
 }
 
+/* Figures live longer than this process: what was added before is added on to. */
+static void tell_figures(struct wv_kube_worker *w)
+{
+	const struct wv_kube_watch *pods = &w->pod_stream.watch,
+				   *policies = &w->policy_stream.watch;
+	uint64_t dropped = pods->too_large + pods->malformed + policies->too_large +
+			   policies->malformed + w->pods.dropped + w->policies.dropped;
+
+	wv_figure_set(WV_FIG_KUBE_LOST_PODS, pods->failures);
+	wv_figure_set(WV_FIG_KUBE_LOST_POLICIES, policies->failures);
+	wv_figure_add(WV_FIG_KUBE_EVENTS_PODS, pods->events - w->told[0]);
+	wv_figure_add(WV_FIG_KUBE_EVENTS_POLICIES, policies->events - w->told[1]);
+	wv_figure_add(WV_FIG_KUBE_DROPPED, dropped - w->told[2]);
+	wv_figure_set(WV_FIG_KUBE_CONTAINERS, w->pods.n);
+	wv_figure_set(WV_FIG_KUBE_POLICIES, w->policies.n);
+	w->told[0] = pods->events;
+	w->told[1] = policies->events;
+	w->told[2] = dropped;
+}
+
 static void write_file(struct wv_kube_worker *w, uint64_t now)
 {
 	struct json_object *o, *s;
@@ -302,6 +323,7 @@ static void write_file(struct wv_kube_worker *w, uint64_t now)
 	if (now < w->file_ns)
 		return;
 	w->file_ns = now + FILE_NS;
+	tell_figures(w);
 	o = json_object_new_object();
 	json_object_object_add(o, "schema_version", json_object_new_int(1));
 	json_object_object_add(o, "node", json_object_new_string(w->node));
@@ -395,6 +417,7 @@ static int turn(struct wv_kube_worker *w)
 			wv_kube_hand_over(w);
 		wv_kube_tell(w);
 	}
+	wv_kube_pods_publish(&w->pods, w->names);
 	write_file(w, now);
 	beat(w, now, WV_CONTROL_ALIVE);
 	r = wv_kube_client_turn(w->client, wait, w->control < 0 ? 1 : 2,
@@ -429,6 +452,7 @@ static int open_worker(struct wv_kube_worker *w, const char *server)
 	r = wv_kube_pods_open(&w->pods, w->io, w->runtime, c->kubernetes_labels);
 	if (r < 0)
 		return wv_log_errno(r, "kube", "%s/" WV_KUBE_PODS_DIR, w->ctx->paths->runtime);
+	w->names = wv_kube_names_map(w->runtime, true);
 	r = wv_kube_hand_over_open(w);
 	if (r < 0)
 		return wv_log_errno(r, "kube", "%s/kubernetes", w->ctx->paths->state);
@@ -451,6 +475,7 @@ static void close_worker(struct wv_kube_worker *w)
 	wv_kube_watch_done(&w->pod_stream.watch);
 	wv_kube_watch_done(&w->policy_stream.watch);
 	wv_kube_pods_close(&w->pods);
+	wv_kube_names_unmap(w->names);
 	wv_kube_policies_done(&w->policies);
 	free(w->node_answer.text);
 	free(w->tell_answer.text);
