@@ -54,9 +54,7 @@ async function proofOf(e, box) {
 			h(
 				'p',
 				{ class: 'note' },
-				error.status === 404 && error.code === 'not-found'
-					? `No proof: ${error.message}. A checkpoint covers it later; “waveos-bpf evidence checkpoint” makes one now.`
-					: `No proof: ${error.message}.`,
+				`No proof: ${error.message.replace(/^waveos-bpf evidence prove: /, '')}.`,
 			),
 		);
 	const proof = data.proof ?? data;
