@@ -139,9 +139,9 @@ export function tell(e) {
 		case 'limit-trip':
 			return `limit of ${e.limit} ${e.unit} refused ${e.refused}`;
 		case 'action':
-			return `${e.act}${e.dry_run ? ' (dry run)' : ''}, chain ${e.chain}`;
+			return `${e.act}${e.dry_run ? ' (dry run)' : ''}${e.chain ? `, chain ${e.chain}` : ''}`;
 		case 'action-outcome':
-			return `${e.act}: ${e.outcome}${e.took_ns ? ' in ' + span(e.took_ns) : ''}`;
+			return `${e.act}: ${e.outcome}${e.detail ? `, ${e.detail}` : ''}${e.took_ns ? ' in ' + span(e.took_ns) : ''}`;
 		case 'recovery':
 			return [e.event, e.act, e.reason].filter(Boolean).join(', ');
 		case 'service':
@@ -473,7 +473,7 @@ export function timeline() {
 									e.seq,
 								),
 							),
-							h('td', { class: 'num' }, clock(e.wall_ns)),
+							h('td', { class: 'time' }, clock(e.wall_ns)),
 							h('td', null, dot(e)),
 							h('td', { class: 'what', title: tell(e) }, tell(e)),
 							h('td', { class: 'path', title: who(e) }, who(e)),

@@ -172,11 +172,7 @@ export function openRecord(e) {
 			),
 		),
 		h('p', null, tell(e)),
-		h(
-			'p',
-			{ class: 'small muted' },
-			`${date(e.wall_ns)}, run ${e.run_id ?? 'unknown'}, policy ${e.policy_version ?? 'see the run'}`,
-		),
+		h('p', { class: 'small muted' }, `${date(e.wall_ns)}, run ${e.run_id ?? 'unknown'}`),
 		facts.length ? table('Facts', [['What'], ['Value']], facts) : null,
 		given ? [h('h3', null, 'Decided on'), given] : null,
 		h('h3', null, 'Proof'),
