@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Clicks through the page of a running agent.
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import {
 	axe,
@@ -276,7 +277,7 @@ await steps(page, [
 				);
 			await page.waitForSelector('.records td:has-text("planted-load")');
 			check(
-				near(await shot(page, 'lanes', await page.$('.lanes')), await token('--warn')) > 100,
+				near(await shot(page, 'lanes', await page.$('.lanes')), await token('--bad')) > 100,
 				'no span of a decision in the lanes',
 			);
 			await page
@@ -287,6 +288,10 @@ await steps(page, [
 				.click();
 			await page.waitForSelector('dialog[open] pre:has-text("planted-load")');
 			check((await text('dialog')).includes('Decided on'), 'no inputs');
+			// a proof leads to a checkpoint: one that has the record
+			execFileSync(process.env.BIN, ['evidence', 'checkpoint', '--root', process.env.ROOT], {
+				stdio: 'ignore',
+			});
 			await page.click('dialog button:has-text("Prove")');
 			await page.waitForSelector('dialog .proof[data-proof="good"]');
 			await shot(page, 'record');

@@ -114,6 +114,7 @@ export function badge(word, kind) {
 }
 const KINDS = {
 	normal: 'good',
+	enforce: 'warn',
 	closed: 'good',
 	ok: 'good',
 	healthy: 'good',

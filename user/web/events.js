@@ -103,10 +103,12 @@ export const why = () =>
 
 const who = (e) => e.cgroup ?? e.service ?? e.domain ?? e.name ?? '';
 const named = (e) => e.rule ?? e.budget ?? e.breaker ?? e.gate ?? '';
+const seen = (e) =>
+	e.inputs?.[0]?.left !== undefined ? ` (${Number(e.inputs[0].left.toPrecision(3))})` : '';
 const value = (e) =>
 	e.value !== undefined && e.threshold !== undefined
 		? `${e.signal ?? 'value'} ${e.value} ${e.comparison ?? 'against'} ${e.threshold}`
-		: (e.condition ?? '');
+		: (e.condition ?? '') + seen(e);
 /** One line about a record. */
 export function tell(e) {
 	switch (e.type) {
@@ -137,9 +139,9 @@ export function tell(e) {
 		case 'limit-trip':
 			return `limit of ${e.limit} ${e.unit} refused ${e.refused}`;
 		case 'action':
-			return `${e.act}${e.dry_run ? ' (dry run)' : ''}, chain ${e.chain}`;
+			return `${e.act}${e.dry_run ? ' (dry run)' : ''}${e.chain ? `, chain ${e.chain}` : ''}`;
 		case 'action-outcome':
-			return `${e.act}: ${e.outcome}${e.took_ns ? ' in ' + span(e.took_ns) : ''}`;
+			return `${e.act}: ${e.outcome}${e.detail ? `, ${e.detail}` : ''}${e.took_ns ? ' in ' + span(e.took_ns) : ''}`;
 		case 'recovery':
 			return [e.event, e.act, e.reason].filter(Boolean).join(', ');
 		case 'service':
@@ -164,6 +166,20 @@ export function tell(e) {
 	}
 }
 const dot = (e) => badge(e.type, KIND[e.type]);
+
+/** State of a breaker in the kernel, by its last record; undefined where none was loaded. */
+export function breakerState(name) {
+	const open = new Map();
+	for (const e of log.events)
+		if (e.breaker === name && e.type.startsWith('breaker-')) open.set(e.cgroup, e.type);
+	if (!open.size) return undefined;
+	const of = [...open.values()];
+	return of.includes('breaker-trip')
+		? 'open'
+		: of.includes('breaker-half-open')
+			? 'half-open'
+			: 'closed';
+}
 
 /** A short list of the newest, for the first view. */
 export function latest(n) {
@@ -224,8 +240,10 @@ export function lanes(events, end) {
 			enter(lane(`${e.breaker} ${e.cgroup}`, 'breaker'), e, null);
 		else if (e.type === 'decision') {
 			const l = lane(`${named(e)} ${e.cgroup}`, 'decision');
-			if (e.verdict === 'apply') enter(l, e, e.dry_run ? 'dry run' : 'applied');
-			else if (e.verdict === 'release') enter(l, e, null);
+			const state = { apply: 'applied', release: null, closed: null }[e.verdict];
+			if (e.dry_run && state !== null) enter(l, e, 'dry run');
+			else if (state !== undefined) enter(l, e, state);
+			else if (e.verdict === 'open' || e.verdict === 'half-open') enter(l, e, e.verdict);
 			else l.points.push(e);
 		} else if (e.type === 'action' || e.type === 'action-outcome' || e.type === 'request')
 			lane(`actions on ${who(e)}`, 'action').points.push(e);
@@ -414,7 +432,9 @@ export function timeline() {
 		message.hidden = !message.textContent;
 		const now = store.overview?.wall_ns ?? Date.now() * 1e6,
 			first = log.events[0]?.wall_ns ?? now - 3e11;
-		const from = range ? now - range * 1e9 : Math.min(first, now - 6e10),
+		// no empty hours before the first record
+		const begin = Math.min(first - 5e9, now - 6e10),
+			from = range ? Math.max(now - range * 1e9, begin) : begin,
 			width = Math.max(box.clientWidth, 640);
 		if (log.events.length) drawLanes(svg, lanes(log.events, now), from, now, width);
 		box.hidden = !log.events.length;
@@ -453,7 +473,7 @@ export function timeline() {
 									e.seq,
 								),
 							),
-							h('td', { class: 'num' }, clock(e.wall_ns)),
+							h('td', { class: 'time' }, clock(e.wall_ns)),
 							h('td', null, dot(e)),
 							h('td', { class: 'what', title: tell(e) }, tell(e)),
 							h('td', { class: 'path', title: who(e) }, who(e)),

@@ -99,7 +99,11 @@ function tiles() {
 		of('CPU', '#/cgroups', (k, o) => {
 			const used = sum('cpu', k),
 				n = o.cpus;
-			return [`${cpus(used)} of ${n}`, `${percent(used / n)} busy`, used / n > 9e5 ? 'warn' : ''];
+			return [
+				`${cpus(used)} of ${n}`,
+				`${percent(Math.min(1e6, used / n))} busy`,
+				used / n > 9e5 ? 'warn' : '',
+			];
 		}),
 		of('CPU wait', '#/cgroups', (k) => {
 			const [v, c] = most('wait', k);

@@ -2,6 +2,7 @@
 // The policy in force: what it says, and what of it holds at the moment.
 import { badge, card, count, fill, h, note, put, span, state, table } from '/assets/dom.js';
 import { askFor, store } from '/assets/store.js';
+import { breakerState, follow } from '/assets/events.js';
 
 const EVERY = 2000;
 const text = (v) =>
@@ -63,16 +64,37 @@ function sections(p) {
 				null,
 				table(
 					'Breakers',
-					[['Breaker'], ['State'], ['Cgroup'], ['Kind'], ['Trips', 'num'], ['Refused', 'num']],
+					[
+						['Breaker'],
+						['State'],
+						['Domain'],
+						['Kind'],
+						['Does'],
+						['Limit', 'num'],
+						['For', 'num'],
+					],
 					p.breakers.map((b) => [
 						b.name,
-						states(b),
-						text(b.cgroup),
+						state(b.state ?? breakerState(b.name) ?? 'closed'),
+						text(b.domain ?? b.cgroup),
 						text(b.kind),
-						b.trips === undefined ? '–' : count(b.trips),
-						b.refused === undefined ? '–' : count(b.refused),
+						text(b.action),
+						b.limit === undefined ? '–' : count(b.limit),
+						b.per_ns ? span(b.per_ns) : '–',
 					]),
 					'The policy has no breaker.',
+				),
+			),
+		);
+	if (p.gates?.length)
+		out.push(
+			card(
+				'Gates',
+				null,
+				table(
+					'Gates',
+					[['Gate'], ['Mode'], ['Domain'], ['Kind']],
+					p.gates.map((g) => [g.name, state(g.mode), text(g.domain), text(g.kind)]),
 				),
 			),
 		);
@@ -119,6 +141,7 @@ export function policy() {
 	let asked = 0,
 		shown = '';
 	async function load() {
+		follow(); // the state of breakers is in their records
 		if (performance.now() - asked < EVERY && asked) return;
 		asked = performance.now();
 		const { data, error } = await askFor('policy'),

@@ -54,9 +54,7 @@ async function proofOf(e, box) {
 			h(
 				'p',
 				{ class: 'note' },
-				error.status === 404 && error.code === 'not-found'
-					? `No proof: ${error.message}. A checkpoint covers it later; “waveos-bpf evidence checkpoint” makes one now.`
-					: `No proof: ${error.message}.`,
+				`No proof: ${error.message.replace(/^waveos-bpf evidence prove: /, '')}.`,
 			),
 		);
 	const proof = data.proof ?? data;
@@ -174,11 +172,7 @@ export function openRecord(e) {
 			),
 		),
 		h('p', null, tell(e)),
-		h(
-			'p',
-			{ class: 'small muted' },
-			`${date(e.wall_ns)}, run ${e.run_id ?? 'unknown'}, policy ${e.policy_version ?? 'see the run'}`,
-		),
+		h('p', { class: 'small muted' }, `${date(e.wall_ns)}, run ${e.run_id ?? 'unknown'}`),
 		facts.length ? table('Facts', [['What'], ['Value']], facts) : null,
 		given ? [h('h3', null, 'Decided on'), given] : null,
 		h('h3', null, 'Proof'),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Runs that were recorded, and the figures of a cgroup in one of them.
-import { bytes, count, date, fill, h, note, percent, table } from '/assets/dom.js';
+import { bytes, clock, count, date, fill, h, note, percent, table } from '/assets/dom.js';
 import { askFor, has, store } from '/assets/store.js';
 import { color } from '/assets/plot.js';
 
@@ -12,27 +12,24 @@ const FIGURES = {
 	'Network sent': ['net_tx_bytes', 1, bytes],
 };
 
-/** Counters become changes a second; times are nanoseconds. */
+/**
+ * Counters become changes a second; times are nanoseconds. A path can be in both hierarchies: of two rows of
+ * one moment the larger counts.
+ */
 function shape(data, name, factor) {
 	const at = Object.fromEntries(data.columns.map((c, i) => [c, i])),
-		t = at.wall_ns ?? at.mono_ns,
-		x = [],
-		y = [];
-	let before = null;
+		of = new Map();
 	for (const r of data.rows) {
-		const s = r[t] / 1e9,
-			v = r[at[name]];
-		x.push(s);
-		y.push(
-			!factor
-				? v
-				: before && s > before[0]
-					? Math.max(0, ((v - before[1]) / (s - before[0])) * factor)
-					: null,
-		);
-		before = [s, v];
+		const t = r[at.wall_ns ?? at.mono_ns] / 1e9;
+		of.set(t, Math.max(of.get(t) ?? 0, r[at[name]] ?? 0));
 	}
-	return [x, y];
+	const x = [...of.keys()].sort((a, b) => a - b),
+		v = x.map((t) => of.get(t));
+	if (!factor) return [x, v];
+	return [
+		x,
+		v.map((n, i) => (i ? Math.max(0, ((n - v[i - 1]) / (x[i] - x[i - 1])) * factor) : null)),
+	];
 }
 export function runs() {
 	const body = h('div', { class: 'stack' }),
@@ -74,7 +71,10 @@ export function runs() {
 				height: 220,
 				legend: { show: false },
 				series: [{}, { stroke: color(0), width: 1.5, fill: color(0) + '22' }],
-				axes: [axis, { ...axis, size: 66, values: (_u, at) => at.map(format) }],
+				axes: [
+					{ ...axis, values: (_u, at) => at.map((t) => clock(t * 1e9)), space: 84 },
+					{ ...axis, size: 66, values: (_u, at) => at.map(format) },
+				],
 			},
 			shape(data, name, factor),
 			box,
@@ -152,7 +152,7 @@ export function runs() {
 			),
 			where,
 		);
-		fill(where, h('p', { class: 'muted quiet' }, 'Choose a run, a cgroup and a figure.'));
+		go();
 	}
 	return {
 		element: h('div', { class: 'view' }, h('h1', null, 'Recorded runs'), body),

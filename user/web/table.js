@@ -105,16 +105,8 @@ export class Cgroups {
 			),
 		);
 		this.body = h('tbody');
-		this.above = h(
-			'tr',
-			{ class: 'gap', 'aria-hidden': 'true' },
-			h('td', { colspan: COLUMNS.length }),
-		);
-		this.below = h(
-			'tr',
-			{ class: 'gap', 'aria-hidden': 'true' },
-			h('td', { colspan: COLUMNS.length }),
-		);
+		this.above = h('tr', { class: 'gap', 'aria-hidden': 'true' }, h('td'));
+		this.below = h('tr', { class: 'gap', 'aria-hidden': 'true' }, h('td'));
 		this.pool = [];
 		this.table = h(
 			'table',
