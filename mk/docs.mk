@@ -10,6 +10,7 @@ docs_man := docs/man/waveos-bpf.8
 docs_man-config := docs/man/waveos.yaml.5
 docs_cli-doc := docs/cli.md
 docs_events-doc := docs/events.md
+docs_api-doc := docs/api.md
 docs_schema-event := docs/schemas/event.schema.json
 docs_schema-metrics := docs/schemas/metrics.table-schema.json
 docs_schema-meta := docs/schemas/run_meta.schema.json
@@ -21,7 +22,7 @@ docs_schema-consistency := docs/schemas/consistency-proof.schema.json
 docs_schema-range := docs/schemas/pack-proof.schema.json
 
 GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample policy-schema policy-doc man man-config cli-doc \
-	events-doc schema-event schema-metrics schema-meta schema-explain schema-status schema-pack schema-range schema-inclusion schema-consistency
+	events-doc api-doc schema-event schema-metrics schema-meta schema-explain schema-status schema-pack schema-range schema-inclusion schema-consistency
 
 .PHONY: docs
 docs: all ## writes the generated documents anew

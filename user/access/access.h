@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum wv_user_role {
 #define WV_ROLE(ID, ...) WV_USER_##ID,
@@ -76,6 +77,8 @@ int wv_user_role_parse(const char *name, enum wv_user_role *ret);
 const char *wv_roles_text(unsigned roles, char buf[WV_ROLES_TEXT]);
 /* The row of a verb, NULL if it is not guarded. sub may be NULL. */
 const struct wv_guarded_verb *wv_guarded_verb_find(const char *verb, const char *sub);
+/* docs/api.md. */
+void wv_access_print_doc(FILE *f);
 /* Whether a type of record tells who did what (read-audit). */
 bool wv_access_is_audit(const char *type, size_t len);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/access/certificate.h"
 #include "user/agent/again.h"
 #include "user/agent/packs.h"
 #include "user/agent/policy_source.h"
@@ -140,7 +141,9 @@ static int look_at_settings(void *ctx, struct wv_policy **ret_policy, struct wv_
 	if (strcmp(config.source, s->force->source) == 0 &&
 	    strcmp(config.digest, s->force->digest) == 0)
 		return 0;
-	r = wv_policy_read(ret_policy, &config, &s->cli->paths, error);
+	r = wv_access_check(&config, error->text, sizeof(error->text));
+	if (r == 0)
+		r = wv_policy_read(ret_policy, &config, &s->cli->paths, error);
 	return r < 0 ? r : 1;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/access/certificate.h"
 #include "user/agent/policy_source.h"
 #include "user/bundle/install.h"
 #include "user/cmd/cmd.h"
@@ -253,6 +254,8 @@ static int validate(struct wv_cli *cli, int argc, char **argv)
 		return WV_EXIT_INTERNAL;
 	r = wv_settings_read(&cli->paths, &a.given, &c, path, &error);
 	/* what attach would refuse to start with: the policy that it names belongs to that */
+	if (r == 0)
+		r = wv_access_check(&c, error.text, sizeof(error.text));
 	if (r == 0)
 		r = wv_policy_read(&policy, &c, &cli->paths, &error);
 	if (cli->json) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/access/access.h"
 #include "user/cmd/cmd.h"
 #include "user/cmd/manual.h"
 #include "user/cmd/reference.h"
@@ -56,6 +57,7 @@ static const struct wv_option options[] = {
 	{"policy-doc", 0, NULL, "print docs/policy-keys.md"},
 	{"man", 0, NULL, "print the man page waveos-bpf(8)"},
 	{"events-doc", 0, NULL, "print docs/events.md"},
+	{"api-doc", 0, NULL, "print docs/api.md"},
 	{"schema-event", 0, NULL, "print the JSON schema of records"},
 	{"schema-metrics", 0, NULL, "print the table schema of metrics.csv"},
 #define WV_CONTRACT(id, versions, head, title, doc)                                                \
@@ -77,6 +79,7 @@ static void (*const printers[])(FILE *) = {
 	wv_policy_print_markdown,
 	wv_manual_print,
 	wv_contract_print_events_doc,
+	wv_access_print_doc,
 	wv_contract_print_event,
 	wv_contract_print_metrics,
 #define WV_CONTRACT(id, ...) print_schema_##id,

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 #include <systemd/sd-id128.h>
@@ -23,6 +24,7 @@
 #include "user/export/web_api.h"
 
 #define MAX_CONNECTIONS 64
+#define NICE 5
 #define MAX_PER_IP 16
 #define IDLE_TIMEOUT_S 10
 #define CONNECTION_BYTES 32768
@@ -283,6 +285,8 @@ static int set_up(struct worker *w, const struct wv_config *config, const struct
 	int keep[] = {fds->tcp, fds->local, fds->control, fds->api}, r;
 	sd_id128_t boot;
 
+	/* whatever the world asks for, core's ticks come first */
+	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	/* before the library opens descriptors of its own */
 	r = wv_sandbox_close_fds(keep, ARRAY_SIZE(keep));
 	if (r < 0)

@@ -1,221 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Requests for the api worker. A request is suspended in the library while it waits, so that one
- * thread serves all; its answer is found by an id that says which run of this worker it was for,
- * which slot, and which use of that slot.
- */
-#include "user/export/web_api.h"
+/* Routes that the api worker answers, and what this one answers itself to who may see it. */
+#include "user/export/web_wait.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <openssl/sha.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/socket.h>
 
 #include "user/core/cleanup.h"
-#include "user/core/log.h"
 #include "user/export/web_client.h"
 
-#define KNOWN_MAX 16
-#define NO_SLOT WV_WEB_ASKED_MAX
 /* how much later than the api worker this one gives up */
 #define GRACE_NS 1000000000ULL
 
-/* One request of a client; *state of the library. */
-struct asked {
-	struct wv_web_api *api;
-	struct MHD_Connection *c;
-	unsigned slot; /* NO_SLOT: it does not wait */
-	bool submitted, answered;
-	/* its body */
-	int body;
-	uint64_t bytes;
-	unsigned refused; /* status that it will get, whatever follows */
-	const char *why;
-	/* the answer; data is NULL, malloc'ed, or mapped */
-	struct wv_api_answer answer;
-	char *data;
-	size_t mapped;
-};
-
-struct wv_web_api {
-	struct wv_web *web;
-	sd_event *loop;
-	int fd;
-	sd_event_source *io, *deadline;
-	uint32_t epoch;
-	struct {
-		struct asked *asked; /* NULL: free */
-		uint32_t use;
-		uint64_t deadline_ns;
-	} slots[WV_WEB_ASKED_MAX];
-	/* clients that were allowed something a moment ago */
-	struct {
-		unsigned char who[SHA256_DIGEST_LENGTH];
-		uint64_t until_ns;
-	} known[KNOWN_MAX];
-	unsigned next_known;
-	void (*resumed)(void *ctx);
-	void (*reload)(void *ctx);
-	void *ctx;
-};
-
-static uint64_t id_of(const struct wv_web_api *api, unsigned slot)
-{
-	return (uint64_t)api->epoch << 32 | (uint64_t)(api->slots[slot].use & 0xffffff) << 8 | slot;
-}
-
-/* Slots --------------------------------------------------------------------------------------- */
-
-static void arm(struct wv_web_api *api)
-{
-	uint64_t next = UINT64_MAX;
-
-	for (unsigned i = 0; i < WV_WEB_ASKED_MAX; i++)
-		if (api->slots[i].asked && api->slots[i].deadline_ns < next)
-			next = api->slots[i].deadline_ns;
-	if (next == UINT64_MAX) {
-		(void)sd_event_source_set_enabled(api->deadline, SD_EVENT_OFF);
-		return;
-	}
-	(void)sd_event_source_set_time(api->deadline, next / 1000 + 1);
-	(void)sd_event_source_set_enabled(api->deadline, SD_EVENT_ONESHOT);
-}
-
-static void leave(struct asked *q)
-{
-	struct wv_web_api *api = q->api;
-
-	if (q->slot == NO_SLOT)
-		return;
-	api->slots[q->slot].asked = NULL;
-	api->slots[q->slot].use++;
-	q->slot = NO_SLOT;
-	arm(api);
-}
-
-/* It has its answer: the library calls its route again. */
-static void finish(struct asked *q)
-{
-	leave(q);
-	q->answered = true;
-	q->api->web->mhd.resume_connection(q->c);
-}
-
-static void fail(struct asked *q, unsigned status, const char *why)
-{
-	q->refused = status;
-	q->why = why;
-	finish(q);
-}
-
-static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata)
-{
-	struct wv_web_api *api = userdata;
-	uint64_t now = wv_web_mono_ns();
-
-	for (unsigned i = 0; i < WV_WEB_ASKED_MAX; i++)
-		if (api->slots[i].asked && api->slots[i].deadline_ns <= now)
-			fail(api->slots[i].asked, MHD_HTTP_GATEWAY_TIMEOUT,
-			     "the api worker did not answer in time");
-	arm(api);
-	api->resumed(api->ctx);
-	return 0;
-}
-
-/* Answers of the api worker ------------------------------------------------------------------- */
-
-static int take_body(struct asked *q, const struct wv_api_answer *a, int fd)
-{
-	uint64_t bytes;
-
-	if (!a->fd_bytes) {
-		q->data = a->body_len ? malloc(a->body_len) : NULL;
-		if (a->body_len && !q->data)
-			return -ENOMEM;
-		if (a->body_len)
-			memcpy(q->data, a->body, a->body_len);
-		return 0;
-	}
-	/* sealed: it can become neither shorter nor another one while it is sent */
-	if (fd < 0 || wv_api_body_check(fd, WV_API_DOWNLOAD_MAX, &bytes) < 0 ||
-	    bytes != a->fd_bytes)
-		return -EPROTO;
-	q->data = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-	if (q->data == MAP_FAILED) {
-		q->data = NULL;
-		return -errno;
-	}
-	q->mapped = bytes;
-	return 0;
-}
-
-static void deliver(struct wv_web_api *api, const struct wv_api_answer *a, int fd)
-{
-	unsigned slot = (unsigned)(a->id & 0xff);
-	struct asked *q = slot < WV_WEB_ASKED_MAX ? api->slots[slot].asked : NULL;
-
-	/* too late, or for a worker before this one */
-	if (!q || a->id != id_of(api, slot))
-		return;
-	q->answer = *a;
-	if (take_body(q, a, fd) < 0)
-		fail(q, MHD_HTTP_BAD_GATEWAY, "the answer could not be read");
-	else
-		finish(q);
-}
-
-static void take_message(struct wv_web_api *api, const char *message, size_t len, int fd)
-{
-	struct wv_api_answer a;
-
-	if (wv_api_answer_decode(message, len, &a) < 0)
-		return;
-	if (a.kind == WV_API_ANSWER)
-		deliver(api, &a, fd);
-	else if (a.kind == WV_API_FORGET)
-		memset(api->known, 0, sizeof(api->known));
-	else
-		api->reload(api->ctx);
-}
-
-static int on_answer(sd_event_source *s, int fd, uint32_t events _unused_, void *userdata)
-{
-	static char message[WV_API_MESSAGE_MAX];
-	struct wv_web_api *api = userdata;
-	int fds[WV_API_FDS_MAX];
-
-	for (;;) {
-		ssize_t n = wv_api_receive(fd, message, sizeof(message), fds);
-
-		if (n == -EPROTO)
-			continue;
-		if (n == 0) /* the supervisor is gone; on_control ends this worker */
-			return sd_event_source_set_enabled(s, SD_EVENT_OFF);
-		if (n < 0)
-			break;
-		take_message(api, message, (size_t)n, fds[0]);
-		for (size_t i = 0; i < WV_API_FDS_MAX; i++)
-			wv_closep(&fds[i]);
-	}
-	api->resumed(api->ctx);
-	return 0;
-}
-
 /* Requests ------------------------------------------------------------------------------------ */
 
-static struct asked *new_asked(const struct wv_web_request *r)
+static struct wv_web_asked *new_asked(const struct wv_web_request *r)
 {
-	struct asked *q = calloc(1, sizeof(*q));
+	struct wv_web_asked *q = calloc(1, sizeof(*q));
 
 	if (!q)
 		return NULL;
 	q->api = r->web->api;
 	q->c = r->c;
-	q->slot = NO_SLOT;
+	q->slot = WV_WEB_NO_SLOT;
 	q->body = -1;
 	*r->state = q;
 	return q;
@@ -224,13 +31,13 @@ static struct asked *new_asked(const struct wv_web_request *r)
 void wv_web_completed(void *cls, struct MHD_Connection *c, void **state,
 		      enum MHD_RequestTerminationCode code _unused_)
 {
-	struct asked *q = *state == &wv_web_seen ? NULL : *state;
+	struct wv_web_asked *q = *state == &wv_web_seen ? NULL : *state;
 
 	*state = NULL;
 	wv_web_slow_done(&((struct wv_web *)cls)->mhd, c);
 	if (!q)
 		return;
-	leave(q);
+	wv_web_wait_leave(q);
 	wv_closep(&q->body);
 	if (q->mapped)
 		(void)munmap(q->data, q->mapped);
@@ -240,12 +47,12 @@ void wv_web_completed(void *cls, struct MHD_Connection *c, void **state,
 }
 
 /* What this route left in *state; NULL at the begin of a request. */
-static struct asked *asked_of(const struct wv_web_request *r)
+static struct wv_web_asked *asked_of(const struct wv_web_request *r)
 {
 	return *r->state == &wv_web_seen ? NULL : *r->state;
 }
 
-static int take_upload(struct asked *q, const char *data, size_t len)
+static int take_upload(struct wv_web_asked *q, const char *data, size_t len)
 {
 	if (q->refused)
 		return 0;
@@ -264,19 +71,6 @@ static int take_upload(struct asked *q, const char *data, size_t len)
 	}
 	q->bytes += len;
 	return 0;
-}
-
-static int take_slot(struct wv_web_api *api, struct asked *q, uint64_t deadline_ns)
-{
-	for (unsigned i = 0; i < WV_WEB_ASKED_MAX; i++)
-		if (!api->slots[i].asked) {
-			api->slots[i].asked = q;
-			api->slots[i].deadline_ns = deadline_ns;
-			q->slot = i;
-			arm(api);
-			return 0;
-		}
-	return -EBUSY;
 }
 
 struct query {
@@ -299,7 +93,7 @@ static enum MHD_Result take_param(void *cls, enum MHD_ValueKind kind _unused_, c
 }
 
 /* 0, or the status with which it cannot be asked. */
-static unsigned send_request(const struct wv_web_request *r, struct asked *q,
+static unsigned send_request(const struct wv_web_request *r, struct wv_web_asked *q,
 			     const struct wv_web_client *client, struct wv_api_request *m)
 {
 	static char message[WV_API_MESSAGE_MAX];
@@ -316,9 +110,8 @@ static unsigned send_request(const struct wv_web_request *r, struct asked *q,
 	m->certificate_len = client->certificate_len;
 	if (q->body >= 0 && wv_api_body_seal(q->body) < 0)
 		return MHD_HTTP_INTERNAL_SERVER_ERROR;
-	if (take_slot(r->web->api, q, m->deadline_ns + GRACE_NS) < 0)
+	if (wv_web_wait_enter(q, m->deadline_ns + GRACE_NS, &m->id) < 0)
 		return MHD_HTTP_SERVICE_UNAVAILABLE;
-	m->id = id_of(r->web->api, q->slot);
 	n = wv_api_request_encode(m, message, sizeof(message));
 	if (n < 0)
 		return n == -EINVAL ? MHD_HTTP_BAD_REQUEST : MHD_HTTP_URI_TOO_LONG;
@@ -327,7 +120,7 @@ static unsigned send_request(const struct wv_web_request *r, struct asked *q,
 	return n < 0 ? MHD_HTTP_SERVICE_UNAVAILABLE : 0;
 }
 
-static enum MHD_Result submit(const struct wv_web_request *r, struct asked *q,
+static enum MHD_Result submit(const struct wv_web_request *r, struct wv_web_asked *q,
 			      const struct wv_web_client *client, struct wv_api_request *m)
 {
 	unsigned status = send_request(r, q, client, m);
@@ -336,7 +129,7 @@ static enum MHD_Result submit(const struct wv_web_request *r, struct asked *q,
 	wv_closep(&q->body);
 	q->body = -1;
 	if (status) {
-		leave(q);
+		wv_web_wait_leave(q);
 		return wv_web_send_error(
 			r, status, status == MHD_HTTP_SERVICE_UNAVAILABLE ? "busy" : "bad-request",
 			status == MHD_HTTP_SERVICE_UNAVAILABLE
@@ -351,7 +144,7 @@ static void keep_nothing(void *cls _unused_)
 {
 }
 
-static enum MHD_Result pass_on(const struct wv_web_request *r, struct asked *q)
+static enum MHD_Result pass_on(const struct wv_web_request *r, struct wv_web_asked *q)
 {
 	const struct wv_api_answer *a = &q->answer;
 	struct wv_web *w = r->web;
@@ -412,7 +205,7 @@ static unsigned check_client(const struct wv_web_request *r, const struct wv_web
 	return client->token_len > WV_API_TOKEN_MAX ? MHD_HTTP_UNAUTHORIZED : 0;
 }
 
-static enum MHD_Result begin(const struct wv_web_request *r, struct asked **ret)
+static enum MHD_Result begin(const struct wv_web_request *r, struct wv_web_asked **ret)
 {
 	struct wv_web_client client;
 	const char *why;
@@ -430,7 +223,7 @@ enum MHD_Result wv_web_api_answer(const struct wv_web_request *r)
 {
 	struct wv_api_request m = {.kind = WV_API_REQUEST};
 	struct query query = {.q = &m};
-	struct asked *q = asked_of(r);
+	struct wv_web_asked *q = asked_of(r);
 	struct wv_web_client client;
 	enum wv_api_route route;
 
@@ -475,14 +268,14 @@ enum MHD_Result wv_web_api_answer(const struct wv_web_request *r)
 
 static bool is_known(const struct wv_web_api *api, const unsigned char *who, uint64_t now)
 {
-	for (unsigned i = 0; i < KNOWN_MAX; i++)
+	for (unsigned i = 0; i < WV_WEB_KNOWN_MAX; i++)
 		if (api->known[i].until_ns > now &&
 		    memcmp(api->known[i].who, who, sizeof(api->known[i].who)) == 0)
 			return true;
 	return false;
 }
 
-static void remember(const struct wv_web_request *r, const struct asked *q)
+static void remember(const struct wv_web_request *r, const struct wv_web_asked *q)
 {
 	struct wv_web_api *api = r->web->api;
 	unsigned char who[SHA256_DIGEST_LENGTH];
@@ -494,7 +287,7 @@ static void remember(const struct wv_web_request *r, const struct asked *q)
 	memcpy(api->known[api->next_known].who, who, sizeof(who));
 	api->known[api->next_known].until_ns =
 		wv_web_mono_ns() + (uint64_t)(q->answer.ttl_ms % 60000) * 1000000ULL;
-	api->next_known = (api->next_known + 1) % KNOWN_MAX;
+	api->next_known = (api->next_known + 1) % WV_WEB_KNOWN_MAX;
 }
 
 static bool allowed(const struct wv_web_request *r, enum MHD_Result *ret)
@@ -502,7 +295,7 @@ static bool allowed(const struct wv_web_request *r, enum MHD_Result *ret)
 	struct wv_api_request m = {.kind = WV_API_AUTHORIZE, .route = WV_MAY_READ_LIVE};
 	struct wv_web_api *api = r->web->api;
 	unsigned char who[SHA256_DIGEST_LENGTH];
-	struct asked *q = asked_of(r);
+	struct wv_web_asked *q = asked_of(r);
 	struct wv_web_client client;
 	uint64_t now = wv_web_mono_ns();
 	const char *why = "there is no api worker";
@@ -548,54 +341,4 @@ bool wv_web_admit(const struct wv_web_request *r, enum wv_web_needs needs, enum 
 				 "this address speaks plain HTTP: it has nothing but /metrics and "
 				 "/healthz");
 	return false;
-}
-
-/* Life ---------------------------------------------------------------------------------------- */
-
-int wv_web_api_open(struct wv_web_api **ret, struct wv_web *web, sd_event *loop, int fd,
-		    void (*resumed)(void *ctx), void (*reload)(void *ctx), void *ctx)
-{
-	struct wv_web_api *api = calloc(1, sizeof(*api));
-	int r;
-
-	if (!api)
-		return -ENOMEM;
-	*api = (struct wv_web_api){.web = web,
-				   .loop = loop,
-				   .fd = fd,
-				   .resumed = resumed,
-				   .reload = reload,
-				   .ctx = ctx};
-	if (getrandom(&api->epoch, sizeof(api->epoch), 0) != sizeof(api->epoch))
-		r = -EIO;
-	else
-		r = sd_event_add_io(loop, &api->io, fd, EPOLLIN, on_answer, api);
-	if (r >= 0)
-		r = sd_event_add_time_relative(loop, &api->deadline, CLOCK_MONOTONIC, 0, 1000,
-					       on_deadline, api);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(api->deadline, SD_EVENT_OFF);
-	if (r < 0) {
-		wv_web_api_close(api);
-		return r;
-	}
-	*ret = api;
-	return 0;
-}
-
-void wv_web_api_cancel(struct wv_web_api *api)
-{
-	for (unsigned i = 0; api && i < WV_WEB_ASKED_MAX; i++)
-		if (api->slots[i].asked)
-			fail(api->slots[i].asked, MHD_HTTP_SERVICE_UNAVAILABLE,
-			     "the web worker is ending");
-}
-
-void wv_web_api_close(struct wv_web_api *api)
-{
-	if (!api)
-		return;
-	sd_event_source_disable_unref(api->io);
-	sd_event_source_disable_unref(api->deadline);
-	free(api);
 }
