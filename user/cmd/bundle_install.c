@@ -8,6 +8,7 @@
 
 #include "user/bundle/install.h"
 #include "user/cmd/bundle_life.h"
+#include "user/cmd/progress.h"
 #include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
@@ -113,13 +114,16 @@ static int install(struct wv_cli *cli, const struct args *a, const char *path)
 	struct wv_bundle_end end = {.state = WV_BUNDLE_TRIAL};
 	struct wv_manifest_error error = {.text = ""};
 	uint64_t begin = wv_view_mono_ns();
+	struct wv_progress progress;
 	struct wv_installed got;
 	bool agent;
 	int r;
 
 	if (fd < 0)
 		return wv_bundle_say(VERB, path, -errno, NULL);
+	progress = wv_progress_begin(VERB, strcmp(path, "-") == 0 ? NULL : path);
 	r = wv_bundle_install(&wv_io_system, &cli->paths, fd, &o, &got, &error);
+	wv_progress_end(&progress);
 	if (r < 0) {
 		int code = wv_bundle_say(VERB, path, r, error.text);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "user/cmd/evidence_cmd.h"
+#include "user/cmd/progress.h"
 #include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
@@ -158,6 +159,7 @@ int wv_evidence_export(struct wv_cli *cli, int argc, char **argv)
 	struct wv_pack_result res = {0};
 	struct wv_config_error error = {.text = ""};
 	struct wv_pack_range range;
+	struct wv_progress progress;
 	struct wv_config config;
 	char id[64];
 	int r = wv_cli_parse(cli, argc, argv,
@@ -190,6 +192,7 @@ int wv_evidence_export(struct wv_cli *cli, int argc, char **argv)
 		return say(&res, r);
 	if (!a.has_profile)
 		a.profile = (enum wv_redact_profile)config.redact_profile;
+	progress = wv_progress_begin("evidence export", NULL);
 	r = wv_pack_export(&wv_io_system, &cli->paths, &config,
 			   &(struct wv_pack_order){.query = &a.query,
 						   .profile = a.profile,
@@ -197,6 +200,7 @@ int wv_evidence_export(struct wv_cli *cli, int argc, char **argv)
 						   .reason = "manual",
 						   .summary = wv_report_page},
 			   &range, &res);
+	wv_progress_end(&progress);
 	wv_config_done(&config);
 	if (r < 0)
 		return say(&res, r);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "user/cmd/evidence_cmd.h"
+#include "user/cmd/progress.h"
 #include "user/core/base64.h"
 #include "user/core/cleanup.h"
 #include "user/core/config.h"
@@ -277,9 +278,12 @@ static int verify_log(struct wv_cli *cli, struct ask *ask)
 	char path[WV_PATH_SIZE + 16];
 	const char *folder = wv_evidence_folder(&cli->paths, ask->log, path);
 	struct wv_verify_report report;
+	struct wv_progress progress;
 	int r;
 
+	progress = wv_progress_begin(ask->verb, folder);
 	r = wv_verify(folder, &o, &report);
+	wv_progress_end(&progress);
 	if (r < 0)
 		return wv_evidence_failed(ask->verb, folder, r);
 	r = ask->witnesses.n ? ask_witnesses(ask, folder, &report) : 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/cmd/cmd.h"
+#include "user/cmd/progress.h"
 #include "user/cmd/report_doc.h"
 #include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
@@ -148,8 +149,12 @@ int wv_cmd_report(struct wv_cli *cli, int argc, char **argv)
 	}
 	run = argv[e];
 	e = wv_find_run(&cli->paths, run, dir, sizeof(dir));
-	if (e == 0)
+	if (e == 0) {
+		struct wv_progress progress = wv_progress_begin("report", dir);
+
 		e = wv_report_load(&r, dir);
+		wv_progress_end(&progress);
+	}
 	if (e < 0)
 		return say_missing(run, dir, &cli->paths, e);
 	if (cli->json)
