@@ -109,10 +109,19 @@ n=$("$BIN" events --json --since 2020-01-01T00:00:00Z --type core-start --root "
 [ "${PIPESTATUS[0]}" -eq 0 ] || fail "events | head: status ${PIPESTATUS[0]}: $(cat "$TMP/err")"
 rc=0
 "$BIN" events --json --since 1h --root "$ROOT" >/dev/full 2>"$TMP/err" || rc=$?
-[ $rc -eq 5 ] && grep -q 'No space left' "$TMP/err" || fail "events to a full disk: status $rc: $(cat "$TMP/err")"
+{ [ $rc -eq 5 ] && grep -q 'No space left' "$TMP/err"; } || fail "events to a full disk: status $rc: $(cat "$TMP/err")"
 rc=0
 "$BIN" dump --json --root "$ROOT" >/dev/full 2>"$TMP/err" || rc=$?
 [ $rc -eq 5 ] || fail "dump to a full disk: status $rc: $(cat "$TMP/err")"
+
+# --- progress: on a terminal, of work that takes its time; nowhere else
+slow=(strace -qq -o /dev/null -e "inject=pread64,read:delay_enter=100000" "$BIN" evidence verify --root "$ROOT")
+if command -v strace >/dev/null && command -v script >/dev/null; then
+	TERM=xterm script -qefc "$(printf '%q ' "${slow[@]}")" /dev/null </dev/null >"$TMP/shown" 2>&1 || fail "verify: $(cat "$TMP/shown")"
+	grep -qE 'evidence verify: .* read, .*/s' "$TMP/shown" || fail "no progress: $(cat -v "$TMP/shown")"
+	"${slow[@]}" >"$TMP/out" 2>"$TMP/err" || fail "verify: $(cat "$TMP/err")"
+	[ ! -s "$TMP/err" ] || fail "progress without a terminal: $(cat -v "$TMP/err")"
+fi
 
 # --- top --at: as it was; says from what, and how old
 at() { "$BIN" top --at "$1" --root "$ROOT" --json >"$TMP/at" 2>"$TMP/err"; }

@@ -63,6 +63,7 @@ static void progress_past_its_total_or_without_one_foretells_nothing(void **stat
 	(void)state;
 	assert_null(strstr(wv_progress_line(line, "x", 200, 100, SECOND), "left"));
 	assert_null(strstr(wv_progress_line(line, "x", 200, 0, SECOND), "left"));
+	assert_null(strstr(wv_progress_line(line, "x", 200, 100, SECOND), " of "));
 	assert_null(strstr(wv_progress_line(line, "x", 0, 100, 0), "left"));
 }
 

@@ -60,7 +60,7 @@ const char *wv_progress_line(char buf[WV_PROGRESS_LINE], const char *what, uint6
 
 	n = snprintf(buf, WV_PROGRESS_LINE, "%s: %s", what,
 		     wv_word_bytes(done, (double)done_bytes));
-	if (total_bytes && n < WV_PROGRESS_LINE)
+	if (done_bytes <= total_bytes && n < WV_PROGRESS_LINE)
 		n += snprintf(buf + n, WV_PROGRESS_LINE - (size_t)n, " of %s",
 			      wv_word_bytes(all, (double)total_bytes));
 	if (n < WV_PROGRESS_LINE)
