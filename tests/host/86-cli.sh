@@ -116,6 +116,7 @@ rc=0
 
 # --- progress: on a terminal, of work that takes its time; nowhere else
 slow=(strace -qq -o /dev/null -e "inject=pread64,read:delay_enter=100000" "$BIN" evidence verify --root "$ROOT")
+status_is 0 "$BIN" evidence checkpoint --root "$ROOT"
 if command -v strace >/dev/null && command -v script >/dev/null; then
 	TERM=xterm script -qefc "$(printf '%q ' "${slow[@]}")" /dev/null </dev/null >"$TMP/shown" 2>&1 || fail "verify: $(cat "$TMP/shown")"
 	grep -qE 'evidence verify: .* read, .*/s' "$TMP/shown" || fail "no progress: $(cat -v "$TMP/shown")"
