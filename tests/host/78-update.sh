@@ -262,3 +262,18 @@ mv prod.wvb folder/
 unfit() { status && [ "$(result prod)" = refused ]; }
 wait_until 10 unfit || fail "another environment: $(cat said run.log)"
 run_stop
+
+# the agent's worker does the same without a capability, without exec, and without loading code
+bundle tenth 1 1000
+index --version 500
+config
+agent_start --set collect.hooks=files --set update.folder=
+wait_until 30 installed tenth || fail "the worker: $(cat said "$TMP/agent.log")"
+worker=
+for p in $(pgrep -P "$AGENT"); do
+	[ "$(cat "/proc/$p/comm" 2>/dev/null)" != waveos-update ] || worker=$p
+done
+[ -n "$worker" ] || fail "no worker: $(pgrep -lP "$AGENT")"
+grep -q '^CapEff:.0000000000000000$' "/proc/$worker/status" || fail "it has capabilities: $(grep Cap "/proc/$worker/status")"
+grep -q '^Seccomp:.2$' "/proc/$worker/status" || fail "no filter"
+agent_stop
