@@ -36,3 +36,7 @@ check-vm: all ## tests on Debian kernels under qemu
 .PHONY: soak
 soak: all $(TEST_BINARIES) ## everything, the long tests included
 	$(Q)O=$(O) SOAK=1 tests/run.sh build unit host e2e vm
+
+.PHONY: e2e-grafana
+e2e-grafana: all ## draws every dashboard panel by Grafana's components in Chromium (root; 660 MB of npm packages)
+	$(Q)O=$(O) SOAK=1 ONLY='31-grafana*' tests/run.sh e2e

@@ -46,15 +46,17 @@ def tests(source):
         rule = alert(a, source["jobs"])
         expected = {"exp_labels": {**labels, **rule["labels"]},
                     "exp_annotations": {k: filled(v, labels) for k, v in rule["annotations"].items()}}
-        for kind in ("fires", "quiet"):
-            case = {"eval_time": a.get("at", "40m"), "alertname": a["name"], "exp_alerts": [expected] if kind == "fires" else []}
-            # up is there whenever a machine is
-            series = a[kind]
-            if not any(s.startswith("up{") for s in series):
-                series = series + ['up{job="waveos",instance="a"} 1x100']
-            result["tests"].append({"interval": "1m", "name": f"{a['name']} {kind}", "alert_rule_test": [case],
-                                    "input_series": [{"series": s.rsplit("} ", 1)[0] + "}", "values": s.rsplit("} ", 1)[1]}
-                                                     for s in series]})
+        # machine a is bad and machine b is well: one alert, of a
+        series = []
+        for kind, machine in (("fires", "a"), ("quiet", "b")):
+            some = a[kind]
+            if not any(s.startswith("up{") for s in some):
+                some = some + ['up{job="waveos",instance="a"} 1x100']
+            series += [s.replace('instance="a"', f'instance="{machine}"') for s in some]
+        result["tests"].append({
+            "interval": "1m", "name": a["name"],
+            "alert_rule_test": [{"eval_time": a.get("at", "40m"), "alertname": a["name"], "exp_alerts": [expected]}],
+            "input_series": [{"series": s.rsplit("} ", 1)[0] + "}", "values": s.rsplit("} ", 1)[1]} for s in series]})
     return result
 
 

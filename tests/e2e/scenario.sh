@@ -143,3 +143,17 @@ scenario_start() { # [OPTIONS of prometheus]
 query() { curl -sf --data-urlencode "query=$1" "$PROM_URL/api/v1/query"; }
 # samples EXPR: how many finite samples it gives
 samples() { query "$1" | jq '[.data.result[]? | (.value[1] // empty) | tonumber | select(isfinite)] | length' 2>/dev/null || echo 0; }
+
+# scenario_stir: a reload that is taken, with a rule that opens, and one that is refused
+scenario_stir() {
+	local policy=$ROOT/etc/waveos/policy.yaml
+	cp "$policy" "$TMP/good.yaml"
+	echo "rules: {" >"$policy"
+	kill -HUP "$AGENT"
+	refused() { [ "$(samples 'waveos_policy_reloads_total{result="refused"} > 0')" -eq 1 ]; }
+	wait_until 20 refused || fail "a broken policy is not refused"
+	sed 's/^rules:/&\n  - {name: late, domain: busy, if: "rate(cpu_usage_ns) > 0.01", for: 1s, then: [alert]}/' "$TMP/good.yaml" >"$policy"
+	kill -HUP "$AGENT"
+	late() { [ "$(samples 'waveos_rule_trips_total{rule="late"} > 0')" -eq 1 ]; }
+	wait_until 20 late || fail "the rule of a new policy does not open"
+}

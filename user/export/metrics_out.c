@@ -7,12 +7,14 @@
 
 #include <stdio.h>
 
+#define PROTOBUF                                                                                   \
+	"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "               \
+	"encoding=delimited"
+
 const char *const wv_metrics_types[WV_METRICS_FORMATS] = {
 	[WV_METRICS_TEXT] = "text/plain; version=0.0.4; charset=utf-8",
 	[WV_METRICS_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
-	[WV_METRICS_PROTOBUF] =
-		"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
-		"encoding=delimited",
+	[WV_METRICS_PROTOBUF] = PROTOBUF,
 };
 
 static bool ends_with(const char *s, size_t len, const char *end)
