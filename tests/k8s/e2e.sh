@@ -238,7 +238,7 @@ wait_until 40 lost || fail "the log was not told that the API server is away"
 [ "$(quota)" = 20000 ] || fail "the limit went with the API server"
 on "${api_command[@]}" >"$node/log/apiserver-2.log" 2>&1 &
 back() { on cat /var/lib/waveos/log/*.jsonl | grep -q '"type":"cluster-back"'; }
-wait_until 60 back || fail "the agent does not find the API server again"
+wait_until 150 back || fail "the agent does not find the API server again"
 say "the API server was away: recorded, the limit held, and it is watched again"
 
 # An upgrade leaves no gap, an uninstall nothing ------------------------------------------------------------
