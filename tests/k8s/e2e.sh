@@ -12,7 +12,8 @@ export WAVEOS_K8S=${WAVEOS_K8S:-${XDG_CACHE_HOME:-$HOME/.cache}/waveos-k8s}
 chart=$top/packaging/helm/waveos-bpf
 [ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
 [ -x "$WAVEOS_K8S/bin/kubelet" ] || { echo "no Kubernetes in $WAVEOS_K8S: run tests/k8s/build.sh"; exit 77; }
-node=$(mktemp -d "${TMPDIR:-/tmp}/kube-e2e.XXXXXX")
+node=${TMPDIR:-/tmp}/kube-e2e-$$ # it is part of the paths of cgroups: nothing that looks random
+mkdir "$node"
 slice=/waveos-k8s-$(basename "$node")
 prometheus=http://127.0.0.1:9090
 
@@ -28,7 +29,11 @@ fail() {
 }
 cleanup() {
 	local status=$?
+	[ -n "${KEEP:-}" ] && kill "${discoverer:-none}" 2>/dev/null
 	[ -n "${KEEP:-}" ] && { echo "the node stays: $node/run.sh kubectl ...; tests/k8s/node-down.sh $node"; exit $status; }
+	kill "${discoverer:-none}" 2>/dev/null
+	rm -rf "${LOGS:-/nonexistent}"
+	[ -z "${LOGS:-}" ] || cp -r "$node/log" "$LOGS"
 	"$here/node-down.sh" "$node" || status=1
 	exit $status
 }
@@ -52,17 +57,30 @@ version=$(sed -n 's/^appVersion: "\(.*\)"/\1/p' "$chart/Chart.yaml")
 python3 "$here/image.py" "$node/images/agent" "docker.io/library/waveos-bpf:$version" "$node/images/agent.tar" /usr/sbin/waveos-bpf
 on ctr --address /run/containerd/containerd.sock -n k8s.io images import "$node/images/agent.tar" >/dev/null
 
-# Prometheus finds the pods as it does everywhere: by their annotations, from the API server
+# Debian's Prometheus is built without service discovery for Kubernetes: a loop tells it the addresses that
+# `role: pod` would find
 cat >"$node/prometheus.yml" <<END
 global: {scrape_interval: 500ms, scrape_timeout: 500ms}
 scrape_configs:
-  - job_name: pods
-    kubernetes_sd_configs: [{role: pod, kubeconfig_file: $node/etc/admin.conf}]
-    honor_labels: true
-    relabel_configs:
-      - {source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scrape], regex: "true", action: keep}
-      - {source_labels: [__address__, __meta_kubernetes_pod_annotation_prometheus_io_port], regex: '([^:]+).*;(\d+)', replacement: '\$1:\$2', target_label: __address__}
+  - {job_name: pods, honor_labels: true, file_sd_configs: [{files: [$node/targets.json]}]}
 END
+echo '[]' >"$node/targets.json"
+discover() {
+	local old='[]' new
+	while [ -e "$node/targets.json" ]; do
+		new=$(k get pods -A -o json 2>/dev/null | python3 -c '
+import json, sys
+a = "prometheus.io/"
+pods = [p for p in json.load(sys.stdin)["items"] if p["metadata"].get("annotations", {}).get(a + "scrape") == "true"]
+print(json.dumps([{"targets": [p["status"]["podIP"] + ":" + p["metadata"]["annotations"][a + "port"]]} for p in pods
+                  if p["status"].get("podIP") and not p["metadata"].get("deletionTimestamp")]))' 2>/dev/null) || new=$old
+		[ "$new" = "$old" ] || { echo "$new" >"$node/targets.new" && mv "$node/targets.new" "$node/targets.json"; } 2>/dev/null
+		old=$new
+		sleep 0.1
+	done
+}
+discover &
+discoverer=$!
 on prometheus --config.file="$node/prometheus.yml" --storage.tsdb.path="$node/tsdb" --web.listen-address=127.0.0.1:9090 \
 	>"$node/log/prometheus.log" 2>&1 &
 query() { on curl -s "$prometheus/api/v1/query" --data-urlencode "query=$1"; }
@@ -70,7 +88,7 @@ value() { query "$1" | python3 -c 'import json, sys; r = json.load(sys.stdin)["d
 wait_until 30 on curl -sf -o /dev/null "$prometheus/-/ready" || fail "Prometheus is not ready"
 
 # helm install -> Running -> scraped ------------------------------------------------------------------------
-scraped() { [ "$(value 'up{job="pods"} and on() count(waveos_build_info) > 0')" = 1 ]; }
+scraped() { [ "$(value 'max(up{job="pods"}) and on() count(waveos_build_info) > 0')" = 1 ]; }
 t0=$(date +%s%N)
 on helm install waveos-bpf "$chart" >"$node/log/helm.log" 2>&1 || fail "helm install: $(cat "$node/log/helm.log")"
 t_helm=$(ms "$t0")
@@ -220,7 +238,7 @@ wait_until 40 lost || fail "the log was not told that the API server is away"
 [ "$(quota)" = 20000 ] || fail "the limit went with the API server"
 on "${api_command[@]}" >"$node/log/apiserver-2.log" 2>&1 &
 back() { on cat /var/lib/waveos/log/*.jsonl | grep -q '"type":"cluster-back"'; }
-wait_until 60 back || fail "the agent does not find the API server again"
+wait_until 150 back || fail "the agent does not find the API server again"
 say "the API server was away: recorded, the limit held, and it is watched again"
 
 # An upgrade leaves no gap, an uninstall nothing ------------------------------------------------------------

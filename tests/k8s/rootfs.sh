@@ -10,7 +10,7 @@ install -D -m 0755 "$binary" "$folder/usr/sbin/waveos-bpf"
 strip "$folder/usr/sbin/waveos-bpf"
 mkdir -p "$folder"/{etc/waveos,run/waveos,var/lib/waveos,sys/fs/bpf,tmp,proc,dev}
 
-library() { ldconfig -p | awk -v n="$1" '$1 == n && /x86-64|AArch64/ {print $NF; exit}'; }
+library() { ldconfig -p | awk -v n="$1" '$1 == n && /x86-64|AArch64/ && !found {print $NF; found = 1}'; }
 needs() { ldd "$1" | awk '$2 == "=>" {print $3} $1 ~ /^\// {print $1}'; }
 copy() {
 	local to=$folder$1

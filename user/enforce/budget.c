@@ -56,21 +56,43 @@ void wv_enforce_mode_changed(uint32_t domain)
 			e->holds[slot].changed = true;
 }
 
-/* The hold of a live row, matched against all budgets when its cgroup is new. */
+/* Whether it belongs elsewhere than when it was matched. What held it there is let go by
+ * reconcile.c. */
+static bool moved(struct wv_enforcer *e, uint32_t slot, struct wv_hold *h)
+{
+	uint32_t domain;
+	bool root;
+
+	if (!e->agent->policy->n_domains)
+		return false;
+	domain = wv_domain_of(e->agent, slot);
+	root = domain != WV_NONE && wv_domain_root(e->agent, slot);
+	if (h->domain == domain && h->root == root)
+		return false;
+	h->domain = domain;
+	h->root = root;
+	return true;
+}
+
+/* The hold of a live row, matched against all budgets when its cgroup is new or is known for what
+ * it is. */
 static struct wv_hold *hold_of(struct wv_enforcer *e, uint32_t slot, const struct wv_row *row)
 {
 	const struct wv_policy *c = e->agent->policy;
 	struct wv_hold *h = &e->holds[slot];
 	uint64_t *words = &e->matches[slot * e->words_per_slot];
+	bool same = h->known && h->key == row->key;
 
-	if (h->known && h->key == row->key)
+	if (same && !moved(e, slot, h))
 		return h;
+	h->changed |= same;
 	if (h->key == row->key) { /* another policy: what is in force on it stays known */
 		h->known = true;
 		h->matched = false;
 	} else {
 		*h = (struct wv_hold){.key = row->key, .known = true};
 	}
+	(void)moved(e, slot, h);
 	memset(words, 0, e->words_per_slot * sizeof(*words));
 	for (size_t i = 0; i < c->n_budgets; i++) {
 		if (!applies(e, &c->budgets[i], slot, row))

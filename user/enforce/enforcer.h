@@ -13,14 +13,16 @@
 
 /* What is kept of the cgroup in a slot. */
 struct wv_hold {
-	uint64_t key;		 /* of the cgroup that this is about; another one starts anew */
-	bool known;		 /* matched against the patterns of all budgets */
-	bool matched;		 /* at least one budget may apply */
-	bool changed;		 /* what is wanted changed in this pass */
-	bool net;		 /* a network limit is in force */
-	bool held;		 /* something is enforced on it */
-	bool retry;		 /* the journal could not be written: said once, tried every pass */
-	bool shares;		 /* a budget that may apply has a share of the parent's */
+	uint64_t key;	 /* of the cgroup that this is about; another one starts anew */
+	bool known;	 /* matched against the patterns of all budgets */
+	bool matched;	 /* at least one budget may apply */
+	bool changed;	 /* what is wanted changed in this pass */
+	bool net;	 /* a network limit is in force */
+	bool held;	 /* something is enforced on it */
+	bool retry;	 /* the journal could not be written: said once, tried every pass */
+	bool shares;	 /* a budget that may apply has a share of the parent's */
+	bool root;	 /* it was one of its domain's topmost cgroups when it was matched */
+	uint32_t domain; /* it was in then; who it is may be told only later */
 	struct wv_parent parent; /* ... what that has, as of this pass */
 	uint64_t base[4]; /* added to the counters of its limits, see wv_enforcer_figures() */
 };

@@ -48,9 +48,10 @@ static struct json_object *condition(struct json_object *old, const char *type, 
 	return o;
 }
 
-static struct json_object *node_status(const struct wv_kube_policy *k, struct json_object *old,
+static struct json_object *node_status(const struct wv_kube_policy *k, struct json_object *node,
 				       const char *now)
 {
+	struct json_object *old = wv_kube_list(node, "conditions");
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
 	bool accepted = k->verdict != WV_KUBE_INVALID && k->verdict != WV_KUBE_REFUSED;
 	char message[128] = "the policy is right by schema and language";
@@ -66,7 +67,10 @@ static struct json_object *node_status(const struct wv_kube_policy *k, struct js
 	json_object_array_add(list, condition(old, types[1], k->verdict == WV_KUBE_ENFORCED,
 					      wv_kube_verdicts[k->verdict], k->message, now));
 	json_object_object_add(o, "observedGeneration", json_object_new_int64(k->generation));
-	json_object_object_add(o, "policyVersion", json_object_new_string(k->version));
+	/* in a merge patch, null takes away what an earlier generation had */
+	if (*k->version || json_object_object_get_ex(node, "policyVersion", NULL))
+		json_object_object_add(o, "policyVersion",
+				       *k->version ? json_object_new_string(k->version) : NULL);
 	json_object_object_add(o, "conditions", list);
 	return o;
 }
@@ -183,9 +187,8 @@ struct json_object *wv_kube_policy_status(struct wv_kube_policy *k, const char *
 					  const char *now, bool sum)
 {
 	struct json_object *old = wv_kube_object(nodes_of(k), node), *status, *patch = NULL;
-	struct json_object *mine = k->verdict == WV_KUBE_NOT_SELECTED
-					   ? NULL
-					   : node_status(k, wv_kube_list(old, "conditions"), now);
+	struct json_object *mine =
+		k->verdict == WV_KUBE_NOT_SELECTED ? NULL : node_status(k, old, now);
 	struct json_object *nodes = nodes_after(k, node, mine), *all = summary(k, nodes, now);
 	bool told = mine ? old && json_object_equal(old, mine) : !old, summed;
 

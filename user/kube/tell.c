@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "user/core/cleanup.h"
+#include "user/core/log.h"
 #include "user/kube/internal.h"
 #include "user/kube/json.h"
 
@@ -47,6 +48,12 @@ static void on_over(void *ctx, long status, const char *error, uint64_t retry_af
 			wv_kube_policies_take(&w->policies, o);
 	} else if (k) {
 		/* a conflict: the watch brings what it was with, soon */
+		if (status != 409 && !k->failures)
+			(void)wv_log_warn(
+				0, "kube",
+				"status of WaveosPolicy %s is not written: %s (%ld) %.600s",
+				k->name, error ?: "the API server refuses it", status,
+				w->tell_answer.text ?: "");
 		k->failures++;
 		k->due_ns = wv_kube_now(w) + wv_kube_pause_ns(k->failures, wv_kube_random(w)) +
 			    (retry_after_s < 60 ? retry_after_s : 60) * WV_KUBE_SECOND_NS;
