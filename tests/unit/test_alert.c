@@ -107,7 +107,8 @@ static void close_rule(const char *cgroup)
 	char fields[512];
 
 	snprintf(fields, sizeof(fields),
-		 "\"type\":\"decision\",\"rule\":\"busy\",\"verdict\":\"closed\",\"cgroup\":\"%s\"",
+		 "\"type\":\"decision\",\"domain\":\"work\",\"rule\":\"busy\",\"verdict\":"
+		 "\"closed\",\"cgroup\":\"%s\"",
 		 cgroup);
 	assert_int_equal(take(fields), 1);
 }
@@ -648,21 +649,26 @@ static void render_truncates_and_counts(void **state _unused_)
 	char *text;
 
 	configure(HOOK "alert_routes: [{to: hook, group_wait: 0s}]\n");
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 700; i++) {
 		snprintf(cgroup, sizeof(cgroup), "/c%d", i);
-		trip(cgroup, i == 299 ? "critical" : "warning");
+		trip(cgroup, i == 699 ? "critical" : "warning");
 	}
 	text = render(&len);
 	o = json_tokener_parse(text);
 	assert_int_equal(json_object_array_length(json_object_object_get(o, "alerts")),
-			 WV_ALERT_SHOWN);
+			 WV_ALERT_CHUNK);
 	assert_int_equal(json_object_get_int(json_object_object_get(o, "truncatedAlerts")), 200);
 	/* the critical one stands first */
-	assert_non_null(strstr(text, "/c299"));
-	assert_true(strstr(text, "/c299") < strstr(text, "/c1\""));
-	assert_true(len < 200000);
+	assert_non_null(strstr(text, "/c699"));
+	assert_true(strstr(text, "/c699") < strstr(text, "/c1\""));
 	json_object_put(o);
 	free(text);
+	/* what was left follows, the first of the next message */
+	assert_int_equal(deliver(0), WV_ALERT_CHUNK);
+	pass(300 * S);
+	assert_int_equal(deliver(0), WV_ALERT_CHUNK);
+	for (size_t i = 0; i < book.n; i++)
+		assert_int_equal(book.list[i].told, 1);
 }
 
 static void render_slack_escapes_its_markup(void **state _unused_)

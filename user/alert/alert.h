@@ -59,7 +59,7 @@ extern const size_t wv_alert_sources_count;
 /* The book ------------------------------------------------------------------------------------ */
 
 struct wv_alert {
-	uint64_t fingerprint; /* of host, alert, domain, cgroup, name */
+	uint64_t fingerprint; /* of host, alert, cgroup, name */
 	int severity;
 	bool timed; /* over when nothing was seen of it for a while */
 	char alert[WV_ALERT_NAME], domain[64], cgroup[WV_ALERT_TEXT], name[160], route[64];
@@ -141,11 +141,15 @@ bool wv_alert_group_has(const struct wv_alert_group *g, const struct wv_alert *x
 
 /* The plan (plan.c) --------------------------------------------------------------------------- */
 
+/* Alerts of one message to a machine. */
+#define WV_ALERT_CHUNK 500
+
 /* A message that is due. */
 struct wv_alert_message {
 	unsigned sink, group;
 	size_t *alerts; /* indexes in list, the most severe first; to be freed */
 	size_t n;
+	size_t n_more;		  /* of the group, left for the next message */
 	size_t n_new;		  /* ... that the sink was not told of; 0: a repetition */
 	int64_t pending_since_ns; /* since the oldest of them */
 	bool expired;		  /* older than the sink's max_age: for the dead letters */
@@ -156,6 +160,8 @@ struct wv_alert_message {
  */
 int wv_alert_next(struct wv_alerts *a, unsigned sink, int64_t now_ns, struct wv_alert_message *ret,
 		  int64_t *ret_wait_ns);
+/* Alerts that the sink is still to be told of, or of their end. */
+size_t wv_alert_queued(const struct wv_alerts *a, unsigned sink);
 /* It was delivered, or put to the dead letters, so that nobody need be told of them any more: n
  * alerts with their fingerprints and whether they were over. */
 struct wv_alert_told {

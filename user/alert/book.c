@@ -51,11 +51,11 @@ void wv_alerts_done(struct wv_alerts *a)
 
 uint64_t wv_alert_fingerprint(const char *host, const struct wv_alert_event *e)
 {
-	char text[sizeof(e->alert) + sizeof(e->domain) + sizeof(e->cgroup) + sizeof(e->name) + 80];
+	char text[sizeof(e->alert) + sizeof(e->cgroup) + sizeof(e->name) + 80];
 	char hex[65], first[17];
 	/* no label has a control character in it */
-	int len = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s", host, e->alert, e->domain,
-			   e->cgroup, e->name);
+	int len =
+		snprintf(text, sizeof(text), "%s\n%s\n%s\n%s", host, e->alert, e->cgroup, e->name);
 
 	wv_sha256_hex(text, (size_t)len, hex);
 	memcpy(first, hex, 16);

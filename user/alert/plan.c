@@ -11,7 +11,6 @@
 #define WHOLE 1000 /* thousandths of a message */
 /* Alertmanager forgets what it is not told again of; it groups by itself, so it is told at once. */
 #define ALERTMANAGER_REPEAT_NS (60 * SECOND)
-#define ALERTMANAGER_CHUNK 200
 #define RETRY_AFTER_MAX_NS (3600 * SECOND)
 
 struct timing {
@@ -46,6 +45,15 @@ static bool is_new(const struct wv_alerts *a, unsigned sink, const struct wv_ale
 	if (!x->ends_ns)
 		return !(x->told & bit);
 	return !(x->told_over & bit) && (a->config->alerts[sink].resolved || !(x->told & bit));
+}
+
+size_t wv_alert_queued(const struct wv_alerts *a, unsigned sink)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n; i++)
+		n += is_new(a, sink, &a->list[i]);
+	return n;
 }
 
 static bool is_part(const struct wv_alerts *a, unsigned sink, const struct wv_alert_group *g,
@@ -164,6 +172,7 @@ static int collect(const struct wv_alerts *a, const struct due *d, int64_t now_n
 		   struct wv_alert_message *m)
 {
 	unsigned sink = m->sink;
+	int type = a->config->alerts[sink].type;
 	struct order *order = calloc(d->n ? d->n : 1, sizeof(*order));
 	size_t n = 0;
 
@@ -178,8 +187,13 @@ static int collect(const struct wv_alerts *a, const struct due *d, int64_t now_n
 						    a->list[i].ends_ns != 0, a->list[i].severity,
 						    a->list[i].changed_ns};
 	qsort(order, n, sizeof(*order), compare);
-	if (a->config->alerts[sink].type == WV_ALERT_ALERTMANAGER && n > ALERTMANAGER_CHUNK)
-		n = ALERTMANAGER_CHUNK;
+	/* machines get every one, in the next message if need be; people are told how many */
+	m->n_more = 0;
+	if (!m->expired && (type == WV_ALERT_ALERTMANAGER || type == WV_ALERT_WEBHOOK) &&
+	    n > WV_ALERT_CHUNK) {
+		m->n_more = n - WV_ALERT_CHUNK;
+		n = WV_ALERT_CHUNK;
+	}
 	for (size_t i = 0; i < n; i++)
 		m->alerts[i] = order[i].index;
 	free(order);

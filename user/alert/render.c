@@ -141,10 +141,9 @@ static bool is_firing(const struct wv_alerts *a, const struct wv_alert_message *
 static struct json_object *webhook(const struct wv_alerts *a, const struct wv_alert_message *m)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
-	size_t shown = m->n < WV_ALERT_SHOWN ? m->n : WV_ALERT_SHOWN;
 	char key[WV_ALERT_NAME + 32];
 
-	for (size_t i = 0; i < shown; i++)
+	for (size_t i = 0; i < m->n; i++)
 		json_object_array_add(list, wv_alert_json(a, &a->list[m->alerts[i]]));
 	put(o, "receiver", a->config->alerts[m->sink].name);
 	put(o, "status", is_firing(a, m) ? "firing" : "resolved");
@@ -157,7 +156,7 @@ static struct json_object *webhook(const struct wv_alerts *a, const struct wv_al
 	snprintf(key, sizeof(key), "%s:%016llx", a->routes[a->groups[m->group].route].name,
 		 (unsigned long long)a->groups[m->group].key);
 	put(o, "groupKey", key);
-	json_object_object_add(o, "truncatedAlerts", json_object_new_uint64(m->n - shown));
+	json_object_object_add(o, "truncatedAlerts", json_object_new_uint64(m->n_more));
 	return o;
 }
 

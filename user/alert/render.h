@@ -10,7 +10,7 @@
 
 #include "user/alert/alert.h"
 
-/* Alerts of one message that are written out; what is more is counted. */
+/* Alerts of one message to people that are written out; what is more is counted. */
 #define WV_ALERT_SHOWN 100
 #define WV_ALERT_SHOWN_SLACK 20
 

@@ -109,7 +109,7 @@ static void put_name(struct wv_alert_event *e, struct json_object *o, const char
 	size_t at = 0;
 
 	while (wv_alert_piece(&identity, piece, sizeof(piece))) {
-		if (strcmp(piece, "cgroup") == 0 || strcmp(piece, "domain") == 0)
+		if (strcmp(piece, "cgroup") == 0)
 			continue;
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%.120s", at ? " " : "",
 				       member(o, piece));

@@ -27,6 +27,7 @@
 #include "user/evidence/event.h"
 #include "user/evidence/follow.h"
 #include "user/export/sandbox.h"
+#include "user/flow/figures.h"
 #include "user/spool/rights.h"
 
 #define CURSOR "alert"
@@ -50,7 +51,7 @@ struct worker {
 	sd_event_source *turn;
 	int control;
 	uint64_t read_seq, skip_to, skip_before_ns; /* records up to skip_to older than that */
-	uint64_t missed, saved_ns, silences_ns, stop_ns;
+	uint64_t missed, saved_ns, silences_ns, silences_taken, stop_ns;
 };
 
 bool wv_alert_wanted(const struct wv_config *config)
@@ -109,6 +110,27 @@ static bool read_records(struct worker *w)
 	return r > 0;
 }
 
+static void tell_figures(const struct worker *w)
+{
+	uint64_t active = 0, queued = 0, sent = 0, failed = 0, dead = 0;
+
+	for (size_t i = 0; i < w->book.n; i++)
+		active += !w->book.list[i].ends_ns;
+	for (unsigned i = 0; i < w->config->n_alerts; i++) {
+		queued += wv_alert_queued(&w->book, i);
+		sent += w->book.sinks[i].sent;
+		failed += w->book.sinks[i].failures;
+		dead += w->book.sinks[i].dead;
+	}
+	wv_figure_set(WV_FIG_ALERTS_ACTIVE, active);
+	wv_figure_set(WV_FIG_ALERTS_QUEUED, queued);
+	wv_figure_set(WV_FIG_ALERT_EVENTS, w->book.taken);
+	wv_figure_set(WV_FIG_ALERT_SENT, sent);
+	wv_figure_set(WV_FIG_ALERT_FAILED, failed);
+	wv_figure_set(WV_FIG_ALERT_SUPPRESSED, w->book.suppressed);
+	wv_figure_set(WV_FIG_ALERT_DEAD, dead);
+}
+
 static int save(struct worker *w)
 {
 	uint64_t now = w->io->mono_ns(w->io->ctx);
@@ -116,6 +138,7 @@ static int save(struct worker *w)
 
 	if (now - w->saved_ns < SAVE_NS)
 		return 0;
+	tell_figures(w);
 	if (w->book.dirty)
 		r = wv_alert_save(&w->book, w->io, w->post.dirfd);
 	if (r == 0) {
@@ -126,14 +149,17 @@ static int save(struct worker *w)
 	return r < 0 ? wv_log_warn(r, "alert", "%s/" WV_ALERT_FOLDER, w->state) : 0;
 }
 
+/* After the records: a silence that was there before one of them holds for it. */
 static void read_silences(struct worker *w)
 {
 	uint64_t now = w->io->mono_ns(w->io->ctx);
 	int r;
 
-	if (w->silences_ns && now - w->silences_ns < SILENCES_NS)
+	if (w->silences_ns && now - w->silences_ns < SILENCES_NS &&
+	    w->silences_taken == w->book.taken)
 		return;
 	w->silences_ns = now;
+	w->silences_taken = w->book.taken;
 	r = wv_alert_silences_load(&w->book, w->io, w->post.dirfd, w->io->wall_ns(w->io->ctx));
 	if (r < 0)
 		(void)wv_log_warn(r, "alert", WV_ALERT_SILENCES);

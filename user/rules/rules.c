@@ -142,6 +142,7 @@ static void alert(const struct wv_rule_decision *d, const char *what)
 
 	json_object_object_add(o, "rule", json_object_new_string(rule->name));
 	json_object_object_add(o, "what", json_object_new_string(what));
+	json_object_object_add(o, "domain", json_object_new_string(rule->domain));
 	json_object_object_add(o, "cgroup", json_object_new_string(row ? row->path : ""));
 	json_object_object_add(o, "severity", json_object_new_string(severities[rule->severity]));
 	json_object_object_add(o, "route", json_object_new_string(rule->route));
