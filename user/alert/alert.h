@@ -160,6 +160,8 @@ struct wv_alert_message {
  */
 int wv_alert_next(struct wv_alerts *a, unsigned sink, int64_t now_ns, struct wv_alert_message *ret,
 		  int64_t *ret_wait_ns);
+/* Alerts that the sink is still to be told of, or of their end. */
+size_t wv_alert_queued(const struct wv_alerts *a, unsigned sink);
 /* It was delivered, or put to the dead letters, so that nobody need be told of them any more: n
  * alerts with their fingerprints and whether they were over. */
 struct wv_alert_told {

@@ -47,6 +47,15 @@ static bool is_new(const struct wv_alerts *a, unsigned sink, const struct wv_ale
 	return !(x->told_over & bit) && (a->config->alerts[sink].resolved || !(x->told & bit));
 }
 
+size_t wv_alert_queued(const struct wv_alerts *a, unsigned sink)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n; i++)
+		n += is_new(a, sink, &a->list[i]);
+	return n;
+}
+
 static bool is_part(const struct wv_alerts *a, unsigned sink, const struct wv_alert_group *g,
 		    const struct wv_alert *x)
 {

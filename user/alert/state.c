@@ -137,18 +137,13 @@ static struct json_object *sink_json(const struct wv_alerts *a, size_t i, int64_
 	static const char *const types[] = {"webhook", "alertmanager", "slack", "smtp"};
 	const struct wv_alert_sink *s = &a->sinks[i];
 	struct json_object *o = json_object_new_object();
-	uint64_t queued = 0;
 
-	for (size_t k = 0; k < a->n; k++)
-		if (a->list[k].sinks & 1U << i && !a->list[k].silenced &&
-		    !((a->list[k].ends_ns ? a->list[k].told_over : a->list[k].told) & 1U << i))
-			queued++;
 	put(o, "name", a->config->alerts[i].name);
 	put(o, "type", types[a->config->alerts[i].type]);
 	put_u64(o, "sent", s->sent);
 	put_u64(o, "failures", s->failures);
 	put_u64(o, "dead", s->dead);
-	put_u64(o, "queued", queued);
+	put_u64(o, "queued", wv_alert_queued(a, (unsigned)i));
 	put_u64(o, "failed_in_a_row", s->failed);
 	put_u64(o, "pause_ns", s->next_ns > now_ns ? (uint64_t)(s->next_ns - now_ns) : 0);
 	put_u64(o, "sent_wall_ns", s->sent_wall_ns);

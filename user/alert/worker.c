@@ -27,6 +27,7 @@
 #include "user/evidence/event.h"
 #include "user/evidence/follow.h"
 #include "user/export/sandbox.h"
+#include "user/flow/figures.h"
 #include "user/spool/rights.h"
 
 #define CURSOR "alert"
@@ -109,6 +110,27 @@ static bool read_records(struct worker *w)
 	return r > 0;
 }
 
+static void tell_figures(const struct worker *w)
+{
+	uint64_t active = 0, queued = 0, sent = 0, failed = 0, dead = 0;
+
+	for (size_t i = 0; i < w->book.n; i++)
+		active += !w->book.list[i].ends_ns;
+	for (unsigned i = 0; i < w->config->n_alerts; i++) {
+		queued += wv_alert_queued(&w->book, i);
+		sent += w->book.sinks[i].sent;
+		failed += w->book.sinks[i].failures;
+		dead += w->book.sinks[i].dead;
+	}
+	wv_figure_set(WV_FIG_ALERTS_ACTIVE, active);
+	wv_figure_set(WV_FIG_ALERTS_QUEUED, queued);
+	wv_figure_set(WV_FIG_ALERT_EVENTS, w->book.taken);
+	wv_figure_set(WV_FIG_ALERT_SENT, sent);
+	wv_figure_set(WV_FIG_ALERT_FAILED, failed);
+	wv_figure_set(WV_FIG_ALERT_SUPPRESSED, w->book.suppressed);
+	wv_figure_set(WV_FIG_ALERT_DEAD, dead);
+}
+
 static int save(struct worker *w)
 {
 	uint64_t now = w->io->mono_ns(w->io->ctx);
@@ -116,6 +138,7 @@ static int save(struct worker *w)
 
 	if (now - w->saved_ns < SAVE_NS)
 		return 0;
+	tell_figures(w);
 	if (w->book.dirty)
 		r = wv_alert_save(&w->book, w->io, w->post.dirfd);
 	if (r == 0) {
