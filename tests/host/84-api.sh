@@ -2,7 +2,7 @@
 # The API of a real agent: who may what by token, user and client certificate; refusals; TLS on another address than
 # loopback and no other way; records of access that verify; a secret that is nowhere; hostile requests; workers that are
 # killed, stopped and slow.
-# limit: 180
+# limit: 300
 . "$(dirname "$0")/lib.sh"
 for program in curl jq openssl setpriv nsenter unshare ip python3; do
 	command -v "$program" >/dev/null || skip "$program is not installed"
@@ -72,7 +72,7 @@ begin() {
 	nsenter -t "$holder" -n "$BIN" attach --root "$ROOT" --set metrics.listen="127.0.0.1:$port" --set agent.log_format=text --set agent.tick=200ms \
 		"$@" 2>"$W/agent.log" &
 	AGENT=$!
-	TMP=$W wait_until 20 grep -qs 'first figures' "$W/agent.log" || fail "no agent: $(cat "$W/agent.log")"
+	TMP=$W wait_until 60 grep -qs 'first figures' "$W/agent.log" || fail "no agent: $(cat "$W/agent.log")"
 }
 TMP=$W
 plain=(net curl "http://127.0.0.1:$port")

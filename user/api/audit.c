@@ -85,6 +85,7 @@ void wv_audit_outcome(struct wv_audit *au, const struct wv_caller *who, enum wv_
 static void tell(struct wv_audit *au, struct wv_audit_row *row)
 {
 	struct json_object *o;
+	int r;
 
 	if (!row->count)
 		return;
@@ -94,8 +95,9 @@ static void tell(struct wv_audit *au, struct wv_audit_row *row)
 	json_object_object_add(o, "count", json_object_new_uint64(row->count));
 	json_object_object_add(o, "first_wall_ns", json_object_new_uint64(row->first_wall_ns));
 	json_object_object_add(o, "last_wall_ns", json_object_new_uint64(row->last_wall_ns));
+	r = row->denied ? record(au, "access-denied", o, NULL) : record(au, "access-used", o, NULL);
 	/* what could not be written stays counted, and is tried again */
-	if (record(au, row->denied ? "access-denied" : "access-used", o, NULL) == 0)
+	if (r == 0)
 		row->count = 0;
 	row->told_ns = au->io->mono_ns(au->io->ctx);
 }

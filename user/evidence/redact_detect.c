@@ -59,6 +59,7 @@ static const struct {
 	{"hvs.", 20, false},
 	{"dop_v1_", 20, false},
 	{"AGE-SECRET-KEY-1", 20, false},
+	{"wvt_", 20, false}, /* of our own API */
 };
 
 static size_t shape_at(const char *p, size_t len)
