@@ -35,7 +35,8 @@ pack() {
 }
 if part tar; then
 	make --no-print-directory -s install-files DESTDIR="$work/tree" BINARY="$work/waveos-bpf" SYSTEMD_UNITS=/usr/lib/systemd/system
-	cp LICENSE CHANGELOG.md "$work/tree/"
+	# not with the modes of whoever checked them out
+	install -m 0644 LICENSE CHANGELOG.md "$work/tree/"
 	pack "$out/waveos-bpf-$version-linux-$arch.tar.gz" "$work/tree"
 	if [ "$REVISION" != unknown ]; then
 		git archive --format=tar --prefix="waveos-bpf-$version/" "$REVISION" | gzip -9n >"$out/waveos-bpf-$version-source.tar.gz"
