@@ -41,7 +41,7 @@ await new Promise((done) => server.on('listening', done));
 
 // Chromium by its debugging pipe: messages end with a NUL byte.
 const profile = mkdtempSync(join(tmpdir(), 'grafana-panels-'));
-const browser = spawn(CHROMIUM, [...FLAGS, `--user-data-dir=${profile}`], {stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe']});
+const browser = spawn(CHROMIUM, [...FLAGS, `--user-data-dir=${profile}`], {detached: true, stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe']});
 let number = 0, rest = '';
 const waiting = new Map(), messages = [];
 browser.stdio[4].on('data', (chunk) => {
@@ -108,11 +108,12 @@ try {
   }
 } finally {
   const ended = new Promise((done) => browser.on('exit', done));
-  browser.kill();
+  process.kill(-browser.pid, 'SIGKILL'); // its children, too: they write to the profile
   await ended;
   server.close();
-  // a child of the browser may still write there
-  rmSync(profile, {recursive: true, force: true, maxRetries: 20, retryDelay: 200});
+  for (let left = 50; left; left--) {
+    try { rmSync(profile, {recursive: true, force: true}); break; } catch { await new Promise((done) => setTimeout(done, 100)); }
+  }
 }
 for (const m of [...new Set(messages)].slice(0, 5)) console.log(`exception: ${String(m).slice(0, 400)}`);
 console.log(`${drawn} of ${total} panels drawn with finite values by Grafana's panel components`);

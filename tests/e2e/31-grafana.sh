@@ -25,9 +25,9 @@ at_exit kill $!
 scenario_start
 all() { python3 "$E2E/check_queries.py" "$PROM_URL" >"$TMP/queries" 2>&1; }
 wait_until 90 all || fail "$(cat "$TMP/queries")"
-scenario_stir
 at_least_a_minute() { [ "$(samples 'count_over_time(up{job="waveos"}[1m]) > 55')" -eq 1 ]; }
 wait_until 90 at_least_a_minute || fail "less than a minute of data"
+scenario_stir # within the range that is drawn
 node "$work/draw.mjs" "$top/packaging/mixin/dashboards" "$PROM_URL" "$out" "/$NAME.*" || fail "panels"
 echo "screenshots: $out"
 agent_stop
