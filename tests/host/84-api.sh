@@ -11,7 +11,13 @@ done
 here=$(cd "$(dirname "$0")" && pwd)
 # other users go in and out here
 W=$(mktemp -d /tmp/wv-api.XXXXXX)
-at_exit rm -rf "$W"
+finish() { # the agent first: its files and the binary are in there
+	agent_kill
+	"$BIN" detach --root "$ROOT" || true
+	umount -l "$ROOT/sys/fs/bpf" || true
+	rm -rf "$W"
+}
+at_exit finish
 chmod 755 "$W"
 ROOT=$W/root
 mkdir -p "$ROOT/etc/waveos" "$W/tls" "$W/out"
