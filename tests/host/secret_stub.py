@@ -68,7 +68,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
             # what a server says back must not come through: here it says the secret
             self.answer(int(mode), {"errors": [c["value"]]}, [("Retry-After", "7")] if mode == "429" else ())
         elif mode == "slow":
-            time.sleep(2)
+            time.sleep(3)
             self.close_connection = True
         elif mode == "truncated":
             self.send_response(200)
