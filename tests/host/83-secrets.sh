@@ -73,7 +73,7 @@ write_config() { # a sink a store; TTL as given
 		  - {name: a, type: webhook, url: "https://localhost:$TLS/hook/aws", ca: $TMP/ca.pem, token: "aws:eu-central-1/prod/hook#k", retry_min: 100ms, retry_max: 200ms}
 		  - {name: g, type: webhook, url: "https://localhost:$TLS/hook/gcp", ca: $TMP/ca.pem, token: "gcp:proj/hook/3", retry_min: 100ms, retry_max: 200ms}
 		alert_routes:
-		  - {to: "v, a, g", group_wait: 0s, group_interval: 0s}
+		  - {to: "v, a, g", match: {alert: AlertTest}, group_wait: 0s, group_interval: 0s}
 	END
 }
 write_config

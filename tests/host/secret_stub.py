@@ -174,7 +174,8 @@ def main():
     tls = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Stub)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[5], sys.argv[6])
-    tls.socket = context.wrap_socket(tls.socket, server_side=True)
+    # handshakes in the threads of connections: a client that waits does not keep others from being accepted
+    tls.socket = context.wrap_socket(tls.socket, server_side=True, do_handshake_on_connect=False)
     plain = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[4])), Stub)
     threading.Thread(target=plain.serve_forever, daemon=True).start()
     print("ready", flush=True)
