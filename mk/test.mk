@@ -30,6 +30,10 @@ check-host: all $(TEST_BINARIES) ## tests on this machine's kernel (root)
 check-e2e: all ## tests with the real parts around the agent: Prometheus, Alertmanager, Chromium ... (root)
 	$(Q)O=$(O) tests/run.sh e2e
 
+.PHONY: e2e-aws
+e2e-aws: all ## secrets from AWS's API as moto has it, in a chroot of Debian 13 (root, a minute)
+	$(Q)O=$(O) tests/e2e/aws/secrets.sh
+
 check-vm: all ## tests on Debian kernels under qemu
 	$(Q)O=$(O) tests/run.sh vm
 

@@ -10,6 +10,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=../host/tools/log.sh
 . "$HERE/../host/tools/log.sh"
 log_tool
+# shellcheck disable=SC2046 # words on purpose
 "${CC:-cc}" -O1 -D_GNU_SOURCE -I"$HERE/../.." -I"$HERE/../../include" -o "$TMP/storm" "$HERE/alerts/storm.c" "$TMP/agent.a" \
 	$(pkg-config --libs libcrypto json-c libsystemd libzstd yaml-0.1 libbpf) -lm -pthread || fail "cannot compile storm.c"
 export no_proxy='*' NO_PROXY='*'
@@ -183,7 +184,6 @@ worker() { pgrep -P "$AGENT" -f . | while read -r p; do pgrep -P "$p" >/dev/null
 burst() { "$TMP/storm" "$ROOT" 25 "/chaos/$1-" || fail "no records"; }
 requests() { jq -s '[.[] | select(.name == "hook")] | length' "$SINKS/got"; }
 asked() { [ "$(requests)" -gt "$1" ]; }
-n=0
 for m in 500 429 hang close; do
 	mode hook $m
 	before=$(requests)

@@ -68,7 +68,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
             # what a server says back must not come through: here it says the secret
             self.answer(int(mode), {"errors": [c["value"]]}, [("Retry-After", "7")] if mode == "429" else ())
         elif mode == "slow":
-            time.sleep(2)
+            time.sleep(3)
             self.close_connection = True
         elif mode == "truncated":
             self.send_response(200)
@@ -174,7 +174,8 @@ def main():
     tls = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Stub)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[5], sys.argv[6])
-    tls.socket = context.wrap_socket(tls.socket, server_side=True)
+    # handshakes in the threads of connections: a client that waits does not keep others from being accepted
+    tls.socket = context.wrap_socket(tls.socket, server_side=True, do_handshake_on_connect=False)
     plain = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[4])), Stub)
     threading.Thread(target=plain.serve_forever, daemon=True).start()
     print("ready", flush=True)
