@@ -8,6 +8,10 @@ cd "$(dirname "$0")/../.."
 chart=packaging/helm/waveos-bpf
 python3 packaging/helm/crd.py docs/policy.schema.json | diff - $chart/crds/waveospolicies.yaml ||
 	{ echo "the CRD is not that of docs/policy.schema.json: make helm"; exit 1; }
+fresh=$(mktemp -d)
+packaging/helm/files.sh packaging/mixin "$fresh"
+diff -r "$fresh" $chart/files || { echo "dashboards or rules are not those of packaging/mixin: make helm"; exit 1; }
+rm -rf "$fresh"
 python3 -m json.tool $chart/values.schema.json >/dev/null
 
 helm=${HELM:-${WAVEOS_K8S:-${XDG_CACHE_HOME:-$HOME/.cache}/waveos-k8s}/bin/helm}
@@ -33,6 +37,10 @@ render --set profile=observe
 has 'mountPath: /sys/fs/cgroup, readOnly: true'
 render --api-versions monitoring.coreos.com/v1/ServiceMonitor
 has 'kind: ServiceMonitor'
+render --api-versions monitoring.coreos.com/v1/PrometheusRule
+has 'kind: PrometheusRule'
+has 'runbook_url'
+has 'grafana_dashboard: "1"'
 render --set kubernetes.policies=false
 lacks 'waveospolicies'
 
@@ -45,4 +53,4 @@ refused --set extraCapabilities='{KILL,SETUID,SETGID}'
 refused --set hostPid=true
 refused --set stateHostPath=relative
 refused --set updateStrategy.maxUnavailable=0
-echo "chart: rendered in four ways, eight wrong values refused"
+echo "chart: rendered in five ways, eight wrong values refused"

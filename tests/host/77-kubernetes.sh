@@ -41,10 +41,10 @@ at_exit stop_stub
 agent_start --set kubernetes.enabled=on --set kubernetes.node=n1 --set "kubernetes.server=http://127.0.0.1:$(cat "$api/port")" \
 	--set kubernetes.token= --set kubernetes.ca= --set agent.tick=200ms
 
-run=$ROOT/run/waveos
-named() { grep -qs '"pod":"front-1"' "$run/pods/$id.json"; }
+pods=$ROOT/var/lib/waveos/kubernetes/pods
+named() { grep -qs '"pod":"front-1"' "$pods/$id.json"; }
 wait_until 20 named || fail "the pod has no name"
-grep -q '"owner":"DaemonSet' "$run/pods/$id.json" || fail "the owner is missing"
+grep -q '"owner":"DaemonSet' "$pods/$id.json" || fail "the owner is missing"
 in_force() { "$BIN" status --root "$ROOT" --json 2>/dev/null | grep -q "\"policy_version\": *\"$1@"; }
 wait_until 20 in_force first || fail "the policy is not in force"
 told() { grep -qs "$1/status .*\"reason\":\"$2\"" "$api/patches"; }

@@ -90,7 +90,7 @@ unprivileged() { setpriv --reuid nobody --regid nogroup --clear-groups "$open/wa
 rc=0
 unprivileged --set agent.log_format=text >"$TMP/out" 2>"$TMP/err" || rc=$?
 [ $rc -eq 4 ] || fail "without rights: status $rc: $(cat "$TMP/err")"
-for line in "missing: CAP_BPF CAP_PERFMON CAP_NET_ADMIN" "sudo $open/waveos-bpf attach" \
+for line in "missing: CAP_BPF CAP_PERFMON" "sudo $open/waveos-bpf attach" \
 	"sudo setcap cap_bpf,cap_perfmon,cap_net_admin+ep $open/waveos-bpf" \
 	"AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN"; do
 	grep -qF -- "$line" "$TMP/err" || fail "without rights it does not say '$line': $(cat "$TMP/err")"

@@ -52,9 +52,11 @@ begin=$(date +%s.%N)
 # The node --------------------------------------------------------------------------------------------------
 "$here/node-up.sh" "$node"
 say "a node of Kubernetes $(k version -o json | sed -n 's/.*"gitVersion": "\(v1\.2[0-9.]*\)".*/\1/p' | tail -n 1) is ready"
-"$here/rootfs.sh" "$BIN" "$node/images/agent"
 version=$(sed -n 's/^appVersion: "\(.*\)"/\1/p' "$chart/Chart.yaml")
-python3 "$here/image.py" "$node/images/agent" "docker.io/library/waveos-bpf:$version" "$node/images/agent.tar" /usr/sbin/waveos-bpf
+# the image of the release, under the name that the chart asks for
+"$top/packaging/oci/rootfs.sh" "$BIN" "$node/images/agent" >/dev/null
+python3 "$top/packaging/oci/image.py" --rootfs "$node/images/agent" --output "$node/images/agent.tar" --compression gzip \
+	--name "docker.io/library/waveos-bpf:$version" >"$node/log/image.json"
 on ctr --address /run/containerd/containerd.sock -n k8s.io images import "$node/images/agent.tar" >/dev/null
 
 # Debian's Prometheus is built without service discovery for Kubernetes: a loop tells it the addresses that

@@ -24,7 +24,7 @@
 
 static struct {
 	char root[64];
-	int runtime;
+	int folder;
 	struct wv_kube_pods pods;
 } t;
 
@@ -34,13 +34,11 @@ static int setup(void **state _unused_)
 
 	snprintf(t.root, sizeof(t.root), "/tmp/kube-pods-XXXXXX");
 	assert_non_null(mkdtemp(t.root));
-	snprintf(path, sizeof(path), "%s/run", t.root);
-	assert_int_equal(mkdir(path, 0755), 0);
-	snprintf(path, sizeof(path), "%s/run/waveos", t.root);
-	assert_int_equal(mkdir(path, 0755), 0);
-	t.runtime = open(path, O_RDONLY | O_DIRECTORY);
-	assert_true(t.runtime >= 0);
-	assert_int_equal(wv_kube_pods_open(&t.pods, &wv_io_system, t.runtime, ""), 0);
+	snprintf(path, sizeof(path), "%s/var/lib/waveos/kubernetes", t.root);
+	assert_int_equal(wv_io_mkdirs(&wv_io_system, path, 0755), 0);
+	t.folder = open(path, O_RDONLY | O_DIRECTORY);
+	assert_true(t.folder >= 0);
+	assert_int_equal(wv_kube_pods_open(&t.pods, &wv_io_system, t.folder, ""), 0);
 	return 0;
 }
 
@@ -49,7 +47,7 @@ static int teardown(void **state _unused_)
 	char command[128];
 
 	wv_kube_pods_close(&t.pods);
-	close(t.runtime);
+	close(t.folder);
 	snprintf(command, sizeof(command), "rm -rf %s", t.root);
 	return system(command);
 }
@@ -126,7 +124,7 @@ static void list_drops_what_it_does_not_name_and_strays_of_an_earlier_worker(voi
 	take(POD("u2", ID_B, ""));
 	/* another worker, which knows nothing yet */
 	wv_kube_pods_close(&t.pods);
-	assert_int_equal(wv_kube_pods_open(&t.pods, &wv_io_system, t.runtime, ""), 0);
+	assert_int_equal(wv_kube_pods_open(&t.pods, &wv_io_system, t.folder, ""), 0);
 	assert_int_equal(read_pod(ID_A, &info),
 			 0); /* what was known stays until the list is whole */
 	wv_kube_pods_begin(&t.pods);
@@ -165,7 +163,7 @@ static void pod_that_did_not_change_is_not_written_again(void **state _unused_)
 	char path[256];
 
 	take(POD("u1", ID_A, ""));
-	snprintf(path, sizeof(path), "%s/run/waveos/pods/" ID_A ".json", t.root);
+	snprintf(path, sizeof(path), "%s/var/lib/waveos/kubernetes/pods/" ID_A ".json", t.root);
 	assert_int_equal(stat(path, &a), 0);
 	take(POD("u1", ID_A, ",\"phase\":\"Running\""));
 	assert_int_equal(stat(path, &b), 0);

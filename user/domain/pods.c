@@ -33,7 +33,7 @@ struct source {
 };
 
 static const struct source sources[] = {
-	{"run/waveos/pods/%s.json",
+	{"var/lib/waveos/kubernetes/pods/%s.json",
 	 {NULL},
 	 "namespace",
 	 "pod",

@@ -17,15 +17,15 @@
 static const char *const status_lists[] = {"initContainerStatuses", "containerStatuses",
 					   "ephemeralContainerStatuses"};
 
-int wv_kube_pods_open(struct wv_kube_pods *p, const struct wv_io *io, int runtime,
+int wv_kube_pods_open(struct wv_kube_pods *p, const struct wv_io *io, int folder,
 		      const char *labels)
 {
-	int r = io->mkdir(io->ctx, runtime, WV_KUBE_PODS_DIR, 0755);
+	int r = io->mkdir(io->ctx, folder, WV_KUBE_PODS_DIR, 0755);
 
 	*p = (struct wv_kube_pods){.io = io, .dir = -1, .labels = labels};
 	if (r < 0 && r != -EEXIST)
 		return r;
-	r = io->open(io->ctx, runtime, WV_KUBE_PODS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	r = io->open(io->ctx, folder, WV_KUBE_PODS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (r < 0)
 		return r;
 	p->dir = r;

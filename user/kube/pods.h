@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The containers of this machine's pods, as the API server tells of them: one file for each,
- * <runtime>/pods/<container id>.json, which core reads as it reads the state files of container
- * runtimes (user/domain/pods.c). So core never waits for a server, and a worker that is gone leaves
- * what it knew.
+ * <state>/kubernetes/pods/<container id>.json, which core reads as it reads the state files of
+ * container runtimes (user/domain/pods.c). So core never waits for a server, and the next agent,
+ * which may be another pod, knows at once whose limits it takes over.
  */
 #ifndef WV_KUBE_PODS_H
 #define WV_KUBE_PODS_H
@@ -15,7 +15,7 @@
 #include "user/core/io.h"
 #include "user/kube/names.h"
 
-#define WV_KUBE_PODS_DIR "pods" /* in <runtime> */
+#define WV_KUBE_PODS_DIR "pods" /* in <state>/kubernetes */
 /* A kubelet starts 110 pods unless told otherwise, and is not supported beyond 500. */
 #define WV_KUBE_CONTAINERS_MAX 4096
 
@@ -38,8 +38,8 @@ struct wv_kube_pods {
 	int error; /* of the last file that could not be written */
 };
 
-/* Opens <runtime>/pods, makes it if need be. 0 or -errno. */
-int wv_kube_pods_open(struct wv_kube_pods *p, const struct wv_io *io, int runtime,
+/* Opens the folder in that one, makes it if need be. 0 or -errno. */
+int wv_kube_pods_open(struct wv_kube_pods *p, const struct wv_io *io, int folder,
 		      const char *labels);
 void wv_kube_pods_close(struct wv_kube_pods *p);
 /* See wv_kube_watch_fns. */

@@ -449,13 +449,14 @@ static int open_worker(struct wv_kube_worker *w, const char *server)
 	r = wv_kube_client_open(&w->client, &options);
 	if (r < 0)
 		return wv_log_errno(r, "kube", "API server '%s'", server);
-	r = wv_kube_pods_open(&w->pods, w->io, w->runtime, c->kubernetes_labels);
-	if (r < 0)
-		return wv_log_errno(r, "kube", "%s/" WV_KUBE_PODS_DIR, w->ctx->paths->runtime);
 	w->names = wv_kube_names_map(w->runtime, true);
 	r = wv_kube_hand_over_open(w);
 	if (r < 0)
 		return wv_log_errno(r, "kube", "%s/kubernetes", w->ctx->paths->state);
+	r = wv_kube_pods_open(&w->pods, w->io, w->folder, c->kubernetes_labels);
+	if (r < 0)
+		return wv_log_errno(r, "kube", "%s/kubernetes/" WV_KUBE_PODS_DIR,
+				    w->ctx->paths->state);
 	snprintf(w->pod_query, sizeof(w->pod_query), "fieldSelector=spec.nodeName%%3D%s", w->node);
 	open_stream(w, &w->pod_stream, "pods", "/api/v1/pods", w->pod_query, &pod_fns);
 	open_stream(w, &w->policy_stream, "policies", WV_KUBE_POLICIES_PATH, "", &policy_fns);
