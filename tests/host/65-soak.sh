@@ -52,8 +52,12 @@ done) &
 at_exit kill $!
 
 processes() { pgrep -f "^$BIN attach --root $ROOT"; }
-# descriptors: of all processes together, less those of cgroups' files, whose number goes with that of the cgroups here
-descriptors() { for p in $(processes); do find "/proc/$p/fd" -mindepth 1 -printf '%l\n' 2>/dev/null; done | grep -vc ^/sys/fs/cgroup; }
+# descriptors: of all processes together, less those whose number goes with that of the cgroups on this machine, others'
+# included: cgroups' files, and BPF maps, which tables get for every 64 cgroups more than there ever were
+descriptors() {
+	for p in $(processes); do find "/proc/$p/fd" -mindepth 1 -printf '%l\n' 2>/dev/null; done |
+		grep -vcE '^/sys/fs/cgroup|^anon_inode:bpf-map$'
+}
 proportional() { for p in $(processes); do cat "/proc/$p/smaps_rollup"; done 2>/dev/null | awk '$1 == "Pss:" {n += $2} END {print n}'; }
 # settle COMMAND: the smallest of five looks a fifth of a second apart: a scrape or a flush is under way in some
 settle() {
@@ -72,6 +76,7 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
 	series="$series $kib"
 done
 fds=$(settle descriptors)
+echo "PSS after each tenth:$series KiB, $kib0 after the warm-up; descriptors $fds0, $fds"
 [ "$fds" -le $((fds0 + 2)) ] || fail "$fds descriptors after $turns turns, $fds0 after $warm"
 [ $((kib - kib0)) -le 512 ] || fail "the agent grew from $kib0 to $kib KiB:$series"
 events() { cat "$ROOT"/var/lib/waveos/runs/*/events*.jsonl; }

@@ -183,9 +183,8 @@ static unsigned answer(struct wv_api_job *j, const siginfo_t *si)
 	status = verb				    ? status_of_exit(code)
 		 : code < (int)ARRAY_SIZE(statuses) ? statuses[code]
 						    : 500;
-	if (verb && j->verb.raw && code != WV_EXIT_OK && code != WV_EXIT_FINDING)
-		answer_printed(j, status, code);
-	else if (verb && (!j->verb.raw && !(j->verb.product[0] && code == WV_EXIT_OK)))
+	if (verb && (j->verb.raw ? code != WV_EXIT_OK && code != WV_EXIT_FINDING
+				 : !j->verb.product[0] || code != WV_EXIT_OK))
 		answer_printed(j, status, code);
 	else if (verb && j->verb.product[0] && code == WV_EXIT_OK)
 		r = answer_product(j);

@@ -197,7 +197,7 @@ int wv_support_make(const struct wv_paths *paths, const char *file, bool json)
 {
 	_cleanup_(wv_config_done) struct wv_config config = {.n_budgets = 0};
 	_cleanup_close_ int fd = -1;
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_support s = {.paths = paths};
 	struct json_object *list = NULL;
 	struct stat st = {0};

@@ -81,7 +81,7 @@ enum MHD_Result wv_web_health(const struct wv_web_request *q);
 enum MHD_Result wv_web_page(const struct wv_web_request *q);
 enum MHD_Result wv_web_overview(const struct wv_web_request *q);
 enum MHD_Result wv_web_cgroups(const struct wv_web_request *q);
-enum MHD_Result wv_web_api_answer(const struct wv_web_request *q); /* user/export/web_api.h */
+enum MHD_Result wv_web_api_answer(const struct wv_web_request *r); /* user/export/web_api.h */
 /* Whether the client has what a route needs; else *ret is what the route answers now. */
 bool wv_web_admit(const struct wv_web_request *q, enum wv_web_needs needs, enum MHD_Result *ret);
 
