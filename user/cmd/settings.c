@@ -94,7 +94,7 @@ static unsigned line_of(const yaml_node_t *node)
 /* Lines of the file, 0 where it does not have the setting. */
 static int read_lines(const char *path, struct wv_setting_origin *list, enum wv_origin origin)
 {
-	struct wv_config_error error;
+	struct wv_config_error error = {.text = ""};
 	struct wv_yaml y = {.name = path, .error = &error};
 	_cleanup_free_ char *text = NULL;
 	yaml_document_t doc;

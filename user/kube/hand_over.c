@@ -50,7 +50,7 @@ void wv_kube_forget(struct wv_kube_worker *w)
 	(void)put_file(w, NULL);
 }
 
-static void record(struct wv_kube_worker *w, const char *outcome, const struct wv_kube_policy *k,
+static void told(struct wv_kube_worker *w, const char *outcome, const struct wv_kube_policy *k,
 		   const char *why)
 {
 	struct json_object *o = json_object_new_object();
@@ -141,7 +141,7 @@ static void note_invalid(struct wv_kube_worker *w)
 			continue;
 		k->noted = true;
 		(void)wv_log_warn(0, "kube", "WaveosPolicy %s is invalid: %s", k->name, k->error);
-		record(w, "invalid", k, k->error);
+		told(w, "invalid", k, k->error);
 	}
 }
 
@@ -160,12 +160,12 @@ static bool hand_over_chosen(struct wv_kube_worker *w, struct wv_kube_policy *k)
 		snprintf(w->version, sizeof(w->version), "%s", k->version);
 		wv_log_info("kube", "WaveosPolicy %s (%s) is handed over as %s", k->name,
 			    k->enforce ? "enforce" : "monitor", k->version);
-		record(w, "taken", k, NULL);
+		told(w, "taken", k, NULL);
 		return true;
 	}
 	(void)wv_log_warn(0, "kube", "WaveosPolicy %s is refused: %s", k->name, why);
 	if (!k->noted)
-		record(w, "refused", k, why);
+		told(w, "refused", k, why);
 	k->noted = true;
 	k->refused = true;
 	snprintf(k->error, sizeof(k->error), "%s", why);
@@ -247,7 +247,7 @@ void wv_kube_hand_over(struct wv_kube_worker *w)
 				return;
 		if (w->text) {
 			wv_log_info("kube", "no WaveosPolicy is for this node any more");
-			record(w, "removed", NULL, NULL);
+			told(w, "removed", NULL, NULL);
 		}
 		remove_policy(w);
 		return;
