@@ -113,7 +113,7 @@ static bool place(struct wv_agent *agent, uint32_t slot, const struct wv_row *ro
 	if (r == 0)
 		r = wv_breaker_set_put(&breakers.set, &config, row->path, &p, reason,
 				       sizeof(reason));
-	if (r < 0) {
+	if (r < 0 || !p) {
 		if (!spot->retry)
 			wv_breaker_record_outcome(agent, slot, row->key, b->name, WV_BREAKER_FAILED,
 						  NULL, reason);

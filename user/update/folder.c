@@ -91,7 +91,7 @@ static int open_plain(int folder, const char *name, struct wv_update_seen *ret)
 
 static int read_plain(int folder, const char *name, size_t max, char **ret, size_t *ret_len)
 {
-	struct wv_update_seen seen;
+	struct wv_update_seen seen = {.dev = 0};
 	_cleanup_close_ int fd = open_plain(folder, name, &seen);
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
@@ -124,7 +124,7 @@ static void take_roots(struct wv_updater *u, struct wv_trust *trust, int folder)
 	while (r == 0) {
 		_cleanup_free_ char *text = NULL;
 		char name[48];
-		size_t len;
+		size_t len = 0;
 
 		snprintf(name, sizeof(name), "root.%llu.json",
 			 (unsigned long long)wv_trust_root(trust)->version + 1);
@@ -141,7 +141,7 @@ static void take_index(struct wv_updater *u, struct wv_trust *trust, int folder)
 {
 	struct wv_manifest_error error = {.text = ""};
 	_cleanup_free_ char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	int r = read_plain(folder, "index.json", WV_BUNDLE_INDEX_MAX, &text, &len);
 
 	if (r < 0)
@@ -174,7 +174,7 @@ static int take_trust(struct wv_updater *u, int folder)
 
 static void take_bundle(struct wv_updater *u, int folder, const char *name)
 {
-	struct wv_update_seen seen;
+	struct wv_update_seen seen = {.dev = 0};
 	_cleanup_close_ int fd = open_plain(folder, name, &seen);
 	const struct wv_update_seen *old = fd < 0 ? NULL : find_seen(u, &seen);
 	int r;

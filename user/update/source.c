@@ -160,7 +160,7 @@ static int get_bundle(struct look *l, const struct wv_bundle_index_entry *e)
 	char url[URL_SIZE];
 	struct wv_download d = {
 		.io = u->io, .dir = u->partial, .url = url, .sha256 = e->sha256, .size = e->size};
-	int fd, r = make_url(u->config, e->file, url);
+	int fd = -1, r = make_url(u->config, e->file, url);
 
 	if (r == 0)
 		r = wv_download(&d, u->http, &l->answer, &fd);
