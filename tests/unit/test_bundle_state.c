@@ -43,8 +43,10 @@ static struct wv_bundle_record record(enum wv_bundle_deed_id deed, unsigned n)
 				     .phase = WV_PHASE_DONE,
 				     .kind = WV_BUNDLE_APP,
 				     .counter = n,
-				     .seq = ++seq,
-				     .wall_ns = seq * 10};
+				     .seq = seq + 1,
+				     .wall_ns = (seq + 1) * 10};
+
+	seq++;
 
 	snprintf(r.name, sizeof(r.name), "shop");
 	snprintf(r.id, sizeof(r.id), "%.64s", id_of(n));
@@ -303,8 +305,8 @@ static void texts_that_are_no_records_are_refused(void **state _unused_)
 {
 	static const char *const bad[] = {
 		"{\"type\":\"bundle-intent\"}",
-		"{\"type\":\"bundle-intent\",\"deed\":\"stage\",\"kind\":\"app\",\"name\":\"x\","
-		"\"bundle\":\"../../etc\"}",
+		("{\"type\":\"bundle-intent\",\"deed\":\"stage\",\"kind\":\"app\",\"name\":\"x\","
+		 "\"bundle\":\"../../etc\"}"),
 		"{\"type\":\"bundle-outcome\",\"deed\":\"stage\",\"kind\":\"app\",\"name\":\"x\"}",
 		"{\"type\":\"bundle-state\",\"slots\":[{\"kind\":\"app\"}]}",
 		"{\"type\":\"bundle-state\",\"slots\":7}",

@@ -155,7 +155,6 @@ static void record_part_of_the_run_is_completed_from_the_log(void **state _unuse
 /* After a power cut the run's file may be ahead of the log: its numbers are given anew. */
 static void record_part_ahead_of_the_log_is_cut(void **state _unused_)
 {
-	_cleanup_free_ char *all = NULL;
 	struct wv_records *r;
 	struct stat st;
 	uint64_t lost;

@@ -312,6 +312,7 @@ static int set_up(struct worker *w, const struct wv_config *config, const struct
 	tzset();
 	(void)sd_id128_get_boot(&boot);
 	read_host(&w->web.host);
+	w->web.table.cpus = w->web.host.cpus;
 	/* connects to journald now, if that is where the log goes */
 	wv_log_info("web", "serving metrics");
 	wv_memory_scan();

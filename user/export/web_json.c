@@ -212,6 +212,43 @@ static void self_json(struct wv_text *t, const struct wv_self *self)
 	wv_text_add(t, "}", 1);
 }
 
+/* The members that `dump` has, with identities. */
+static void harms_json(struct wv_text *t, const struct wv_web_table *table)
+{
+	member(t, "harms");
+	wv_text_add(t, "[", 1);
+	for (size_t i = 0; i < table->n_harms; i++) {
+		const struct wv_web_harm *w = &table->harms[i];
+		const struct wv_harm *h = &w->harm;
+
+		wv_text_str(t, i ? ",{" : "{");
+		string(t, "kind", wv_harm_kinds[h->kind]);
+		string(t, "cause", wv_harm_causes[h->cause]);
+		string(t, "confidence", wv_harm_confidences[h->confidence]);
+		member(t, "victim_id");
+		identity(t, w->victim->key);
+		string(t, "victim", w->victim->path);
+		member(t, "culprit_id");
+		identity(t, w->culprit->key);
+		string(t, "culprit", w->culprit->path);
+		number(t, "span_ns", h->span_ns);
+		number(t, "wait_ns", h->wait_ns);
+		number(t, "blamed_ns", h->blamed_ns);
+		number(t, "lost_permille", h->lost_permille);
+		number(t, "share_permille", h->share_permille);
+		member(t, "culprit_took");
+		wv_text_printf(t, "%.9g", h->culprit_took);
+		member(t, "victim_took");
+		wv_text_printf(t, "%.9g", h->victim_took);
+		string(t, "unit",
+		       h->kind == WV_HARM_CPU			  ? "cpus"
+		       : h->kind == WV_HARM_MEMORY || h->by_bytes ? "bytes_per_second"
+								  : "requests_in_flight");
+		wv_text_add(t, "}", 1);
+	}
+	wv_text_add(t, "]", 1);
+}
+
 static void counts_json(struct wv_text *t, const struct wv_web_table *table)
 {
 	const struct wv_snapshot *h = &table->head;
@@ -268,6 +305,7 @@ void wv_web_overview_json(const struct wv_web_table *table, const struct wv_web_
 	number(t, "enforce_errno", atomic_load(&h->enforce_errno));
 	string(t, "metrics_address", h->metrics_address);
 	counts_json(t, table);
+	harms_json(t, table);
 	workers_json(t, h);
 	self_json(t, &h->self);
 	losses_json(t, &h->self);

@@ -113,16 +113,44 @@ static void sample_release(struct wv_sample *s)
 	wv_sample_done(s);
 }
 
-/* Rows and marks of a sample that is newer than what the table has. */
-static int fill(struct wv_web_table *t, const struct wv_snapshot *head, const struct wv_sample *s)
+/* Ranks are of so long at most; then the sample that they began with makes way for a newer one. */
+#define HARM_SPAN_NS 5000000000ULL
+
+/* rows: by slot, for those that live. Takes over *s where it is to be the next one to compare with.
+ */
+static void rank(struct wv_web_table *t, struct wv_sample *s, const uint32_t *row_of_slot)
 {
+	struct wv_harm list[WV_WEB_HARMS];
+	size_t n = 0;
+
+	t->n_harms = 0;
+	if (t->before.rows && t->before.mono_ns < s->mono_ns &&
+	    wv_harm_rank(s, &t->before, t->cpus ?: 1, list, WV_WEB_HARMS, &n) == 0)
+		for (size_t i = 0; i < n; i++)
+			t->harms[t->n_harms++] = (struct wv_web_harm){
+				.harm = list[i],
+				.victim = &t->rows[row_of_slot[list[i].victim]],
+				.culprit = &t->rows[row_of_slot[list[i].culprit]],
+			};
+	if (!t->before.rows || t->before.mono_ns >= s->mono_ns ||
+	    s->mono_ns - t->before.mono_ns >= HARM_SPAN_NS) {
+		wv_sample_done(&t->before);
+		t->before = *s;
+		*s = (struct wv_sample){0};
+	}
+}
+
+/* Rows and marks of a sample that is newer than what the table has. */
+static int fill(struct wv_web_table *t, const struct wv_snapshot *head, struct wv_sample *s)
+{
+	_cleanup_free_ uint32_t *row_of_slot = calloc(s->used_rows + 1, sizeof(*row_of_slot));
 	struct wv_web_mark *marks = calloc(s->used_rows + 1, sizeof(*marks));
 	struct wv_web_row *rows = malloc((s->used_rows + 1) * sizeof(*rows));
 	bool before = t->marks && t->head.started_mono_ns == head->started_mono_ns &&
 		      head->mono_ns > t->head.mono_ns;
 	uint32_t n = 0;
 
-	if (!marks || !rows) {
+	if (!marks || !rows || !row_of_slot) {
 		free(marks);
 		free(rows);
 		return -ENOMEM;
@@ -132,6 +160,7 @@ static int fill(struct wv_web_table *t, const struct wv_snapshot *head, const st
 
 		if (!(row->flags & WV_ROW_LIVE))
 			continue;
+		row_of_slot[slot] = n;
 		measure(s, slot, t->head.mono_ns,
 			before && slot < t->n_marks ? &t->marks[slot] : NULL, &marks[slot],
 			&rows[n++]);
@@ -143,7 +172,11 @@ static int fill(struct wv_web_table *t, const struct wv_snapshot *head, const st
 	t->n_marks = s->used_rows;
 	t->rows = rows;
 	t->n_rows = n;
+	/* another agent's sample is compared with none of this one's */
+	if (t->head.started_mono_ns != head->started_mono_ns)
+		wv_sample_done(&t->before);
 	t->head = *head;
+	rank(t, s, row_of_slot);
 	return 0;
 }
 
@@ -169,7 +202,8 @@ void wv_web_table_done(struct wv_web_table *t)
 {
 	free(t->marks);
 	free(t->rows);
-	*t = (struct wv_web_table){0};
+	wv_sample_done(&t->before);
+	*t = (struct wv_web_table){.cpus = t->cpus};
 }
 
 void wv_web_table_age(struct wv_web_table *t, uint64_t now_mono_ns)

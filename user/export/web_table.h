@@ -7,6 +7,7 @@
 #define WV_EXPORT_WEB_TABLE_H
 
 #include "user/export/text.h"
+#include "user/flow/harm.h"
 #include "user/flow/snapshot.h"
 
 /*
@@ -62,8 +63,16 @@ struct wv_web_row {
 
 struct wv_web_mark;
 
-/* Zeroed to begin with. */
+/* Who hurts whom now, as `attach` and `dump` tell it. */
+#define WV_WEB_HARMS 24
+struct wv_web_harm {
+	struct wv_harm harm;
+	const struct wv_web_row *victim, *culprit; /* of the table */
+};
+
+/* Zeroed to begin with, but for cpus. */
 struct wv_web_table {
+	uint32_t cpus;		 /* online */
 	struct wv_snapshot head; /* of the tick; mono_ns 0: no tick yet */
 	uint64_t interval_ns;	 /* that rates are of; 0: means since each cgroup was first seen */
 	struct wv_web_row *rows;
@@ -72,6 +81,10 @@ struct wv_web_table {
 	struct wv_web_mark *marks;
 	uint32_t n_marks;
 	uint64_t asked_mono_ns; /* when it was last looked at */
+	/* some seconds ago: one tick alone jumps */
+	struct wv_sample before;
+	struct wv_web_harm harms[WV_WEB_HARMS];
+	size_t n_harms;
 };
 
 /*

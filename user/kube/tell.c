@@ -61,7 +61,7 @@ static void on_over(void *ctx, long status, const char *error, uint64_t retry_af
 			k->sum_ns = k->due_ns;
 	}
 	free(w->tell_answer.text);
-	w->tell_answer = (struct wv_kube_answer){NULL};
+	w->tell_answer = (struct wv_kube_answer){.text = NULL};
 }
 
 void wv_kube_tell_open(struct wv_kube_worker *w)

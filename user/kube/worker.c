@@ -261,7 +261,7 @@ static void on_node_over(void *ctx, long status, const char *error, uint64_t ret
 	}
 	json_object_put(o);
 	free(w->node_answer.text);
-	w->node_answer = (struct wv_kube_answer){NULL};
+	w->node_answer = (struct wv_kube_answer){.text = NULL};
 }
 
 static void ask_labels(struct wv_kube_worker *w, uint64_t now)

@@ -233,7 +233,7 @@ static void perform(const char *url, bool gzip, const char *body, size_t len,
 			read_answer(a);
 		} else {
 			a->error = -EHOSTUNREACH;
-			snprintf(a->text, sizeof(a->text), "%s",
+			snprintf(a->text, sizeof(a->text), "%.159s",
 				 http.error[0] ? http.error : wv_curl.curl_easy_strerror(code));
 		}
 	}

@@ -32,6 +32,7 @@ export const store = {
 	overviewBefore: null,
 	cgroups: new Map(),
 	times: [],
+	harms: [], // who hurt whom, of every kept sample
 	n: 0,
 	cap: 0,
 	tick: -1,
@@ -54,6 +55,7 @@ export function tell() {
 export const current = () => store.at ?? store.n - 1;
 export const oldest = () => Math.max(0, store.n - store.cap);
 export const timeOf = (k) => store.times[k % store.cap];
+export const harmsOf = (k) => store.harms[k % store.cap];
 
 /** A kept figure of a cgroup at sample k (NaN: it was not there). `psi` is the largest of three. */
 export function value(c, name, k = current()) {
@@ -100,6 +102,7 @@ function ingest(data) {
 	const from = names.map((n) => KEPT[n].map((c) => at[c]).filter((i) => i !== undefined));
 	store.columns = at;
 	store.times[slot] = data.wall_ns;
+	store.harms[slot] = store.overview?.harms ?? null;
 	for (const row of data.rows) {
 		const id = row[at.id] + row[at.cgroup];
 		let c = store.cgroups.get(id);
