@@ -363,7 +363,12 @@ static void locked_memory_is_had_where_locking_is_refused(void **state _unused_)
 		    (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0)))
 			_exit(2);
 		fclose(stderr); /* it warns */
+#ifdef __SANITIZE_ADDRESS__
+		/* under it mlock() does nothing, and is never refused */
+		_exit(wv_locked_alloc(&m, 1) == 0 ? 0 : 1);
+#else
 		_exit(wv_locked_alloc(&m, 1) == 0 && wv_locked_refused() ? 0 : 1);
+#endif
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(WEXITSTATUS(status), 0);
