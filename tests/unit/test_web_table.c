@@ -89,6 +89,21 @@ static struct json_object *parse(const struct wv_web_table *t, const struct wv_w
 	return o;
 }
 
+static struct json_object *overview(const struct wv_web_table *t)
+{
+	const struct wv_web_host host = {.name = "test", .cpus = 2};
+	struct wv_text text = {.max = 1 << 20};
+	struct json_object *o;
+
+	wv_web_overview_json(t, &host, t->head.mono_ns, &text);
+	wv_text_str(&text, "}");
+	assert_int_equal(wv_text_end(&text), 0);
+	o = json_tokener_parse(text.data);
+	assert_non_null(o);
+	wv_text_done(&text);
+	return o;
+}
+
 static struct json_object *rows_of(struct json_object *o)
 {
 	return json_object_object_get(o, "rows");
@@ -150,6 +165,45 @@ static void table_rates_are_of_the_interval_between_two_ticks(void **state)
 	assert_int_equal(wv_web_table_update(&t, &m.map), 0);
 	assert_int_equal(t.rows[0].v[WV_WEB_CPU], 0);
 	assert_int_equal(t.rows[0].v[WV_WEB_RUNQ], 0);
+	wv_web_table_done(&t);
+	unmake(&m);
+}
+
+static void table_ranks_who_hurts_whom_between_samples(void **state)
+{
+	struct wv_web_table t = {.cpus = 2};
+	struct json_object *o, *harms, *h;
+	struct made m;
+
+	(void)state;
+	make(&m);
+	row(&m, 1, 4, "/loud");
+	row(&m, 2, 5, "/meek");
+	publish(&m, 1);
+	assert_int_equal(wv_web_table_update(&t, &m.map), 0);
+	assert_int_equal(t.n_harms, 0);
+	m.s.rows[1].f.v[WV_SIG_CPU_USAGE] += 19 * SECOND / 10;
+	m.s.rows[2].f.v[WV_SIG_CPU_USAGE] += SECOND / 10;
+	m.s.rows[2].f.v[WV_SIG_CPU_RUN_DELAY] += SECOND;
+	publish(&m, 2);
+	assert_int_equal(wv_web_table_update(&t, &m.map), 0);
+	assert_int_equal(t.n_harms, 1);
+	assert_string_equal(t.harms[0].culprit->path, "/loud");
+	assert_string_equal(t.harms[0].victim->path, "/meek");
+	o = overview(&t);
+	assert_true(json_object_object_get_ex(o, "harms", &harms));
+	h = json_object_array_get_idx(harms, 0);
+	assert_string_equal(json_object_get_string(json_object_object_get(h, "kind")), "cpu");
+	assert_string_equal(json_object_get_string(json_object_object_get(h, "culprit_id")),
+			    "v2/4");
+	assert_string_equal(json_object_get_string(json_object_object_get(h, "victim_id")), "v2/5");
+	json_object_put(o);
+	/* nothing more happens: after the span nobody is hurt */
+	publish(&m, 8);
+	assert_int_equal(wv_web_table_update(&t, &m.map), 0);
+	publish(&m, 9);
+	assert_int_equal(wv_web_table_update(&t, &m.map), 0);
+	assert_int_equal(t.n_harms, 0);
 	wv_web_table_done(&t);
 	unmake(&m);
 }
@@ -275,6 +329,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(table_rates_are_of_the_interval_between_two_ticks),
+		cmocka_unit_test(table_ranks_who_hurts_whom_between_samples),
 		cmocka_unit_test(table_slot_of_another_cgroup_has_no_past),
 		cmocka_unit_test(table_json_of_hostile_names_is_json_and_keeps_them_text),
 		cmocka_unit_test(table_query_sorts_filters_and_pages),
