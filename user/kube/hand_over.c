@@ -51,7 +51,7 @@ void wv_kube_forget(struct wv_kube_worker *w)
 }
 
 static void told(struct wv_kube_worker *w, const char *outcome, const struct wv_kube_policy *k,
-		   const char *why)
+		 const char *why)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -137,7 +137,7 @@ static void note_invalid(struct wv_kube_worker *w)
 	for (size_t i = 0; i < w->policies.n; i++) {
 		struct wv_kube_policy *k = w->policies.list[i];
 
-		if (k->verdict != WV_KUBE_INVALID || k->noted)
+		if (!k || k->verdict != WV_KUBE_INVALID || k->noted)
 			continue;
 		k->noted = true;
 		(void)wv_log_warn(0, "kube", "WaveosPolicy %s is invalid: %s", k->name, k->error);

@@ -109,6 +109,8 @@ int wv_kube_policy_render(struct json_object *object, char **ret, size_t *ret_le
 
 static void forget(struct wv_kube_policy *k)
 {
+	if (!k)
+		return;
 	json_object_put(k->object);
 	free(k->text);
 	free(k);
