@@ -52,6 +52,17 @@ static int take_text(void *ctx, uint64_t from, const void *bytes, size_t len)
 	return 0;
 }
 
+/* The source for people: without a name and password that may stand in front of its host. */
+static const char *host_of(const char *url)
+{
+	const char *host = strstr(url, "://"), *end, *at;
+
+	host = host ? host + 3 : url;
+	end = host + strcspn(host, "/?#");
+	at = memrchr(host, '@', (size_t)(end - host));
+	return at ? at + 1 : host;
+}
+
 /* Paths of an index are printable ASCII; what a URL would read otherwise is escaped (RFC 3986). */
 static int make_url(const struct wv_config *c, const char *path, char ret[URL_SIZE])
 {
@@ -286,8 +297,8 @@ int wv_updater_source(struct wv_updater *u, uint64_t *ret_retry_s)
 	if (r < 0 && r != -ECANCELED) {
 		snprintf(s->error, sizeof(s->error), "%s",
 			 l.error.text[0] ? l.error.text : strerror(-r));
-		(void)wv_log_full(LOG_WARNING, 0, "update", "%s: %s", u->config->update_url,
-				  s->error);
+		(void)wv_log_full(LOG_WARNING, 0, "update", "%s: %s",
+				  host_of(u->config->update_url), s->error);
 	}
 	saved = wv_update_state_save(s, u->io, u->dir);
 	return r < 0 ? r : saved;
