@@ -2,7 +2,7 @@
 # limit: 180, soak: 4000
 # A day of turns of the loop, faster: at agent.tick=20ms, 86,400 turns (SOAK; else 1,500) take half an hour. All the while
 # cgroups come and go, a rule trips and clears, metrics are scraped in three ways, records rotate and are retired.
-# Afterwards no process of the agent has more descriptors than after the warm-up, and their memory (PSS) is as it was;
+# Afterwards no process of the agent has more descriptors than after the warm-up, and their own memory is as it was;
 # no turn was lost, nothing was dropped. What a day has and this has not: time (no clock moves faster).
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tools/scale.sh"
@@ -58,7 +58,8 @@ descriptors() {
 	for p in $(processes); do find "/proc/$p/fd" -mindepth 1 -printf '%l\n' 2>/dev/null; done |
 		grep -vcE '^/sys/fs/cgroup|^anon_inode:bpf-map$'
 }
-proportional() { for p in $(processes); do cat "/proc/$p/smaps_rollup"; done 2>/dev/null | awk '$1 == "Pss:" {n += $2} END {print n}'; }
+# anonymous memory alone: shares of libraries' pages go with who else runs
+anonymous() { for p in $(processes); do cat "/proc/$p/smaps_rollup"; done 2>/dev/null | awk '$1 == "Anonymous:" {n += $2} END {print n}'; }
 # settle COMMAND: the smallest of five looks a fifth of a second apart: a scrape or a flush is under way in some
 settle() {
 	for _ in 1 2 3 4 5; do
@@ -67,16 +68,16 @@ settle() {
 	done | sort -n | head -n 1
 }
 wait_until $((60 + warm / 10)) ticked "$warm" || fail "$warm turns take too long"
-fds0=$(settle descriptors) kib0=$(settle proportional)
+fds0=$(settle descriptors) kib0=$(settle anonymous)
 from=$(st .tick) step=$(((turns - warm) / 10))
 series=
 for i in 1 2 3 4 5 6 7 8 9 10; do
 	wait_until $((step / 10 + 60)) ticked $((from + i * step)) || fail "turns stand still at $(st .tick)"
-	kib=$(settle proportional)
+	kib=$(settle anonymous)
 	series="$series $kib"
 done
 fds=$(settle descriptors)
-echo "PSS after each tenth:$series KiB, $kib0 after the warm-up; descriptors $fds0, $fds"
+echo "anonymous memory after each tenth:$series KiB, $kib0 after the warm-up; descriptors $fds0, $fds"
 [ "$fds" -le $((fds0 + 2)) ] || fail "$fds descriptors after $turns turns, $fds0 after $warm"
 [ $((kib - kib0)) -le 512 ] || fail "the agent grew from $kib0 to $kib KiB:$series"
 events() { cat "$ROOT"/var/lib/waveos/runs/*/events*.jsonl; }
@@ -87,6 +88,6 @@ losses=$(st '[.losses[] | select(.place | test("^SLOT") | not) | "\(.place) \(.c
 wait_until 10 settled || fail "events: $(st '.events | tostring')"
 restarts=$(st '[.. | objects | .restarts? // empty | numbers] | add // 0')
 [ "${restarts:-0}" -eq 0 ] || fail "workers were restarted $restarts times"
-echo "$(st .tick) turns, $trips decisions in what is kept; PSS $kib0 KiB after the warm-up, then$series; descriptors $fds0, $fds"
+echo "$(st .tick) turns, $trips decisions in what is kept; $kib0 KiB after the warm-up, then$series; descriptors $fds0, $fds"
 agent_stop
 "$BIN" evidence verify --root "$ROOT" >"$TMP/verify" || fail "the log does not verify: $(cat "$TMP/verify")"
