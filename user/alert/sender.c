@@ -13,6 +13,7 @@
 #include "user/alert/deliver.h"
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
+#include "user/core/stream.h"
 #include "user/export/sandbox.h"
 #include "user/spool/rights.h"
 
@@ -31,38 +32,10 @@ struct sender {
 	struct wv_delivery sinks[WV_ALERT_SINKS_MAX];
 };
 
-static int get(int fd, void *buf, size_t len)
-{
-	for (size_t at = 0; at < len;) {
-		ssize_t n = recv(fd, (char *)buf + at, len - at, 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -EPIPE;
-		at += (size_t)n;
-	}
-	return 0;
-}
-
-static int put(int fd, const void *buf, size_t len)
-{
-	for (size_t at = 0; at < len;) {
-		ssize_t n = send(fd, (const char *)buf + at, len - at, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -EPIPE;
-		at += (size_t)n;
-	}
-	return 0;
-}
-
 static int answer(struct sender *s, const struct wv_delivery *d, struct wv_alert_answer *a)
 {
 	a->sink = (uint32_t)(d - s->sinks);
-	return put(s->fd, a, sizeof(*a));
+	return wv_stream_put(s->fd, a, sizeof(*a));
 }
 
 static int take(struct sender *s)
@@ -71,14 +44,14 @@ static int take(struct sender *s)
 	struct wv_delivery *d;
 	struct header h;
 	char *body;
-	int r = get(s->fd, &h, sizeof(h));
+	int r = wv_stream_get(s->fd, &h, sizeof(h));
 
 	if (r < 0 || h.sink >= s->config->n_alerts || h.len > WV_ALERT_MESSAGE_MAX)
 		return -EPIPE;
 	body = malloc((size_t)h.len + 1);
 	if (!body)
 		return -ENOMEM;
-	r = get(s->fd, body, h.len);
+	r = wv_stream_get(s->fd, body, h.len);
 	if (r < 0) {
 		free(body);
 		return r;
@@ -205,9 +178,9 @@ int wv_alert_sender_start(const struct wv_io *io, const struct wv_config *config
 int wv_alert_sender_put(int fd, unsigned sink, const char *bytes, size_t len)
 {
 	struct header h = {.sink = sink, .len = (uint32_t)len};
-	int r = put(fd, &h, sizeof(h));
+	int r = wv_stream_put(fd, &h, sizeof(h));
 
-	return r < 0 ? r : put(fd, bytes, len);
+	return r < 0 ? r : wv_stream_put(fd, bytes, len);
 }
 
 int wv_alert_sender_get(int fd, struct wv_alert_answer *ret)

@@ -16,6 +16,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
 #include "user/core/log.h"
+#include "user/core/stream.h"
 #include "user/export/sandbox.h"
 
 #define MESSAGE_MAX (8U << 20)
@@ -27,38 +28,10 @@ struct header {
 	int32_t status;
 };
 
-static int get(int fd, void *buf, size_t len)
-{
-	for (size_t at = 0; at < len;) {
-		ssize_t n = recv(fd, (char *)buf + at, len - at, 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -EPIPE;
-		at += (size_t)n;
-	}
-	return 0;
-}
-
-static int put(int fd, const void *buf, size_t len)
-{
-	for (size_t at = 0; at < len;) {
-		ssize_t n = send(fd, (const char *)buf + at, len - at, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -EPIPE;
-		at += (size_t)n;
-	}
-	return 0;
-}
-
 static int get_message(int fd, struct header *h, char **ret)
 {
 	_cleanup_free_ char *bytes = NULL;
-	int r = get(fd, h, sizeof(*h));
+	int r = wv_stream_get(fd, h, sizeof(*h));
 
 	if (r == 0 && h->len > MESSAGE_MAX)
 		r = -EPIPE;
@@ -67,7 +40,7 @@ static int get_message(int fd, struct header *h, char **ret)
 	bytes = malloc((size_t)h->len + 1);
 	if (!bytes)
 		return -ENOMEM;
-	r = get(fd, bytes, h->len);
+	r = wv_stream_get(fd, bytes, h->len);
 	bytes[h->len] = '\0';
 	if (r == 0)
 		*ret = TAKE_PTR(bytes);
@@ -77,9 +50,9 @@ static int get_message(int fd, struct header *h, char **ret)
 static int put_message(int fd, int status, const void *bytes, size_t len)
 {
 	struct header h = {.len = (uint32_t)len, .status = status};
-	int r = put(fd, &h, sizeof(h));
+	int r = wv_stream_put(fd, &h, sizeof(h));
 
-	return r == 0 && len ? put(fd, bytes, len) : r;
+	return r == 0 && len ? wv_stream_put(fd, bytes, len) : r;
 }
 
 static int serve(int fd, const struct wv_helper_work *work)
