@@ -8,43 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CURL_DISABLE_TYPECHECK /* its macros would take members for its functions */
-#include <curl/curl.h>
-
 #include "user/core/cleanup.h"
-#include "user/core/dl.h"
 #include "user/core/io.h"
+#include "user/secret/curl.h"
+#include "user/secret/secret.h"
 
 #define CONNECT_S 10L
 #define TOKEN_MAX 16384
 #define WAITS_MAX 4
 /* a connection that a firewall forgot is noticed after about this and a half */
 #define KEEPALIVE_S 30L
-
-#define CURL_FUNCTIONS(F)                                                                          \
-	F(curl_global_init)                                                                        \
-	F(curl_easy_init)                                                                          \
-	F(curl_easy_reset)                                                                         \
-	F(curl_easy_setopt)                                                                        \
-	F(curl_easy_getinfo)                                                                       \
-	F(curl_easy_cleanup)                                                                       \
-	F(curl_easy_strerror)                                                                      \
-	F(curl_slist_append)                                                                       \
-	F(curl_slist_free_all)                                                                     \
-	F(curl_multi_init)                                                                         \
-	F(curl_multi_cleanup)                                                                      \
-	F(curl_multi_add_handle)                                                                   \
-	F(curl_multi_remove_handle)                                                                \
-	F(curl_multi_perform)                                                                      \
-	F(curl_multi_poll)                                                                         \
-	F(curl_multi_info_read)
-
-static struct {
-#define POINTER(name) __typeof__(name) *name;
-	CURL_FUNCTIONS(POINTER)
-#undef POINTER
-	bool loaded;
-} lib;
 
 #define REQUESTS_MAX 8
 
@@ -55,24 +28,6 @@ struct wv_kube_client {
 	CURLM *multi;
 	struct wv_kube_request *running[REQUESTS_MAX];
 };
-
-static int load(void)
-{
-	static const struct wv_dl_symbol symbols[] = {
-#define SYMBOL(name) {#name, &lib.name},
-		CURL_FUNCTIONS(SYMBOL)
-#undef SYMBOL
-			{NULL, NULL},
-	};
-	int r = lib.loaded ? 0 : wv_dl_load("libcurl.so.4", "libcurl4", symbols);
-
-	if (r < 0 || lib.loaded)
-		return r;
-	if (lib.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return -ENOMEM;
-	lib.loaded = true;
-	return 0;
-}
 
 /* Whether the host of a URL's rest is this machine. */
 static bool is_loopback(const char *rest)
@@ -109,10 +64,10 @@ static int take_server(struct wv_kube_client *c, const char *server)
 static void warm_up(void)
 {
 	struct addrinfo *a = NULL;
-	CURL *h = lib.curl_easy_init();
+	CURL *h = wv_curl.curl_easy_init();
 
 	if (h)
-		lib.curl_easy_cleanup(h);
+		wv_curl.curl_easy_cleanup(h);
 	if (getaddrinfo("localhost", NULL, NULL, &a) == 0)
 		freeaddrinfo(a);
 }
@@ -120,7 +75,7 @@ static void warm_up(void)
 int wv_kube_client_open(struct wv_kube_client **ret, const struct wv_kube_client_options *o)
 {
 	struct wv_kube_client *c;
-	int r = load();
+	int r = wv_secrets_load_curl();
 
 	if (r < 0)
 		return r;
@@ -130,7 +85,7 @@ int wv_kube_client_open(struct wv_kube_client **ret, const struct wv_kube_client
 	c->token = o->token;
 	c->ca = o->ca;
 	r = take_server(c, o->server);
-	c->multi = r < 0 ? NULL : lib.curl_multi_init();
+	c->multi = r < 0 ? NULL : wv_curl.curl_multi_init();
 	if (!c->multi) {
 		free(c);
 		return r < 0 ? r : -ENOMEM;
@@ -142,9 +97,9 @@ int wv_kube_client_open(struct wv_kube_client **ret, const struct wv_kube_client
 
 static void end(struct wv_kube_client *c, struct wv_kube_request *q)
 {
-	(void)lib.curl_multi_remove_handle(c->multi, q->handle);
-	lib.curl_easy_cleanup(q->handle);
-	lib.curl_slist_free_all(q->headers);
+	(void)wv_curl.curl_multi_remove_handle(c->multi, q->handle);
+	wv_curl.curl_easy_cleanup(q->handle);
+	wv_curl.curl_slist_free_all(q->headers);
 	q->handle = q->headers = NULL;
 	q->running = false;
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
@@ -159,7 +114,7 @@ void wv_kube_client_close(struct wv_kube_client *c)
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
 		if (c->running[i])
 			end(c, c->running[i]);
-	(void)lib.curl_multi_cleanup(c->multi);
+	(void)wv_curl.curl_multi_cleanup(c->multi);
 	free(c);
 }
 
@@ -168,14 +123,14 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *userdata)
 	struct wv_kube_request *q = userdata;
 	long status = 0;
 
-	lib.curl_easy_getinfo(q->handle, CURLINFO_RESPONSE_CODE, &status);
+	wv_curl.curl_easy_getinfo(q->handle, CURLINFO_RESPONSE_CODE, &status);
 	return q->take(q->ctx, status, bytes, size * n) < 0 ? CURL_WRITEFUNC_ERROR : size * n;
 }
 
 /* Where there is no memory for one more, the list as it was. */
 static struct curl_slist *append(struct curl_slist *list, const char *line)
 {
-	return lib.curl_slist_append(list, line) ?: list;
+	return wv_curl.curl_slist_append(list, line) ?: list;
 }
 
 /* "Authorization: Bearer <token>", or the list as it was where there is no token to be had. */
@@ -202,36 +157,36 @@ static struct curl_slist *add_token(const struct wv_kube_client *c, struct curl_
 static void set_options(const struct wv_kube_client *c, struct wv_kube_request *q, const char *url,
 			const char *body, unsigned timeout_s)
 {
-	struct curl_slist *headers = lib.curl_slist_append(NULL, "Accept: application/json");
+	struct curl_slist *headers = wv_curl.curl_slist_append(NULL, "Accept: application/json");
 	CURL *h = q->handle;
 
-	lib.curl_easy_setopt(h, CURLOPT_URL, url);
-	lib.curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, c->plain ? "http" : "https");
-	lib.curl_easy_setopt(h, CURLOPT_PROXY, "");
-	lib.curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
-	lib.curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-	lib.curl_easy_setopt(h, CURLOPT_USERAGENT, "waveos-bpf/" WV_VERSION);
-	lib.curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	lib.curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 1L);
-	lib.curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 2L);
+	wv_curl.curl_easy_setopt(h, CURLOPT_URL, url);
+	wv_curl.curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, c->plain ? "http" : "https");
+	wv_curl.curl_easy_setopt(h, CURLOPT_PROXY, "");
+	wv_curl.curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
+	wv_curl.curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	wv_curl.curl_easy_setopt(h, CURLOPT_USERAGENT, "waveos-bpf/" WV_VERSION);
+	wv_curl.curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	wv_curl.curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 1L);
+	wv_curl.curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 2L);
 	if (*c->ca)
-		lib.curl_easy_setopt(h, CURLOPT_CAINFO, c->ca);
-	lib.curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
-	lib.curl_easy_setopt(h, CURLOPT_TIMEOUT, (long)timeout_s);
-	lib.curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
-	lib.curl_easy_setopt(h, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
-	lib.curl_easy_setopt(h, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S / 6);
-	lib.curl_easy_setopt(h, CURLOPT_ERRORBUFFER, q->message);
-	lib.curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
-	lib.curl_easy_setopt(h, CURLOPT_WRITEDATA, q);
-	lib.curl_easy_setopt(h, CURLOPT_PRIVATE, q);
+		wv_curl.curl_easy_setopt(h, CURLOPT_CAINFO, c->ca);
+	wv_curl.curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
+	wv_curl.curl_easy_setopt(h, CURLOPT_TIMEOUT, (long)timeout_s);
+	wv_curl.curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
+	wv_curl.curl_easy_setopt(h, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
+	wv_curl.curl_easy_setopt(h, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S / 6);
+	wv_curl.curl_easy_setopt(h, CURLOPT_ERRORBUFFER, q->message);
+	wv_curl.curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
+	wv_curl.curl_easy_setopt(h, CURLOPT_WRITEDATA, q);
+	wv_curl.curl_easy_setopt(h, CURLOPT_PRIVATE, q);
 	if (body) {
-		lib.curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, "PATCH");
-		lib.curl_easy_setopt(h, CURLOPT_COPYPOSTFIELDS, body);
+		wv_curl.curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, "PATCH");
+		wv_curl.curl_easy_setopt(h, CURLOPT_COPYPOSTFIELDS, body);
 		headers = append(headers, "Content-Type: application/merge-patch+json");
 	}
 	q->headers = add_token(c, headers);
-	lib.curl_easy_setopt(h, CURLOPT_HTTPHEADER, q->headers);
+	wv_curl.curl_easy_setopt(h, CURLOPT_HTTPHEADER, q->headers);
 }
 
 int wv_kube_request(struct wv_kube_client *c, struct wv_kube_request *q, const char *path,
@@ -250,13 +205,13 @@ int wv_kube_request(struct wv_kube_client *c, struct wv_kube_request *q, const c
 		return -ENAMETOOLONG;
 	q->client = c;
 	q->message[0] = '\0';
-	q->handle = lib.curl_easy_init();
+	q->handle = wv_curl.curl_easy_init();
 	if (!q->handle)
 		return -ENOMEM;
 	set_options(c, q, url, body, timeout_s);
 	q->running = true;
 	c->running[at] = q;
-	if (lib.curl_multi_add_handle(c->multi, q->handle) == CURLM_OK)
+	if (wv_curl.curl_multi_add_handle(c->multi, q->handle) == CURLM_OK)
 		return 0;
 	end(c, q);
 	return -ENOMEM;
@@ -268,10 +223,10 @@ static void finish(struct wv_kube_client *c, struct wv_kube_request *q, CURLcode
 	curl_off_t retry = 0;
 	long status = 0;
 
-	lib.curl_easy_getinfo(q->handle, CURLINFO_RESPONSE_CODE, &status);
-	lib.curl_easy_getinfo(q->handle, CURLINFO_RETRY_AFTER, &retry);
+	wv_curl.curl_easy_getinfo(q->handle, CURLINFO_RESPONSE_CODE, &status);
+	wv_curl.curl_easy_getinfo(q->handle, CURLINFO_RETRY_AFTER, &retry);
 	snprintf(message, sizeof(message), "%s",
-		 q->message[0] ? q->message : lib.curl_easy_strerror(code));
+		 q->message[0] ? q->message : wv_curl.curl_easy_strerror(code));
 	end(c, q);
 	q->over(q->ctx, status, code == CURLE_OK ? NULL : message, retry > 0 ? (uint64_t)retry : 0);
 }
@@ -282,13 +237,13 @@ static void look_at_ended(struct wv_kube_client *c)
 	CURLMsg *m;
 	int left;
 
-	while ((m = lib.curl_multi_info_read(c->multi, &left))) {
+	while ((m = wv_curl.curl_multi_info_read(c->multi, &left))) {
 		CURLcode code = m->data.result;
 
 		q = NULL;
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		lib.curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&q);
+		wv_curl.curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&q);
 		if (q)
 			finish(c, q, code);
 	}
@@ -302,16 +257,16 @@ int wv_kube_client_turn(struct wv_kube_client *c, struct wv_kube_wait *wait, siz
 
 	if (n > WAITS_MAX)
 		return -EINVAL;
-	if (lib.curl_multi_perform(c->multi, &running) != CURLM_OK)
+	if (wv_curl.curl_multi_perform(c->multi, &running) != CURLM_OK)
 		return -EIO;
 	look_at_ended(c);
 	for (size_t i = 0; i < n; i++)
 		fds[i] = (struct curl_waitfd){.fd = wait[i].fd, .events = CURL_WAIT_POLLIN};
-	if (lib.curl_multi_poll(c->multi, fds, (unsigned)n, timeout_ms, NULL) != CURLM_OK)
+	if (wv_curl.curl_multi_poll(c->multi, fds, (unsigned)n, timeout_ms, NULL) != CURLM_OK)
 		return -EIO;
 	for (size_t i = 0; i < n; i++)
 		wait[i].ready = fds[i].revents != 0;
-	if (lib.curl_multi_perform(c->multi, &running) != CURLM_OK)
+	if (wv_curl.curl_multi_perform(c->multi, &running) != CURLM_OK)
 		return -EIO;
 	look_at_ended(c);
 	return 0;
