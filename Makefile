@@ -9,7 +9,8 @@ VERSION := 0.1.0
 # one BPF object a subsystem: bpf/<name>.bpf.c, built for BTF and for raw tracepoints
 BPF_OBJECTS := $(sort $(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c)))
 # everything but main.c is also linked into the tests
-USER_SOURCES := $(sort $(wildcard user/*/*.c))
+# gpu/*.c and its folders, but for gpu/cupti: that is a library of its own (mk/gpu.mk), which runs in others' processes
+USER_SOURCES := $(sort $(wildcard user/*/*.c gpu/*.c gpu/tune/*.c gpu/jobs/*.c gpu/topo/*.c))
 UNIT_TESTS := $(sort $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c)))
 
 PKGS := libbpf libelf zlib json-c libsystemd libcrypto yaml-0.1 libmicrohttpd ncursesw libseccomp libcap-ng libzstd libssl

@@ -22,6 +22,11 @@ $(O)/user/%.o: user/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
+$(O)/gpu/%.o: gpu/%.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
 # what tests and fuzzers link: they get what they use, and the linker reads the rest no further
 $(O)/libwaveos.a: $(USER_OBJECTS)
 	$(call say,AR,$@)
@@ -31,4 +36,4 @@ $(O)/waveos-bpf: $(O)/user/main.o $(USER_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm -pthread
 
--include $(wildcard $(O)/user/*.d $(O)/user/*/*.d)
+-include $(wildcard $(O)/user/*.d $(O)/user/*/*.d $(O)/gpu/*.d $(O)/gpu/*/*.d)

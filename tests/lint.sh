@@ -4,11 +4,11 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 O=${O:-build}
 status=0
-mapfile -t c < <(git ls-files -co --exclude-standard 'user/*.c' 'tests/unit/*.c' 'tests/bench/*.c' 'tests/fuzz/*.c' 'tests/sim/*.c' 'tests/vm/tools/*.c')
-mapfile -t h < <(git ls-files -co --exclude-standard 'user/*.h' 'include/*.h' 'bpf/*.h' 'tests/sim/*.h')
+mapfile -t c < <(git ls-files -co --exclude-standard 'user/*.c' 'gpu/*.c' 'tests/unit/*.c' 'tests/bench/*.c' 'tests/fuzz/*.c' 'tests/sim/*.c' 'tests/vm/tools/*.c')
+mapfile -t h < <(git ls-files -co --exclude-standard 'user/*.h' 'gpu/*.h' 'include/*.h' 'bpf/*.h' 'tests/sim/*.h')
 mapfile -t bpf < <(git ls-files -co --exclude-standard 'bpf/*.bpf.c')
 mapfile -t sh < <(git ls-files -co --exclude-standard '*.sh' '.ci/run')
-mapfile -t agent < <(git ls-files -co --exclude-standard 'user/*.c')
+mapfile -t agent < <(git ls-files -co --exclude-standard 'user/*.c' 'gpu/*.c')
 
 wanted() { [[ " ${LINT_ONLY:-$1} " == *" $1 "* ]]; }
 report() { # NAME STATUS

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "gpu/reduce.h"
+
+#include <string.h>
+
+enum wv_gpu_class wv_gpu_classify(const char *name)
+{
+	static const char *const comms[] = {"ncclDevKernel_", "ncclSymkDevKernel_", "ncclKernel_"};
+
+	for (size_t i = 0; i < sizeof(comms) / sizeof(comms[0]); i++)
+		if (strncmp(name, comms[i], strlen(comms[i])) == 0)
+			return WV_GPU_COMMS;
+	return WV_GPU_KERNEL;
+}
+
+void wv_gpu_reduce_init(struct wv_gpu_reducer *r, uint32_t device, uint64_t slack_ns)
+{
+	memset(r, 0, sizeof(*r));
+	r->device = device;
+	r->slack_ns = slack_ns;
+	for (unsigned c = 0; c < WV_GPU_CLASSES; c++)
+		wv_spans_init(&r->set[c], r->memory[c], WV_GPU_SPANS);
+}
+
+/* The longest-running names stay: the least of them makes room, and takes its past along. */
+static void count_name(struct wv_gpu_window *w, const char *name, uint64_t ns)
+{
+	unsigned least = 0;
+
+	for (unsigned i = 0; i < WV_GPU_NAMES; i++) {
+		if (w->top[i].n && strncmp(w->top[i].name, name, WV_GPU_NAME_SIZE - 1) == 0) {
+			w->top[i].ns += ns;
+			w->top[i].n++;
+			return;
+		}
+		if (w->top[i].ns < w->top[least].ns)
+			least = i;
+	}
+	if (w->top[least].n && w->top[least].ns >= ns)
+		return;
+	strncpy(w->top[least].name, name, WV_GPU_NAME_SIZE - 1);
+	w->top[least].ns = ns;
+	w->top[least].n = 1;
+}
+
+void wv_gpu_reduce_add(struct wv_gpu_reducer *r, const struct wv_gpu_activity *a)
+{
+	struct wv_gpu_window *w = &r->window;
+	uint64_t begin = a->begin;
+
+	w->records++;
+	/* CUPTI gives 0 where it could not measure; a time from before the first window is late */
+	if (!a->begin || a->end < a->begin)
+		return;
+	if (!r->begin)
+		r->begin = a->begin - a->begin % WV_GPU_WINDOW_NS;
+	if (a->end > r->seen)
+		r->seen = a->end;
+	if (begin < r->begin) {
+		w->late_ns += (a->end < r->begin ? a->end : r->begin) - begin;
+		begin = r->begin;
+	}
+	wv_spans_add(&r->set[a->class], begin, a->end);
+	if (a->bytes)
+		w->copy_bytes[a->copy] += a->bytes;
+	if (a->graph)
+		w->graphs++;
+	if (a->class != WV_GPU_MEMORY) {
+		w->kernels++;
+		if (a->name)
+			count_name(w, a->name, a->end - a->begin);
+	}
+}
+
+void wv_gpu_reduce_launch(struct wv_gpu_reducer *r, const struct wv_gpu_launch *l)
+{
+	if (l->sync)
+		r->window.syncs++;
+	else
+		r->window.launches++;
+	r->launch[(r->launches_head + r->launches_n) % WV_GPU_LAUNCHES] = *l;
+	if (r->launches_n < WV_GPU_LAUNCHES)
+		r->launches_n++;
+	else
+		r->launches_head = (r->launches_head + 1) % WV_GPU_LAUNCHES;
+}
+
+/* What ended the gap: the last launch before the work began. */
+static void explain(const struct wv_gpu_reducer *r, struct wv_gpu_gap *g)
+{
+	for (uint32_t i = 0; i < r->launches_n; i++) {
+		const struct wv_gpu_launch *l =
+			&r->launch[(r->launches_head + i) % WV_GPU_LAUNCHES];
+
+		if (l->sync) {
+			g->sync |= l->at < g->end && l->end > g->begin;
+		} else if (l->at <= g->end && l->at > g->launch) {
+			g->launch = l->at;
+			g->launch_tid = l->tid;
+		}
+	}
+}
+
+/* Keeps the longest gaps, in order of time. */
+static void on_gap(void *ctx, uint64_t begin, uint64_t end)
+{
+	struct wv_gpu_window *w = ctx;
+	unsigned shortest = 0;
+
+	if (w->gaps == WV_GPU_GAPS) {
+		for (unsigned i = 1; i < w->gaps; i++)
+			if (w->gap[i].end - w->gap[i].begin <
+			    w->gap[shortest].end - w->gap[shortest].begin)
+				shortest = i;
+		if (end - begin <= w->gap[shortest].end - w->gap[shortest].begin)
+			return;
+		memmove(&w->gap[shortest], &w->gap[shortest + 1],
+			(w->gaps - shortest - 1) * sizeof(w->gap[0]));
+		w->gaps--;
+	}
+	w->gap[w->gaps++] = (struct wv_gpu_gap){.begin = begin, .end = end};
+}
+
+bool wv_gpu_reduce_tell(struct wv_gpu_reducer *r, uint64_t now, const struct wv_gpu_window **ret)
+{
+	static struct wv_gpu_window told; /* one thread tells */
+	uint64_t end = r->begin + WV_GPU_WINDOW_NS, closed = 0;
+	struct wv_gpu_shares s;
+
+	if (!r->begin || now < end + r->slack_ns)
+		return false;
+	told = r->window;
+	memset(&r->window, 0, sizeof(r->window));
+	told.frame = (struct wv_gpu_frame){.bytes = sizeof(told), .type = WV_GPU_WINDOW};
+	told.device = r->device;
+	told.begin = r->begin;
+	told.end = end;
+	wv_gpu_account(&r->set[WV_GPU_KERNEL], &r->set[WV_GPU_COMMS], &r->set[WV_GPU_MEMORY],
+		       r->begin, end, &s, on_gap, &told);
+	told.kernel_ns = s.kernel;
+	told.comms_ns = s.comms;
+	told.exposed_ns = s.exposed;
+	told.overlapped_ns = s.overlapped;
+	told.memory_ns = s.memory;
+	told.idle_ns = s.idle;
+	for (unsigned i = 0; i < told.gaps; i++)
+		explain(r, &told.gap[i]);
+	for (unsigned c = 0; c < WV_GPU_CLASSES; c++) {
+		closed += r->set[c].closed_ns;
+		wv_spans_forget(&r->set[c], end);
+	}
+	told.closed_ns = closed - r->closed_told_ns;
+	r->closed_told_ns = closed;
+	r->begin = end;
+	*ret = &told;
+	return true;
+}
