@@ -100,22 +100,11 @@ static __always_inline void on_switch(bool preempt, struct task_struct *prev,
 	stint->delay_counted = 0;
 }
 
-struct task_struct___old {
-	volatile long state; /* before 5.14; __state since */
-} __attribute__((preserve_access_index));
-
-static __always_inline long task_state(struct task_struct *task)
-{
-	if (bpf_core_field_exists(task->__state))
-		return WV_READ(task, __state);
-	return WV_READ((struct task_struct___old *)task, state);
-}
-
 WV_TP("sched_switch")
 int BPF_PROG(cpu_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	if (wv_live())
-		on_switch(preempt, prev, next, task_state(prev));
+		on_switch(preempt, prev, next, wv_task_state(prev));
 	return 0;
 }
 

@@ -62,17 +62,6 @@ int BPF_PROG(task_exit, struct task_struct *task)
  */
 #define PF_FROZEN 0x00010000
 
-struct task_struct___old {
-	volatile long state; /* before 5.14; __state since */
-} __attribute__((preserve_access_index));
-
-static __always_inline __u64 task_state(struct task_struct *task)
-{
-	if (bpf_core_field_exists(task->__state))
-		return BPF_CORE_READ(task, __state);
-	return BPF_CORE_READ((struct task_struct___old *)task, state);
-}
-
 static __always_inline bool in_dstate(struct task_struct *task, __u64 state)
 {
 	return (state & TASK_UNINTERRUPTIBLE) && !(state & TASK_NOLOAD) &&
@@ -157,7 +146,7 @@ int task_walk(struct bpf_iter__task *ctx)
 		count_ended(task, row);
 		return 0;
 	}
-	state = task_state(task);
+	state = wv_task_state(task);
 	if (in_dstate(task, state)) {
 		/* the buffer is full: user space reads it and this task comes again */
 		if (write_dstate(seq, task, slot))

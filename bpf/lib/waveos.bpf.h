@@ -10,25 +10,8 @@
 #ifndef WAVEOS_BPF_H
 #define WAVEOS_BPF_H
 
-#include "vmlinux.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_tracing.h>
+#include "lib/tp.bpf.h"
 #include "waveos/wire.h"
-
-#ifdef WV_RAW_TP
-#define WV_TP(name) SEC("raw_tp/" name)
-#define WV_READ(ptr, field) BPF_CORE_READ(ptr, field)
-#define WV_READ2(ptr, a, b) BPF_CORE_READ(ptr, a, b)
-#define WV_READ3(ptr, a, b, c) BPF_CORE_READ(ptr, a, b, c)
-#define WV_READ4(ptr, a, b, c, d) BPF_CORE_READ(ptr, a, b, c, d)
-#else
-#define WV_TP(name) SEC("tp_btf/" name)
-#define WV_READ(ptr, field) ((ptr)->field)
-#define WV_READ2(ptr, a, b) ((ptr)->a->b)
-#define WV_READ3(ptr, a, b, c) ((ptr)->a->b->c)
-#define WV_READ4(ptr, a, b, c, d) ((ptr)->a->b->c->d)
-#endif
 
 /* Filled by user space before load, constant afterwards: the verifier removes what they switch off.
  */

@@ -59,6 +59,10 @@ struct wv_object {
 	const struct wv_object *also; /* MAY: another object of the same module */
 };
 
+/* ELF bytes of the build of this flavour; the caller frees them. -ENOMEM, -EBADMSG. */
+int wv_object_unpack(const struct wv_object *o, enum wv_flavour flavour, void **ret_elf,
+		     size_t *ret_size);
+
 /* What the opener does on the way; both MUST be there. */
 struct wv_bpf_steps {
 	/* The early objects are loaded and the others are not; bpf has the early ones only. */

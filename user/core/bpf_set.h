@@ -67,9 +67,6 @@ void wv_things_close(struct wv_things *t);
 /* bpf_unpack.c */
 /* Adds what names the build of this flavour to a sum. */
 void wv_object_hash(const struct wv_object *o, enum wv_flavour flavour, struct wv_sha256 *sum);
-/* ELF bytes of the build of this flavour; the caller frees them. -ENOMEM, -EBADMSG. */
-int wv_object_unpack(const struct wv_object *o, enum wv_flavour flavour, void **ret_elf,
-		     size_t *ret_size);
 
 /* bpf_load.c */
 /* Loads, pins and attaches an object, or notes in its state why it is left out. */
