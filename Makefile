@@ -16,7 +16,7 @@ UNIT_TESTS := $(sort $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c)
 PKGS := libbpf libelf zlib json-c libsystemd libcrypto yaml-0.1 libmicrohttpd ncursesw libseccomp libcap-ng libzstd libssl
 
 .DEFAULT_GOAL := all
-include mk/toolchain.mk mk/bpf.mk mk/user.mk mk/test.mk mk/fuzz.mk mk/lint.mk mk/docs.mk mk/bench.mk mk/install.mk mk/package.mk mk/sim.mk mk/k8s.mk
+include mk/toolchain.mk mk/bpf.mk mk/user.mk mk/gpu.mk mk/test.mk mk/fuzz.mk mk/lint.mk mk/docs.mk mk/bench.mk mk/install.mk mk/package.mk mk/sim.mk mk/k8s.mk
 
 .PHONY: all
 all: deps-check $(O)/waveos-bpf

@@ -18,13 +18,13 @@ $(O)/tests/%: tests/unit/%.c $(O)/libwaveos.a
 tests: $(TEST_BINARIES)
 
 .PHONY: check check-unit check-host check-e2e check-vm
-check: all $(TEST_BINARIES) ## runs build, unit, host, e2e and vm tests and prints one closing line
+check: all $(TEST_BINARIES) $(GPU_TOOLS) ## runs build, unit, host, e2e and vm tests and prints one closing line
 	$(Q)O=$(O) tests/run.sh build unit host e2e vm
 
 check-unit: $(TEST_BINARIES) ## unit tests only (no root needed)
 	$(Q)O=$(O) tests/run.sh unit
 
-check-host: all $(TEST_BINARIES) ## tests on this machine's kernel (root)
+check-host: all $(TEST_BINARIES) $(GPU_TOOLS) ## tests on this machine's kernel (root)
 	$(Q)O=$(O) tests/run.sh host
 
 check-e2e: all ## tests with the real parts around the agent: Prometheus, Alertmanager, Chromium ... (root)
@@ -38,7 +38,7 @@ check-vm: all ## tests on Debian kernels under qemu
 	$(Q)O=$(O) tests/run.sh vm
 
 .PHONY: soak
-soak: all $(TEST_BINARIES) ## everything, the long tests included
+soak: all $(TEST_BINARIES) $(GPU_TOOLS) ## everything, the long tests included
 	$(Q)O=$(O) SOAK=1 tests/run.sh build unit host e2e vm
 
 .PHONY: e2e-grafana

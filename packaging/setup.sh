@@ -7,11 +7,13 @@ set -eu
 build="gcc clang llvm make pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev libjson-c-dev libsystemd-dev
 libssl-dev libyaml-dev libmicrohttpd-dev libncurses-dev libseccomp-dev libcap-ng-dev libzstd-dev
 libcurl4-openssl-dev libarchive-dev libtss2-dev zstd"
-# what the tests use: compilers and checks; load and tools; firmware, logs, proxies; containers; what watches; browser; shells
+# what the tests use: compilers and checks; load and tools; firmware, logs, proxies; containers; PyTorch and
+# its data loader; what watches; browser; shells
 test="libcmocka-dev clang-format clang-tidy clang-tools cppcheck shellcheck libclang-rt-14-dev python3 python3-jsonschema python3-yaml spin
 stress-ng iperf3 fio iproute2 procps util-linux curl jq man-db ca-certificates xz-utils cpio e2fsprogs busybox-static kmod strace tmux
 swtpm swtpm-tools tpm2-tools minisign openssl nbdkit rsyslog rsyslog-gnutls haproxy
 podman runc buildah debhelper dpkg-dev lintian rpm
+python3-torch python3-pil
 prometheus prometheus-alertmanager python3-aiosmtpd wrk
 chromium fonts-dejavu-core
 zsh fish"
