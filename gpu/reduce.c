@@ -121,37 +121,75 @@ static void on_gap(void *ctx, uint64_t begin, uint64_t end)
 	w->gap[w->gaps++] = (struct wv_gpu_gap){.begin = begin, .end = end};
 }
 
+/*
+ * The union of a class within the window, as the frame has room for: gaps below a limit are closed,
+ * and the limit is doubled until it fits.
+ */
+static void tell_busy(const struct wv_spans *set, struct wv_gpu_window *w, unsigned class)
+{
+	uint64_t least = 1;
+	unsigned n;
+
+	do {
+		n = 0;
+		for (size_t i = 0; i < set->n && set->at[i].begin < w->end; i++) {
+			uint64_t begin = set->at[i].begin, end = set->at[i].end;
+
+			begin = begin > w->begin ? begin - w->begin : 0;
+			end = end < w->end ? end - w->begin : w->end - w->begin;
+			if (n && begin - w->busy[class][n - 1].end < least)
+				w->busy[class][n - 1].end = (uint32_t)end;
+			else if (n < WV_GPU_BUSY) {
+				w->busy[class][n].begin = (uint32_t)begin;
+				w->busy[class][n++].end = (uint32_t)end;
+			} else {
+				n++;
+				break;
+			}
+		}
+		least = least < 1000 ? 1000 : 2 * least;
+	} while (n > WV_GPU_BUSY);
+	w->busy_n[class] = n;
+}
+
+void wv_gpu_reduce_start(struct wv_gpu_reducer *r, uint64_t now)
+{
+	if (!r->begin)
+		r->begin = now - now % WV_GPU_WINDOW_NS;
+}
+
 bool wv_gpu_reduce_tell(struct wv_gpu_reducer *r, uint64_t now, const struct wv_gpu_window **ret)
 {
-	static struct wv_gpu_window told; /* one thread tells */
+	struct wv_gpu_window *told = &r->told;
 	uint64_t end = r->begin + WV_GPU_WINDOW_NS, closed = 0;
 	struct wv_gpu_shares s;
 
 	if (!r->begin || now < end + r->slack_ns)
 		return false;
-	told = r->window;
+	*told = r->window;
 	memset(&r->window, 0, sizeof(r->window));
-	told.frame = (struct wv_gpu_frame){.bytes = sizeof(told), .type = WV_GPU_WINDOW};
-	told.device = r->device;
-	told.begin = r->begin;
-	told.end = end;
+	told->frame = (struct wv_gpu_frame){.bytes = sizeof(*told), .type = WV_GPU_WINDOW};
+	told->device = r->device;
+	told->begin = r->begin;
+	told->end = end;
 	wv_gpu_account(&r->set[WV_GPU_KERNEL], &r->set[WV_GPU_COMMS], &r->set[WV_GPU_MEMORY],
-		       r->begin, end, &s, on_gap, &told);
-	told.kernel_ns = s.kernel;
-	told.comms_ns = s.comms;
-	told.exposed_ns = s.exposed;
-	told.overlapped_ns = s.overlapped;
-	told.memory_ns = s.memory;
-	told.idle_ns = s.idle;
-	for (unsigned i = 0; i < told.gaps; i++)
-		explain(r, &told.gap[i]);
+		       r->begin, end, &s, on_gap, told);
+	told->kernel_ns = s.kernel;
+	told->comms_ns = s.comms;
+	told->exposed_ns = s.exposed;
+	told->overlapped_ns = s.overlapped;
+	told->memory_ns = s.memory;
+	told->idle_ns = s.idle;
+	for (unsigned i = 0; i < told->gaps; i++)
+		explain(r, &told->gap[i]);
 	for (unsigned c = 0; c < WV_GPU_CLASSES; c++) {
+		tell_busy(&r->set[c], told, c);
 		closed += r->set[c].closed_ns;
 		wv_spans_forget(&r->set[c], end);
 	}
-	told.closed_ns = closed - r->closed_told_ns;
+	told->closed_ns = closed - r->closed_told_ns;
 	r->closed_told_ns = closed;
 	r->begin = end;
-	*ret = &told;
+	*ret = told;
 	return true;
 }

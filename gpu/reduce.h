@@ -41,7 +41,7 @@ struct wv_gpu_launch {
 	uint64_t end;
 };
 
-/* One device. Some 230 KB. */
+/* One device. Some 250 KB. */
 struct wv_gpu_reducer {
 	uint32_t device;
 	uint64_t slack_ns;
@@ -53,9 +53,12 @@ struct wv_gpu_reducer {
 	uint32_t launches_head, launches_n;
 	uint64_t closed_told_ns;
 	struct wv_gpu_window window; /* sums of what came since the last one was told */
+	struct wv_gpu_window told;
 };
 
 void wv_gpu_reduce_init(struct wv_gpu_reducer *r, uint32_t device, uint64_t slack_ns);
+/* Tells windows from here on, also where nothing happened yet. */
+void wv_gpu_reduce_start(struct wv_gpu_reducer *r, uint64_t now);
 void wv_gpu_reduce_add(struct wv_gpu_reducer *r, const struct wv_gpu_activity *a);
 /* A launch, or a wait from at to end (L2). */
 void wv_gpu_reduce_launch(struct wv_gpu_reducer *r, const struct wv_gpu_launch *l);

@@ -16,11 +16,12 @@
 #define WV_GPU_SOCKET "gpu.sock" /* in the runtime folder; SOCK_SEQPACKET */
 #define WV_GPU_MAGIC 0x31555047534f5641ULL
 #define WV_GPU_VERSION 1
-#define WV_GPU_RING_BYTES (256U << 10) /* of frames, a power of two */
+#define WV_GPU_RING_BYTES (1U << 20) /* of frames, a power of two */
 #define WV_GPU_DEVICES 16
 #define WV_GPU_NAMES 16 /* kernels named in a window, by time */
 #define WV_GPU_NAME_SIZE 64
 #define WV_GPU_GAPS 32 /* longest idle gaps of a window that are told one by one */
+#define WV_GPU_BUSY 96 /* spans of a class that a window tells, for who joins processes */
 #define WV_GPU_WINDOW_NS 100000000ULL
 
 /* How much is looked at; each holds the ones before. */
@@ -99,6 +100,15 @@ struct wv_gpu_window {
 		char name[WV_GPU_NAME_SIZE];
 		uint64_t ns, n;
 	} top[WV_GPU_NAMES];
+	/*
+	 * Unions of kernels, of communication and of memory operations, in nanoseconds from
+	 * `begin`: where more than one process uses the device, sums cannot be added. What is too
+	 * fine for WV_GPU_BUSY spans is told with its smallest gaps closed.
+	 */
+	uint32_t busy_n[3], pad;
+	struct {
+		uint32_t begin, end;
+	} busy[3][WV_GPU_BUSY];
 	struct wv_gpu_gap gap[WV_GPU_GAPS]; /* `gaps` of them, the longest, in order of time */
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Runs a command, watches what its threads wait for, and prints one JSON line for each span that it
- * told: wake_probe SPANS COMMAND... . The command appends lines "tid begin end name" (CLOCK_MONOTONIC, ns)
- * to the file SPANS.
+ * told: wake_probe SPANS COMMAND... . The command appends lines "tid begin end name"
+ * (CLOCK_MONOTONIC, ns) to the file SPANS.
  */
 #include <errno.h>
 #include <fcntl.h>
