@@ -7,9 +7,9 @@
 
 #include "user/core/cleanup.h"
 
-#define THREADS 1024  /* a power of two; half of it is used at most */
-#define PROCESSES 512 /* a power of two; WV_WAKE_PROCESSES are known to the kernel half */
-#define DEPTH 4	      /* threads between a worker and who waits for it */
+#define THREADS 1024			  /* a power of two; half of it is used at most */
+#define PROCESSES (2 * WV_WAKE_PROCESSES) /* those that ended are kept for what they did */
+#define DEPTH 4				  /* threads between a worker and who waits for it */
 
 enum state { RUNNING, READY, ASLEEP };
 
@@ -34,8 +34,9 @@ struct thread {
 };
 
 struct process {
-	uint32_t tgid, parent; /* tgid 0: free */
+	uint32_t tgid, parent;
 	bool asked;
+	uint64_t exited; /* 0: it lives */
 };
 
 struct wv_chain {
@@ -79,16 +80,30 @@ static const struct process *find_process(const struct wv_chain *c, uint32_t tgi
 	return NULL;
 }
 
+/* Where there is no room, that of the one that ended first: what it did is over for the longest. */
+static struct process *new_process(struct wv_chain *c)
+{
+	struct process *first = NULL;
+
+	if (c->processes < PROCESSES)
+		return &c->process[c->processes++];
+	for (unsigned i = 0; i < PROCESSES; i++)
+		if (c->process[i].exited && (!first || c->process[i].exited < first->exited))
+			first = &c->process[i];
+	c->lost += !first;
+	return first;
+}
+
 void wv_chain_process(struct wv_chain *c, uint32_t tgid, uint32_t parent, bool asked)
 {
 	struct process *p = (struct process *)find_process(c, tgid);
 
 	if (!p) {
-		if (c->processes == PROCESSES) {
-			c->lost++;
+		p = new_process(c);
+		if (!p)
 			return;
-		}
-		p = &c->process[c->processes++];
+		*p = (struct process){.tgid = tgid};
+	} else if (p->exited) { /* the number was given again */
 		*p = (struct process){.tgid = tgid};
 	}
 	if (parent)
@@ -102,6 +117,14 @@ void wv_chain_forget(struct wv_chain *c, uint32_t tgid)
 
 	if (p)
 		*p = c->process[--c->processes];
+}
+
+static void end_process(struct wv_chain *c, uint32_t tgid, uint64_t at)
+{
+	struct process *p = (struct process *)find_process(c, tgid);
+
+	if (p)
+		p->exited = at;
 }
 
 /* Whether `tgid` was forked by `of`, however often removed, with nobody asked about between. */
@@ -273,6 +296,8 @@ void wv_chain_add(struct wv_chain *c, const struct wv_wake_event *ev)
 		close_segment(c, t, ev->at, 0, 0);
 		become(t, ASLEEP, ev->at);
 		t->exited = 1;
+		if (ev->tid == ev->tgid)
+			end_process(c, ev->tgid, ev->at);
 		break;
 	}
 }
