@@ -11,7 +11,8 @@ static const struct wv_subverb subverbs[] = {
 	{NULL, NULL, NULL},
 };
 
-static const char examples[] = "  waveos-bpf gpu info\n";
+static const char examples[] = "  waveos-bpf gpu info\n"
+			       "  waveos-bpf gpu run -- python3 train.py\n";
 
 int wv_cmd_gpu(struct wv_cli *cli, int argc, char **argv)
 {
