@@ -21,6 +21,10 @@ void wv_doc_cell(struct wv_doc *d, const char *text);
 void wv_doc_cellf(struct wv_doc *d, const char *format, ...) _printf_(2, 3);
 void wv_doc_table_end(struct wv_doc *d);
 
+/* A page of its own around what is written between, with its title as heading; HTML only. */
+void wv_doc_page_begin(struct wv_doc *d, const char *title);
+void wv_doc_page_end(struct wv_doc *d);
+
 /* What ran where and when; then everything else but plots. */
 void wv_report_facts(struct wv_doc *d, const struct wv_report *r);
 void wv_report_summary(struct wv_doc *d, const struct wv_report *r);

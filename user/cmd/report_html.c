@@ -109,13 +109,10 @@ static const struct wv_plot plots[] = {
 	 .word = word_ns},
 };
 
-void wv_report_html(struct wv_doc *d, const struct wv_report *r)
+void wv_doc_page_begin(struct wv_doc *d, const char *title)
 {
-	const char *run = wv_report_meta(r, NULL, "run_id");
 	struct wv_text *t = &d->text;
-	char title[128];
 
-	snprintf(title, sizeof(title), "Run %.100s", run);
 	wv_text_str(t, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
 		       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
 		       "<meta http-equiv=\"Content-Security-Policy\" "
@@ -125,9 +122,22 @@ void wv_report_html(struct wv_doc *d, const struct wv_report *r)
 	wv_text_str(t, style);
 	wv_text_str(t, "</style></head><body><main>\n");
 	wv_doc_heading(d, 1, title);
+}
+
+void wv_doc_page_end(struct wv_doc *d)
+{
+	wv_text_str(&d->text, "</main></body></html>\n");
+}
+
+void wv_report_html(struct wv_doc *d, const struct wv_report *r)
+{
+	char title[128];
+
+	snprintf(title, sizeof(title), "Run %.100s", wv_report_meta(r, NULL, "run_id"));
+	wv_doc_page_begin(d, title);
 	wv_report_facts(d, r);
 	for (size_t i = 0; i < ARRAY_SIZE(plots); i++)
-		wv_plot_html(t, r, &plots[i]);
+		wv_plot_html(&d->text, r, &plots[i]);
 	wv_report_summary(d, r);
-	wv_text_str(t, "</main></body></html>\n");
+	wv_doc_page_end(d);
 }
