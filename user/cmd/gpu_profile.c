@@ -92,16 +92,30 @@ static pid_t start(struct wv_gpu_hub *h, const char *socket, unsigned level, cha
 	return pid < 0 ? -errno : pid;
 }
 
+static void ask_main(struct wv_gpu_hub *h, struct wv_profile *p, pid_t pid, uint64_t *from)
+{
+	uint64_t known = wv_gpu_hub_known(h);
+	struct wv_chain_split s;
+
+	if (known <= *from)
+		return;
+	wv_gpu_hub_split(h, pid, *from, known, &s);
+	wv_profile_add_main(p, known - *from, &s);
+	*from = known;
+}
+
 static void run(struct wv_gpu_hub *h, struct wv_profile *p, const struct args *a, pid_t pid)
 {
 	bool told = false;
+	uint64_t from;
 
-	p->begin = now();
+	p->begin = from = now();
 	while (waitpid(pid, &p->status, WNOHANG) == 0) {
 		struct pollfd f = {.fd = wv_gpu_hub_fd(h), .events = POLLIN};
 
 		poll(&f, 1, 50);
 		wv_gpu_hub_turn(h);
+		ask_main(h, p, pid, &from);
 		if (a->for_ns && !told && now() > p->begin + a->for_ns) {
 			kill(pid, SIGTERM);
 			told = true;

@@ -155,6 +155,15 @@ static void steps(struct wv_doc *d, const struct wv_profile_steps *st, bool wait
 	cause_rows(d, st->cause_ns, st->input_ns, st->total_ns);
 }
 
+static void main_thread(struct wv_doc *d, const struct wv_profile *p)
+{
+	wv_doc_heading(d, 2, "Main thread");
+	wv_doc_paragraph(d, "No step was seen: it is no PyTorch program, or the Python package or "
+			    "the profiler library is not installed. This is all the time of the "
+			    "command's main thread, its start included.");
+	cause_rows(d, p->main_cause_ns, p->main_input_ns, p->main_ns);
+}
+
 void wv_profile_doc(struct wv_doc *d, const struct wv_profile *p)
 {
 	char text[256], span[WV_WORD];
@@ -181,8 +190,7 @@ void wv_profile_doc(struct wv_doc *d, const struct wv_profile *p)
 	if (p->steps.seen)
 		steps(d, &p->steps, p->waits);
 	else
-		wv_doc_paragraph(d, "No step was seen: it is no PyTorch program, or the Python "
-				    "package is not installed.");
+		main_thread(d, p);
 	if (d->html)
 		wv_doc_page_end(d);
 }

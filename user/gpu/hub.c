@@ -129,6 +129,22 @@ int wv_gpu_hub_watch(struct wv_gpu_hub *h, pid_t pid)
 	return r;
 }
 
+uint64_t wv_gpu_hub_known(const struct wv_gpu_hub *h)
+{
+	return h->wake ? wv_wake_known(h->wake) : 0;
+}
+
+void wv_gpu_hub_split(const struct wv_gpu_hub *h, pid_t tid, uint64_t begin, uint64_t end,
+		      struct wv_chain_split *ret)
+{
+	if (h->wake) {
+		wv_wake_split(h->wake, tid, begin, end, ret);
+		return;
+	}
+	*ret = (struct wv_chain_split){0};
+	ret->cause_ns[WV_GPU_CAUSE_UNKNOWN] = end - begin;
+}
+
 /* --- processes ------------------------------------------------------------------------------- */
 
 static void read_comm(struct hub_process *p)

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "user/flow/gpu.h"
+#include "user/gpu/chain.h"
 
 struct wv_gpu_hub;
 
@@ -42,6 +43,11 @@ int wv_gpu_hub_turn(struct wv_gpu_hub *h);
 void wv_gpu_hub_flush(struct wv_gpu_hub *h);
 /* Watches the threads of a process that has not said hello, and of its descendants. */
 int wv_gpu_hub_watch(struct wv_gpu_hub *h, pid_t pid);
+/* What a thread of a watched process did, and up to when that is known; 0: waits are not explained.
+ */
+uint64_t wv_gpu_hub_known(const struct wv_gpu_hub *h);
+void wv_gpu_hub_split(const struct wv_gpu_hub *h, pid_t tid, uint64_t begin, uint64_t end,
+		      struct wv_chain_split *ret);
 /* Fills all of *v but layout and seq: from what was told so far. */
 void wv_gpu_hub_show(const struct wv_gpu_hub *h, struct wv_gpu_view *v);
 

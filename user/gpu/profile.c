@@ -177,9 +177,19 @@ static int by_time(const void *a, const void *b)
 	return x->ns < y->ns ? 1 : x->ns > y->ns ? -1 : 0;
 }
 
+void wv_profile_add_main(struct wv_profile *p, uint64_t ns, const struct wv_chain_split *s)
+{
+	p->main_ns += ns;
+	for (unsigned i = 0; i < WV_GPU_CAUSE_N; i++)
+		p->main_cause_ns[i] += s->cause_ns[i];
+	for (unsigned i = 0; i < WV_GPU_INPUT_N; i++)
+		p->main_input_ns[i] += s->input_ns[i];
+}
+
 void wv_profile_finish(struct wv_profile *p, const struct wv_gpu_view *v)
 {
-	struct wv_gpu_process_view steps = {.recent_ns = p->steps.total_ns};
+	bool seen = p->steps.seen;
+	struct wv_gpu_process_view steps = {.recent_ns = seen ? p->steps.total_ns : p->main_ns};
 	struct wv_gpu_sums all = {0};
 
 	for (unsigned i = 0; i < p->devices; i++) {

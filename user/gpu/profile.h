@@ -48,16 +48,21 @@ struct wv_profile {
 	struct wv_profile_device device[WV_GPU_DEVICES];
 	unsigned devices;
 	struct wv_profile_steps steps; /* of all processes together */
-	uint64_t begin, end;	       /* CLOCK_MONOTONIC of the command */
-	bool waits;		       /* BPF explains them */
-	int status;		       /* of the command, as wait(2) has it */
-	char **argv;		       /* not owned */
+	/* of the command's main thread, all the time: all that is known without steps and devices
+	 */
+	uint64_t main_ns, main_cause_ns[WV_GPU_CAUSE_N], main_input_ns[WV_GPU_INPUT_N];
+	uint64_t begin, end; /* CLOCK_MONOTONIC of the command */
+	bool waits;	     /* BPF explains them */
+	int status;	     /* of the command, as wait(2) has it */
+	char **argv;	     /* not owned */
 	enum wv_gpu_bottleneck bottleneck;
 };
 
 /* The listener that fills it; free with wv_profile_done(). 0 or -ENOMEM. */
 int wv_profile_init(struct wv_profile *p, struct wv_gpu_hub_listener *ret);
 void wv_profile_done(struct wv_profile *p);
+/* Adds what the command's main thread did in a span of time. */
+void wv_profile_add_main(struct wv_profile *p, uint64_t ns, const struct wv_chain_split *s);
 /* After the last window: names of devices from the hub's page, and what holds back. */
 void wv_profile_finish(struct wv_profile *p, const struct wv_gpu_view *v);
 

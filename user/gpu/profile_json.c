@@ -129,6 +129,11 @@ struct json_object *wv_profile_json(const struct wv_profile *p)
 		put_device(a, &p->device[i]);
 	json_object_object_add(o, "devices", a);
 	json_object_object_add(o, "training", steps_json(&p->steps));
+	a = json_object_new_object();
+	put(a, "total_ns", p->main_ns);
+	json_object_object_add(a, "cause_ns", causes(p->main_cause_ns));
+	json_object_object_add(a, "input_ns", inputs(p->main_input_ns));
+	json_object_object_add(o, "main_thread", a);
 	return o;
 }
 
