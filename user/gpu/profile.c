@@ -202,9 +202,8 @@ void wv_profile_finish(struct wv_profile *p, const struct wv_gpu_view *v)
 		qsort(d->top, d->names, sizeof(d->top[0]), by_time);
 		wv_gpu_sums_add(&all, &d->sums);
 	}
-	memcpy(steps.recent_cause_ns, p->steps.cause_ns, sizeof(steps.recent_cause_ns));
-	memcpy(steps.recent_input_ns, p->steps.input_ns, sizeof(steps.recent_input_ns));
-	p->bottleneck =
-		wv_gpu_bottleneck_of(p->devices ? &all : NULL, p->steps.seen ? &steps : NULL);
+	memcpy(steps.recent_cause_ns, seen ? p->steps.cause_ns : p->main_cause_ns,
+	       sizeof(steps.recent_cause_ns));
+	p->bottleneck = wv_gpu_bottleneck_of(p->devices ? &all : NULL, &steps);
 	p->waits = v->wakes;
 }
