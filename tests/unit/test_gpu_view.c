@@ -15,6 +15,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/export/gpu_json.h"
+#include "user/export/metrics_plan.h"
 
 #define SECOND 1000000000ULL
 
@@ -177,6 +178,35 @@ static void view_json_hostile_names_and_untold_meters_are_valid(void **state)
 	wv_text_done(&t);
 }
 
+static void metrics_untold_meter_has_no_series_and_names_are_escaped(void **state)
+{
+	_cleanup_free_ struct wv_gpu_view *v = calloc(1, sizeof(*v));
+	struct wv_text t = {.max = 1U << 20};
+	struct wv_metrics_out out = {.format = WV_METRICS_TEXT, .out = &t};
+
+	(void)state;
+	assert_non_null(v);
+	v->n_devices = WV_GPU_DEVICES;
+	for (unsigned i = 0; i < WV_GPU_DEVICES; i++) {
+		v->device[i].index = UINT32_MAX;
+		v->device[i].recent.shares.window = SECOND;
+		v->device[i].recent.cause_ns[WV_GPU_CAUSE_INPUT] = SECOND / 4;
+		strcpy(v->device[i].uuid, "GPU-\"x\"");
+	}
+	v->device[0].meter.power_mw = UINT64_MAX;
+	v->device[1].meter.power_mw = 1500;
+	wv_metrics_gpu(v, &out);
+	assert_true(out.series <= WV_GPU_SERIES_MAX);
+	assert_int_equal(wv_out_end(&out), 0);
+	assert_int_equal(wv_text_end(&t), 0);
+	assert_null(strstr(t.data, "waveos_gpu_power_watts{device=\"0\""));
+	assert_non_null(strstr(
+		t.data, "waveos_gpu_power_watts{device=\"1\",uuid=\"GPU-\\\"x\\\"\"} 1.5\n"));
+	assert_non_null(strstr(t.data, "waveos_gpu_dataloader_stall_ratio{device=\"0\",uuid=\"GPU-"
+				       "\\\"x\\\"\"} 0.25\n"));
+	wv_text_done(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +219,7 @@ int main(void)
 		cmocka_unit_test(bottleneck_of_device_follows_thresholds),
 		cmocka_unit_test(bottleneck_of_thread_counts_its_own_work_as_compute),
 		cmocka_unit_test(view_json_hostile_names_and_untold_meters_are_valid),
+		cmocka_unit_test(metrics_untold_meter_has_no_series_and_names_are_escaped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
