@@ -10,6 +10,7 @@
 #include "user/core/cleanup.h"
 #include "user/evidence/anchor_worker.h"
 #include "user/export/web.h"
+#include "user/flow/gpu.h"
 #include "user/kube/kube.h"
 #include "user/kube/names.h"
 #include "user/otlp/otlp.h"
@@ -26,13 +27,22 @@ static const struct wv_kube_names *names_of_pods(const struct wv_worker_context 
 	return dir >= 0 && wv_kube_wanted(ctx->config) ? wv_kube_names_map(dir, false) : NULL;
 }
 
+/* The same way; the worker that writes it may start later, or never. */
+static const struct wv_gpu_view *figures_of_gpus(const struct wv_worker_context *ctx)
+{
+	_cleanup_close_ int dir = open(ctx->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return dir >= 0 ? wv_gpu_view_watch(dir) : NULL;
+}
+
 static int run_web(const struct wv_worker_context *ctx)
 {
 	const struct wv_web_fds fds = {.tcp = ctx->listen_fd,
 				       .local = ctx->local_fd,
 				       .control = ctx->control,
 				       .api = ctx->api,
-				       .pods = names_of_pods(ctx)};
+				       .pods = names_of_pods(ctx),
+				       .gpus = figures_of_gpus(ctx)};
 
 	return wv_web_run(ctx->config, ctx->snapshot, &fds);
 }

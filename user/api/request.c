@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* One request: who asks, whether that may be, a record where it changes something, then a job. */
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -11,6 +13,7 @@
 #include "user/core/cleanup.h"
 #include "user/core/log.h"
 #include "user/core/sha256.h"
+#include "user/export/gpu_json.h"
 
 /* How long the web worker may remember that a client may see its figures. */
 #define AUTHORIZED_MS 5000
@@ -129,10 +132,21 @@ static void reply_whoami(struct wv_api *a, uint64_t id, const struct wv_caller *
 
 static void reply_gpu(struct wv_api *a, uint64_t id)
 {
-	static const char text[] = "{\"schema_version\":1,\"available\":false,\"reason\":\"this "
-				   "agent has no GPU module\"}";
+	static const char none[] = "{\"schema_version\":1,\"available\":false,\"reason\":\"this "
+				   "agent watches no GPUs: see gpu.enabled\"}";
+	_cleanup_close_ int dir = open(a->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ struct wv_gpu_view *v = malloc(sizeof(*v));
+	struct wv_gpu_view *page = dir < 0 ? NULL : wv_gpu_view_map(dir, false);
+	struct wv_text text = {.max = 1U << 20};
 
-	wv_api_reply(a, id, 200, WV_API_JSON, text, strlen(text));
+	if (v && page && wv_gpu_view_read(page, v) == 0)
+		wv_gpu_view_json(v, a->io->mono_ns(a->io->ctx), &text);
+	wv_gpu_view_unmap(page);
+	if (text.len && wv_text_end(&text) == 0)
+		wv_api_reply(a, id, 200, WV_API_JSON, text.data, text.len);
+	else
+		wv_api_reply(a, id, 200, WV_API_JSON, none, strlen(none));
+	wv_text_done(&text);
 }
 
 /* Whether it may be --------------------------------------------------------------------------- */

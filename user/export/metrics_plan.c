@@ -15,6 +15,7 @@
 #include "user/core/cgroup.h"
 #include "user/kube/names.h"
 #include "user/flow/figures.h"
+#include "user/flow/gpu.h"
 
 /* Label block of a row: path and identity, all escaped. Longer ones cannot come from 256-byte
  * paths. */
@@ -387,6 +388,11 @@ void wv_metrics_name_pods(struct wv_metrics *m, const struct wv_kube_names *pods
 	m->pods = pods;
 }
 
+void wv_metrics_show_gpus(struct wv_metrics *m, const struct wv_gpu_view *gpus)
+{
+	m->gpus = gpus;
+}
+
 /* As in Kubernetes' own metrics; a label that is not there says that nobody told (yet). */
 static void name_pod(struct wv_metrics *m, struct wv_text *t, const struct wv_identity *id)
 {
@@ -445,6 +451,7 @@ uint32_t wv_plan_fixed_series(const struct wv_metrics *m, const struct wv_snapsh
 	for (unsigned f = 0; f < WV_FACET_N; f++)
 		if (wv_plan_machine_wide(f))
 			n += wv_facets[f].max * wv_facets[f].n_columns;
+	n += m->gpus && m->gpus->updated ? WV_GPU_SERIES_MAX : 0;
 	n += 3 * WV_EV_N + WV_PLACE_N + 3 * head->self.n_progs + WV_FIGURE_SERIES_MAX + 64;
 	return n;
 }

@@ -66,6 +66,7 @@ struct wv_metrics {
 	uint64_t series, series_dropped;
 	uint32_t rows_level[WV_LEVEL_FULL + 1];
 	const struct wv_kube_names *pods; /* NULL: names of pods are not known */
+	const struct wv_gpu_view *gpus;	  /* NULL: none */
 };
 
 /* Plans one scrape: rows, levels, labels, sums. 0 or -ENOMEM. */
@@ -94,6 +95,13 @@ void wv_metrics_self(struct wv_metrics *m, const struct wv_snapshot *head,
 /* everything: rows of workers that never ran, too (the reference) */
 void wv_metrics_figures(const struct wv_snapshot *head, bool everything,
 			struct wv_metrics_out *out);
+/* Figures of GPUs (metrics_gpu.c); page: MAY be NULL, and then nor has it families. */
+struct wv_gpu_view;
+void wv_metrics_gpu_page(const struct wv_gpu_view *page, struct wv_metrics_out *out);
+/* v: a copy that nobody writes. */
+void wv_metrics_gpu(const struct wv_gpu_view *v, struct wv_metrics_out *out);
+/* Upper bound: 16 devices. */
+#define WV_GPU_SERIES_MAX (16 * 64)
 /* Series of these at most. */
 #define WV_FIGURE_SERIES_MAX (WV_FIGURE_N + 2 * WV_FIGURE_RULES + 2 * WV_FIGURE_DOMAINS)
 /* Bounds of a histogram family as bucket numbers, WV_PLAN_BOUNDS of them. */

@@ -48,6 +48,10 @@ void wv_metrics_free(struct wv_metrics *m);
  * labels namespace, pod and container. It must outlive m. */
 struct wv_kube_names;
 void wv_metrics_name_pods(struct wv_metrics *m, const struct wv_kube_names *pods);
+/* From now on scrapes have the figures of this page (user/flow/gpu.h, NULL: none). It must outlive
+ * m. */
+struct wv_gpu_view;
+void wv_metrics_show_gpus(struct wv_metrics *m, const struct wv_gpu_view *gpus);
 
 /* Appends one whole scrape. Returns out->error, or -ENOMEM. */
 int wv_metrics_render(struct wv_metrics *m, const struct wv_snapshot *head, struct wv_sample *s,

@@ -350,6 +350,8 @@ int wv_web_run(const struct wv_config *config, const struct wv_snapshot_map *sna
 	if (r == 0)
 		wv_metrics_name_pods(w.web.metrics, fds->pods);
 	if (r == 0)
+		wv_metrics_show_gpus(w.web.metrics, fds->gpus);
+	if (r == 0)
 		r = set_up(&w, config, fds);
 	if (r == 0)
 		r = arm(&w);

@@ -18,6 +18,7 @@ int wv_web_listen(const char *address, int *ret_fd);
 int wv_web_listen_local(const char *path, const char *group, int *ret_fd);
 
 struct wv_kube_names; /* user/kube/names.h */
+struct wv_gpu_view;   /* user/flow/gpu.h */
 
 /* What the worker gets of its supervisor; -1: none. */
 struct wv_web_fds {
@@ -25,6 +26,7 @@ struct wv_web_fds {
 	int control;			  /* socketpair to the supervisor */
 	int api;			  /* to the api worker */
 	const struct wv_kube_names *pods; /* names of containers; NULL: none */
+	const struct wv_gpu_view *gpus;	  /* figures of GPUs; NULL: none */
 };
 
 /*

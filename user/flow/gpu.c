@@ -21,34 +21,97 @@ const char *const wv_gpu_input_names[WV_GPU_INPUT_N] = {WV_GPU_INPUTS(X)};
 const char *const wv_gpu_bottleneck_names[WV_GPU_BOUND_N] = {WV_GPU_BOTTLENECKS(X)};
 #undef X
 
+#define X(id, name, doc) [WV_GPU_BOUND_##id] = doc,
+const char *const wv_gpu_advice[WV_GPU_BOUND_N] = {WV_GPU_BOTTLENECKS(X)};
+#undef X
+
+const char *wv_gpu_degraded_words(uint32_t degraded)
+{
+	static const char *const words[] = {
+		[WV_GPU_AS_ASKED] = "as asked for",
+		[WV_GPU_NO_CUPTI] = "no CUPTI library that fits is in the process",
+		[WV_GPU_CONFLICT] = "another profiler has the process",
+		[WV_GPU_REFUSED] = "the driver refuses it",
+		[WV_GPU_TOO_COSTLY] = "it cost more than its limit",
+		[WV_GPU_LOSING] = "records were lost",
+	};
+
+	return degraded < ARRAY_SIZE(words) ? words[degraded] : "not known";
+}
+
+const char *wv_gpu_level_words(uint32_t level)
+{
+	static const char *const words[] = {
+		[WV_GPU_L0] = "meters and waits only",
+		[WV_GPU_L1] = "kernels and copies",
+		[WV_GPU_L2] = "kernels, copies, launches and synchronisations",
+		[WV_GPU_L3] = "all, with markers",
+	};
+
+	return level < ARRAY_SIZE(words) ? words[level] : "not known";
+}
+
+/* A file of our size, made if need be. */
+static int open_sized(int runtime)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	for (unsigned i = 0; i < 2; i++) {
+		wv_closep(&fd);
+		fd = openat(runtime, WV_GPU_VIEW_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			    0644);
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return -errno;
+		if (st.st_size == 0 && ftruncate(fd, sizeof(struct wv_gpu_view)) < 0)
+			return -errno;
+		if (st.st_size == 0 || st.st_size == sizeof(struct wv_gpu_view))
+			return TAKE_FD(fd);
+		if (unlinkat(runtime, WV_GPU_VIEW_FILE, 0) < 0)
+			return -errno;
+	}
+	return -EAGAIN;
+}
+
+static struct wv_gpu_view *map(int fd, bool write)
+{
+	struct wv_gpu_view *v = mmap(NULL, sizeof(*v), write ? PROT_READ | PROT_WRITE : PROT_READ,
+				     MAP_SHARED, fd, 0);
+
+	return v == MAP_FAILED ? NULL : v;
+}
+
 struct wv_gpu_view *wv_gpu_view_map(int runtime, bool write)
 {
-	_cleanup_close_ int fd = openat(runtime, WV_GPU_VIEW_FILE,
-					(write ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0644);
+	_cleanup_close_ int fd = -1;
 	struct wv_gpu_view *v;
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	fd = write ? open_sized(runtime)
+		   : openat(runtime, WV_GPU_VIEW_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size != sizeof(*v))
 		return NULL;
-	if ((size_t)st.st_size != sizeof(*v) &&
-	    (!write || ftruncate(fd, 0) < 0 || ftruncate(fd, sizeof(*v)) < 0))
-		return NULL;
-	v = mmap(NULL, sizeof(*v), write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-	if (v == MAP_FAILED)
-		return NULL;
-	if (write)
+	v = map(fd, write);
+	if (v && write)
 		v->layout = sizeof(*v);
-	if (v->layout != sizeof(*v)) {
-		munmap(v, sizeof(*v));
+	if (v && v->layout != sizeof(*v)) {
+		wv_gpu_view_unmap(v);
 		return NULL;
 	}
 	return v;
 }
 
-void wv_gpu_view_unmap(struct wv_gpu_view *v)
+const struct wv_gpu_view *wv_gpu_view_watch(int runtime)
+{
+	_cleanup_close_ int fd = open_sized(runtime);
+
+	return fd < 0 ? NULL : map(fd, false);
+}
+
+void wv_gpu_view_unmap(const struct wv_gpu_view *v)
 {
 	if (v)
-		munmap(v, sizeof(*v));
+		munmap((void *)(uintptr_t)v, sizeof(*v));
 }
 
 void wv_gpu_view_begin(struct wv_gpu_view *v)
@@ -78,8 +141,12 @@ int wv_gpu_view_read(const struct wv_gpu_view *v, struct wv_gpu_view *ret)
 		}
 		memcpy(ret, v, sizeof(*ret));
 		atomic_thread_fence(memory_order_acquire);
+		if (ret->n_devices > WV_GPU_DEVICES)
+			ret->n_devices = WV_GPU_DEVICES;
+		if (ret->n_processes > WV_GPU_VIEW_PROCESSES)
+			ret->n_processes = WV_GPU_VIEW_PROCESSES;
 		if (atomic_load_explicit(&v->seq, memory_order_relaxed) == seq)
-			return ret->updated ? 0 : -ENOENT;
+			return ret->layout == sizeof(*ret) && ret->updated ? 0 : -ENOENT;
 	}
 	return -EAGAIN;
 }
@@ -105,7 +172,7 @@ enum wv_gpu_bottleneck wv_gpu_bottleneck_of(const struct wv_gpu_sums *d,
 		[WV_GPU_CAUSE_LAUNCH] = WV_GPU_BOUND_LAUNCH,
 		[WV_GPU_CAUSE_UNKNOWN] = WV_GPU_BOUND_NONE,
 	};
-	uint64_t share[WV_GPU_BOUND_N] = {0}, whole;
+	uint64_t share[WV_GPU_BOUND_N] = {0}, whole, unknown;
 	const uint64_t *cause_ns;
 	enum wv_gpu_bottleneck most = WV_GPU_BOUND_NONE;
 
@@ -128,9 +195,12 @@ enum wv_gpu_bottleneck wv_gpu_bottleneck_of(const struct wv_gpu_sums *d,
 	for (unsigned i = 0; i < WV_GPU_CAUSE_N; i++)
 		if (d || i != WV_GPU_CAUSE_HOST)
 			share[of_cause[i]] += cause_ns[i];
+	unknown = share[WV_GPU_BOUND_NONE];
 	share[WV_GPU_BOUND_NONE] = 0;
 	for (unsigned i = 0; i < WV_GPU_BOUND_N; i++)
 		if (share[i] > share[most])
 			most = i;
+	if (unknown > share[most] && unknown >= whole / 1000 * LEAST_PERMILLE)
+		return WV_GPU_BOUND_NONE;
 	return share[most] >= whole / 1000 * LEAST_PERMILLE ? most : WV_GPU_BOUND_COMPUTE;
 }

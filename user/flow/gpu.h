@@ -69,6 +69,10 @@ enum wv_gpu_bottleneck {
 		WV_GPU_BOUND_N
 };
 extern const char *const wv_gpu_bottleneck_names[WV_GPU_BOUND_N];
+extern const char *const wv_gpu_advice[WV_GPU_BOUND_N];
+/* enum wv_gpu_degraded, enum wv_gpu_level in words; any number is answered. */
+const char *wv_gpu_degraded_words(uint32_t degraded);
+const char *wv_gpu_level_words(uint32_t level);
 
 /* cause_ns sum up to shares.idle, input_ns to cause_ns[INPUT]. */
 struct wv_gpu_sums {
@@ -162,9 +166,14 @@ struct wv_gpu_view {
 	struct wv_gpu_process_view process[WV_GPU_VIEW_PROCESSES];
 };
 
-/* Maps the file, made if need be; write: for the worker, else read-only. NULL: it cannot be. */
+/*
+ * Maps the file; write: for the worker, who makes it; else read-only. A file of another layout is
+ * replaced, never cut: who still maps it must not find its pages gone. NULL: it cannot be.
+ */
 struct wv_gpu_view *wv_gpu_view_map(int runtime, bool write);
-void wv_gpu_view_unmap(struct wv_gpu_view *v);
+/* Read-only for one that starts before the writer does: the file is made if need be. NULL: no. */
+const struct wv_gpu_view *wv_gpu_view_watch(int runtime);
+void wv_gpu_view_unmap(const struct wv_gpu_view *v);
 /* Writer: it changes what is behind seq between the two. */
 void wv_gpu_view_begin(struct wv_gpu_view *v);
 void wv_gpu_view_end(struct wv_gpu_view *v);
@@ -173,7 +182,8 @@ int wv_gpu_view_read(const struct wv_gpu_view *v, struct wv_gpu_view *ret);
 
 /*
  * What holds back most, by shares of a second or more. d: of a device, or NULL; s: of the steps of
- * its processes' threads (recent_*), or NULL. Pure; thresholds stand beside their reasons in gpu.c.
+ * its processes' threads (recent_*), or NULL. NONE where what is not explained is larger than any
+ * cause that is. Pure; thresholds stand beside their reasons in gpu.c.
  */
 enum wv_gpu_bottleneck wv_gpu_bottleneck_of(const struct wv_gpu_sums *d,
 					    const struct wv_gpu_process_view *s);
