@@ -11,6 +11,7 @@
 #include "user/evidence/anchor_worker.h"
 #include "user/export/web.h"
 #include "user/flow/gpu.h"
+#include "user/gpu/worker.h"
 #include "user/kube/kube.h"
 #include "user/kube/names.h"
 #include "user/otlp/otlp.h"
@@ -107,6 +108,11 @@ static bool wants_kube(const struct wv_worker_context *ctx)
 	return wv_kube_wanted(ctx->config);
 }
 
+static bool wants_gpu(const struct wv_worker_context *ctx)
+{
+	return wv_gpu_wanted(ctx->config);
+}
+
 /* Services come first: they need nothing of the others. */
 const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_SERVICES, false, wants_services, wv_services_run},
@@ -121,5 +127,6 @@ const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_OTLP, true, wants_otlp, wv_otlp_run},
 	{WV_WORKER_ALERT, false, wants_alert, wv_alert_run},
 	{WV_WORKER_KUBE, false, wants_kube, wv_kube_run},
+	{WV_WORKER_GPU, true, wants_gpu, wv_gpu_run},
 };
 _Static_assert(ARRAY_SIZE(wv_worker_kinds) == WV_WORKER_N, "each worker has a row");

@@ -240,6 +240,11 @@ static int receive(struct hub_process *p)
 	return r < 0 ? r : 1;
 }
 
+uint64_t wv_gpu_hub_refused(const struct wv_gpu_hub *h)
+{
+	return h->refused;
+}
+
 /* --- frames ---------------------------------------------------------------------------------- */
 
 /* The device with this identity; a new one where there is room. -1: there is none. */

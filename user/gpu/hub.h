@@ -48,6 +48,8 @@ int wv_gpu_hub_watch(struct wv_gpu_hub *h, pid_t pid);
 uint64_t wv_gpu_hub_known(const struct wv_gpu_hub *h);
 void wv_gpu_hub_split(const struct wv_gpu_hub *h, pid_t tid, uint64_t begin, uint64_t end,
 		      struct wv_chain_split *ret);
+/* Connections and rings that were let go of. */
+uint64_t wv_gpu_hub_refused(const struct wv_gpu_hub *h);
 /* Fills all of *v but layout and seq: from what was told so far. */
 void wv_gpu_hub_show(const struct wv_gpu_hub *h, struct wv_gpu_view *v);
 

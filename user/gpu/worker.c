@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A turn ten times a second, the page once a second or when a bottleneck has changed, a record of a
+ * bottleneck that has lasted. It stays root, for processes of all users are watched, but keeps no
+ * capability beyond those that load and attach its own BPF object.
+ */
+#include "user/gpu/worker.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <systemd/sd-event.h>
+
+#include "user/agent/beat.h"
+#include "user/core/cleanup.h"
+#include "user/core/log.h"
+#include "user/evidence/event.h"
+#include "user/flow/figures.h"
+#include "user/gpu/hub.h"
+
+#define TURN_US 100000
+#define PAGE_NS 1000000000ULL
+/* A bottleneck that goes sooner is not worth a record; those of a step come and go. */
+#define LASTING_NS 5000000000ULL
+#define TOLD (WV_GPU_DEVICES + WV_GPU_VIEW_PROCESSES)
+
+struct told {
+	char subject[64]; /* uuid of a device, or "pid N" */
+	uint32_t bottleneck;
+	bool seen;
+};
+
+struct worker {
+	const struct wv_worker_context *ctx;
+	struct wv_gpu_hub *hub;
+	struct wv_gpu_view *page, *view;
+	uint64_t shown;
+	struct told told[TOLD];
+	sd_event *loop;
+	int control;
+};
+
+bool wv_gpu_wanted(const struct wv_config *config)
+{
+	enum { AUTO, ON, OFF };
+
+	if (config->gpu_enabled != AUTO)
+		return config->gpu_enabled == ON;
+	return access("/dev/nvidiactl", F_OK) == 0;
+}
+
+static void record(struct worker *w, const char *subject, const char *command, uint32_t before,
+		   uint32_t after)
+{
+	struct json_object *o = json_object_new_object();
+	struct wv_tlog *log;
+	int r;
+
+	json_object_object_add(o, "subject", json_object_new_string(subject));
+	if (command)
+		json_object_object_add(o, "command", json_object_new_string(command));
+	json_object_object_add(o, "before",
+			       json_object_new_string(wv_gpu_bottleneck_names[before]));
+	json_object_object_add(o, "after", json_object_new_string(wv_gpu_bottleneck_names[after]));
+	r = wv_tlog_open_device(&log, &wv_io_system, w->ctx->paths);
+	if (r < 0) {
+		json_object_put(o);
+		(void)wv_log_warn(r, "gpu", "a bottleneck is not in the log");
+		return;
+	}
+	r = wv_event(log, &wv_io_system, w->ctx->run_id, "gpu-bottleneck", o, false, NULL);
+	if (r < 0)
+		(void)wv_log_warn(r, "gpu", "a bottleneck is not in the log");
+	wv_tlog_close(log);
+}
+
+/* The place of a subject, a new one where it has none; NULL: there are too many. */
+static struct told *told_of(struct worker *w, const char *subject)
+{
+	struct told *unused = NULL;
+
+	for (unsigned i = 0; i < TOLD; i++) {
+		if (strcmp(w->told[i].subject, subject) == 0)
+			return &w->told[i];
+		if (!w->told[i].subject[0] && !unused)
+			unused = &w->told[i];
+	}
+	if (unused) {
+		*unused = (struct told){0};
+		strcpy(unused->subject, subject);
+	}
+	return unused;
+}
+
+static void tell_one(struct worker *w, const char *subject, const char *command,
+		     uint32_t bottleneck, uint64_t since, uint64_t now)
+{
+	struct told *t = told_of(w, subject);
+
+	if (!t)
+		return;
+	t->seen = true;
+	if (bottleneck == t->bottleneck || now < since + LASTING_NS)
+		return;
+	record(w, subject, command, t->bottleneck, bottleneck);
+	t->bottleneck = bottleneck;
+}
+
+static void tell_bottlenecks(struct worker *w, uint64_t now)
+{
+	const struct wv_gpu_view *v = w->view;
+
+	for (unsigned i = 0; i < TOLD; i++)
+		w->told[i].seen = false;
+	for (unsigned i = 0; i < v->n_devices; i++)
+		tell_one(w, v->device[i].uuid, NULL, v->device[i].bottleneck,
+			 v->device[i].bottleneck_since, now);
+	for (unsigned i = 0; i < v->n_processes; i++) {
+		char subject[32];
+
+		snprintf(subject, sizeof(subject), "pid %d", v->process[i].pid);
+		tell_one(w, subject, v->process[i].comm, v->process[i].bottleneck,
+			 v->process[i].bottleneck_since, now);
+	}
+	for (unsigned i = 0; i < TOLD; i++)
+		if (!w->told[i].seen)
+			w->told[i].subject[0] = '\0';
+}
+
+static void show(struct worker *w)
+{
+	uint64_t seq, layout = w->page->layout, dropped = 0;
+
+	wv_gpu_hub_show(w->hub, w->view);
+	wv_gpu_view_begin(w->page);
+	seq = atomic_load_explicit(&w->page->seq, memory_order_relaxed);
+	memcpy(w->page, w->view, sizeof(*w->page));
+	w->page->layout = layout;
+	atomic_store_explicit(&w->page->seq, seq, memory_order_relaxed);
+	wv_gpu_view_end(w->page);
+	for (unsigned i = 0; i < w->view->n_processes; i++)
+		dropped += w->view->process[i].frames_dropped;
+	wv_figure_set(WV_FIG_GPU_PROCESSES, w->view->n_processes);
+	wv_figure_set(WV_FIG_GPU_FRAMES_DROPPED, dropped);
+	wv_figure_set(WV_FIG_GPU_REFUSED, wv_gpu_hub_refused(w->hub));
+}
+
+static int on_turn(sd_event_source *s, uint64_t at _unused_, void *userdata)
+{
+	struct worker *w = userdata;
+	uint64_t now = wv_io_system.mono_ns(wv_io_system.ctx);
+	int r = wv_gpu_hub_turn(w->hub);
+
+	if (r < 0)
+		return r;
+	if (now >= w->shown + PAGE_NS) {
+		show(w);
+		tell_bottlenecks(w, now);
+		w->shown = now;
+	}
+	r = sd_event_source_set_time_relative(s, TURN_US);
+	return r < 0 ? r : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+static int on_control(sd_event_source *s _unused_, int fd, uint32_t events _unused_, void *userdata)
+{
+	struct worker *w = userdata;
+	char message;
+	ssize_t n = recv(fd, &message, 1, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	return sd_event_exit(w->loop, 0);
+}
+
+/* CAP_BPF and CAP_PERFMON are of Linux 5.8; before, CAP_SYS_ADMIN was both. */
+static int confine(void)
+{
+	static const unsigned kept[] = {39 /* CAP_BPF */, 38 /* CAP_PERFMON */};
+	const struct rlimit none = {0, 0};
+	bool may[ARRAY_SIZE(kept)] = {false}, admin;
+
+	if (capng_get_caps_process() != 0)
+		return -EPERM;
+	admin = CAP_LAST_CAP < kept[0] && capng_have_capability(CAPNG_PERMITTED, CAP_SYS_ADMIN);
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+		may[i] = capng_have_capability(CAPNG_PERMITTED, kept[i]);
+	capng_clear(CAPNG_SELECT_BOTH);
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+		if (may[i])
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
+	if (admin)
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN);
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		return -EPERM;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return -errno;
+	return 0;
+}
+
+static int set_up(struct worker *w)
+{
+	const struct wv_config *c = w->ctx->config;
+	_cleanup_close_ int runtime =
+		open(w->ctx->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char socket[WV_PATH_SIZE + 16];
+	const struct wv_gpu_hub_listener nobody = {0};
+	struct wv_gpu_hub_options o = {.size = sizeof(o),
+				       .socket = socket,
+				       .group = (gid_t)-1,
+				       .wakes = c->gpu_waits,
+				       .nvml = true};
+	sigset_t term;
+	int r;
+
+	w->page = runtime < 0 ? NULL : wv_gpu_view_map(runtime, true);
+	w->view = calloc(1, sizeof(*w->view));
+	if (!w->page || !w->view)
+		return wv_log_errno(-ENOMEM, "gpu", "no page in %s", w->ctx->paths->runtime);
+	snprintf(socket, sizeof(socket), "%s/" WV_GPU_SOCKET, w->ctx->paths->runtime);
+	r = wv_gpu_hub_open(&o, &nobody, &w->hub);
+	if (r < 0)
+		return wv_log_errno(r, "gpu", "cannot listen at %s", socket);
+	r = confine();
+	if (r < 0)
+		return wv_log_errno(r, "gpu", "cannot give up rights");
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &term, NULL);
+	r = sd_event_new(&w->loop);
+	if (r >= 0)
+		r = sd_event_add_signal(w->loop, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0 && w->control >= 0)
+		r = sd_event_add_io(w->loop, NULL, w->control, EPOLLIN, on_control, w);
+	if (r >= 0)
+		r = sd_event_add_time_relative(w->loop, NULL, CLOCK_MONOTONIC, TURN_US, 0, on_turn,
+					       w);
+	if (r >= 0)
+		r = wv_beat_start(w->loop, w->control);
+	return r < 0 ? r : 0;
+}
+
+int wv_gpu_run(const struct wv_worker_context *ctx)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return EXIT_FAILURE;
+	w->ctx = ctx;
+	w->control = ctx->control;
+	r = set_up(w);
+	if (r == 0)
+		r = sd_event_loop(w->loop);
+	if (r < 0)
+		(void)wv_log_errno(r, "gpu", "ended");
+	wv_gpu_hub_close(w->hub);
+	wv_gpu_view_unmap(w->page);
+	sd_event_unref(w->loop);
+	free(w->view);
+	free(w);
+	return r ? EXIT_FAILURE : EXIT_SUCCESS;
+}
