@@ -32,7 +32,7 @@ $(O)/libwaveos_cupti.so: $(CUPTI_OBJECTS) gpu/cupti/exports.map
 	$(Q)$(CC) $(CFLAGS) $(SHARED_LDFLAGS) -Wl,--version-script=gpu/cupti/exports.map -Wl,-soname,libwaveos_cupti.so \
 		-o $@ $(CUPTI_OBJECTS) -pthread -ldl
 
-#all: $(O)/libwaveos_cupti.so
+all: $(O)/libwaveos_cupti.so
 
 # a driver and a CUPTI without a GPU (tests/gpu/fake/README.md)
 FAKE_CFLAGS = -std=gnu11 $(WARNINGS) -fPIC $(HERE_IS_DOT) $(CFLAGS)
