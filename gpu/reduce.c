@@ -17,7 +17,7 @@ void wv_gpu_reduce_init(struct wv_gpu_reducer *r, uint32_t device, uint64_t slac
 {
 	memset(r, 0, sizeof(*r));
 	r->device = device;
-	r->slack_ns = slack_ns;
+	r->slack_ns = r->least_slack_ns = slack_ns;
 	for (unsigned c = 0; c < WV_GPU_CLASSES; c++)
 		wv_spans_init(&r->set[c], r->memory[c], WV_GPU_SPANS);
 }
@@ -50,14 +50,20 @@ void wv_gpu_reduce_add(struct wv_gpu_reducer *r, const struct wv_gpu_activity *a
 
 	w->records++;
 	/* CUPTI gives 0 where it could not measure; a time from before the first window is late */
-	if (!a->begin || a->end < a->begin)
+	if (!a->begin || a->end < a->begin) {
+		w->dropped++;
 		return;
-	if (!r->begin)
-		r->begin = a->begin - a->begin % WV_GPU_WINDOW_NS;
+	}
+	/* buffers of several threads come in any order: the first one need not have the earliest */
+	if (!r->begin || (!r->begun && begin < r->begin && r->begin - begin < WV_GPU_SLACK_MOST_NS))
+		r->begin = begin - begin % WV_GPU_WINDOW_NS;
 	if (a->end > r->seen)
 		r->seen = a->end;
 	if (begin < r->begin) {
 		w->late_ns += (a->end < r->begin ? a->end : r->begin) - begin;
+		r->slack_ns += r->begin - begin;
+		if (r->slack_ns > WV_GPU_SLACK_MOST_NS)
+			r->slack_ns = WV_GPU_SLACK_MOST_NS;
 		begin = r->begin;
 	}
 	wv_spans_add(&r->set[a->class], begin, a->end);
@@ -85,19 +91,53 @@ void wv_gpu_reduce_launch(struct wv_gpu_reducer *r, const struct wv_gpu_launch *
 		r->launches_head = (r->launches_head + 1) % WV_GPU_LAUNCHES;
 }
 
-/* What ended the gap: the last launch before the work began. */
-static void explain(const struct wv_gpu_reducer *r, struct wv_gpu_gap *g)
+/* The first gap that ends at or after t. */
+static unsigned gap_until(const struct wv_gpu_window *w, uint64_t t)
+{
+	unsigned low = 0, high = w->gaps;
+
+	while (low < high) {
+		unsigned mid = (low + high) / 2;
+
+		if (w->gap[mid].end < t)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/*
+ * What ended each gap: the last launch before the work began. One pass over the calls, which are
+ * many, with a search among the gaps, which are few and in order.
+ */
+static void explain(struct wv_gpu_reducer *r, struct wv_gpu_window *w)
 {
 	for (uint32_t i = 0; i < r->launches_n; i++) {
 		const struct wv_gpu_launch *l =
 			&r->launch[(r->launches_head + i) % WV_GPU_LAUNCHES];
+		unsigned g = gap_until(w, l->sync ? l->at + 1 : l->at);
 
-		if (l->sync) {
-			g->sync |= l->at < g->end && l->end > g->begin;
-		} else if (l->at <= g->end && l->at > g->launch) {
-			g->launch = l->at;
-			g->launch_tid = l->tid;
+		if (!l->sync) {
+			if (g < w->gaps && l->at > w->gap[g].launch) {
+				w->gap[g].launch = l->at;
+				w->gap[g].launch_tid = l->tid;
+			}
+			continue;
 		}
+		for (; g < w->gaps && w->gap[g].begin < l->end; g++)
+			w->gap[g].sync = 1;
+	}
+	for (unsigned g = 1; g < w->gaps; g++) {
+		if (w->gap[g].launch)
+			continue;
+		w->gap[g].launch = w->gap[g - 1].launch;
+		w->gap[g].launch_tid = w->gap[g - 1].launch_tid;
+	}
+	/* two at least: the last one before a gap may be of before the window */
+	while (r->launches_n > 2 && r->launch[r->launches_head].end < w->begin) {
+		r->launches_head = (r->launches_head + 1) % WV_GPU_LAUNCHES;
+		r->launches_n--;
 	}
 }
 
@@ -154,8 +194,47 @@ static void tell_busy(const struct wv_spans *set, struct wv_gpu_window *w, unsig
 
 void wv_gpu_reduce_start(struct wv_gpu_reducer *r, uint64_t now)
 {
+	r->begun = true;
 	if (!r->begin)
 		r->begin = now - now % WV_GPU_WINDOW_NS;
+}
+
+void wv_gpu_reduce_blind(struct wv_gpu_reducer *r, uint64_t begin, uint64_t end)
+{
+	struct wv_span *last = r->n_unseen ? &r->unseen[r->n_unseen - 1] : NULL;
+
+	if (!begin && !end)
+		return;
+	if (last && last->end == UINT64_MAX) {
+		last->end = end;
+		return;
+	}
+	if (!begin) /* an end of what never began here */
+		return;
+	/* no room: what lies between the last two is not told either */
+	if (r->n_unseen == WV_GPU_BLIND)
+		r->unseen[WV_GPU_BLIND - 1].end = end;
+	else
+		r->unseen[r->n_unseen++] = (struct wv_span){begin, end};
+}
+
+/* Whether nothing was recorded for a part of the window; forgets what lies before it. */
+static bool unseen(struct wv_gpu_reducer *r, uint64_t begin, uint64_t end)
+{
+	while (r->n_unseen && r->unseen[0].end <= begin)
+		memmove(&r->unseen[0], &r->unseen[1], --r->n_unseen * sizeof(r->unseen[0]));
+	return r->n_unseen && r->unseen[0].begin < end;
+}
+
+/* On to the next window. */
+static void go_on(struct wv_gpu_reducer *r, uint64_t end)
+{
+	for (unsigned c = 0; c < WV_GPU_CLASSES; c++)
+		wv_spans_forget(&r->set[c], end);
+	memset(&r->window, 0, sizeof(r->window));
+	r->begin = end;
+	r->begun = true;
+	r->slack_ns -= (r->slack_ns - r->least_slack_ns) / 512;
 }
 
 bool wv_gpu_reduce_tell(struct wv_gpu_reducer *r, uint64_t now, const struct wv_gpu_window **ret)
@@ -166,8 +245,12 @@ bool wv_gpu_reduce_tell(struct wv_gpu_reducer *r, uint64_t now, const struct wv_
 
 	if (!r->begin || now < end + r->slack_ns)
 		return false;
+	for (; unseen(r, r->begin, end); end += WV_GPU_WINDOW_NS) {
+		go_on(r, end);
+		if (now < end + WV_GPU_WINDOW_NS + r->slack_ns)
+			return false;
+	}
 	*told = r->window;
-	memset(&r->window, 0, sizeof(r->window));
 	told->frame = (struct wv_gpu_frame){.bytes = sizeof(*told), .type = WV_GPU_WINDOW};
 	told->device = r->device;
 	told->begin = r->begin;
@@ -180,16 +263,14 @@ bool wv_gpu_reduce_tell(struct wv_gpu_reducer *r, uint64_t now, const struct wv_
 	told->overlapped_ns = s.overlapped;
 	told->memory_ns = s.memory;
 	told->idle_ns = s.idle;
-	for (unsigned i = 0; i < told->gaps; i++)
-		explain(r, &told->gap[i]);
+	explain(r, told);
 	for (unsigned c = 0; c < WV_GPU_CLASSES; c++) {
 		tell_busy(&r->set[c], told, c);
 		closed += r->set[c].closed_ns;
-		wv_spans_forget(&r->set[c], end);
 	}
 	told->closed_ns = closed - r->closed_told_ns;
 	r->closed_told_ns = closed;
-	r->begin = end;
+	go_on(r, end);
 	*ret = told;
 	return true;
 }

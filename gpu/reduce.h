@@ -5,7 +5,8 @@
  *
  * Records come in buffers that CUPTI completes when they are full, so they are late by seconds, and
  * not in order. A window is told once everything that is known of is at least `slack` later; what
- * comes for it afterwards is counted in late_ns of the next one and is in no sum.
+ * comes for it afterwards is counted in late_ns of the next one and is in no sum. The slack grows
+ * by how late that was, up to WV_GPU_SLACK_MOST_NS, and shrinks slowly while nothing is late.
  */
 #ifndef WV_GPU_REDUCE_H
 #define WV_GPU_REDUCE_H
@@ -32,7 +33,9 @@ struct wv_gpu_activity {
 enum wv_gpu_class wv_gpu_classify(const char *kernel_name);
 
 #define WV_GPU_SPANS 4096 /* a class; a union that has more loses its smallest gaps */
-#define WV_GPU_LAUNCHES 1024
+#define WV_GPU_LAUNCHES 16384
+#define WV_GPU_BLIND 8
+#define WV_GPU_SLACK_MOST_NS 10000000000ULL
 
 struct wv_gpu_launch {
 	uint64_t at;
@@ -41,12 +44,15 @@ struct wv_gpu_launch {
 	uint64_t end;
 };
 
-/* One device. Some 250 KB. */
+/* One device. Some 800 KB, of which a quiet device touches few. */
 struct wv_gpu_reducer {
 	uint32_t device;
-	uint64_t slack_ns;
-	uint64_t begin; /* of the window that is told next; 0: none yet */
-	uint64_t seen;	/* latest end of any activity */
+	uint64_t slack_ns, least_slack_ns;
+	bool begun;			     /* a window was told, or where to begin */
+	uint64_t begin;			     /* of the window that is told next; 0: none yet */
+	struct wv_span unseen[WV_GPU_BLIND]; /* nothing was recorded then */
+	uint32_t n_unseen;
+	uint64_t seen; /* latest end of any activity */
 	struct wv_spans set[WV_GPU_CLASSES];
 	struct wv_span memory[WV_GPU_CLASSES][WV_GPU_SPANS];
 	struct wv_gpu_launch launch[WV_GPU_LAUNCHES]; /* ring by time of the call */
@@ -62,6 +68,11 @@ void wv_gpu_reduce_start(struct wv_gpu_reducer *r, uint64_t now);
 void wv_gpu_reduce_add(struct wv_gpu_reducer *r, const struct wv_gpu_activity *a);
 /* A launch, or a wait from at to end (L2). */
 void wv_gpu_reduce_launch(struct wv_gpu_reducer *r, const struct wv_gpu_launch *l);
+/*
+ * Nothing is recorded in [begin, end): no window that touches it is told. end UINT64_MAX: until the
+ * next call, whose end it gets. Both 0: nothing.
+ */
+void wv_gpu_reduce_blind(struct wv_gpu_reducer *r, uint64_t begin, uint64_t end);
 /*
  * Whether a window can be told at time now (same clock): fills *ret (valid until the next call)
  * and goes on to the next. Call until it says false.

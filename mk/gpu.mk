@@ -14,3 +14,50 @@ $(O)/gpu-test/planted: tests/gpu/bench/planted.c
 
 GPU_TOOLS += $(O)/gpu-test/planted
 -include $(wildcard $(O)/gpu-test/*.d)
+
+# The profiler library, which runs in others' processes (docs/gpu-profiler.md): nothing but libc, and
+# nothing to be seen but its few entries.
+CUPTI_SOURCES := $(sort $(wildcard gpu/cupti/*.c gpu/*.c))
+CUPTI_OBJECTS := $(CUPTI_SOURCES:%.c=$(O)/cupti/%.o)
+SHARED_LDFLAGS = -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodelete -Wl,--as-needed $(LDFLAGS)
+
+$(O)/cupti/%.o: %.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) $(HARDENING) -fPIC -fvisibility=hidden $(FLOATING) $(HERE_IS_DOT) $(CFLAGS) \
+		-MMD -MP -c $< -o $@
+
+$(O)/libwaveos_cupti.so: $(CUPTI_OBJECTS) gpu/cupti/exports.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(SHARED_LDFLAGS) -Wl,--version-script=gpu/cupti/exports.map -Wl,-soname,libwaveos_cupti.so \
+		-o $@ $(CUPTI_OBJECTS) -pthread -ldl
+
+all: $(O)/libwaveos_cupti.so
+
+# a driver and a CUPTI without a GPU (tests/gpu/fake/README.md)
+FAKE_CFLAGS = -std=gnu11 $(WARNINGS) -fPIC $(HERE_IS_DOT) $(CFLAGS)
+FAKES := $(O)/gpu/fake/libcuda.so.1 $(O)/gpu/fake/libcupti.so.13 $(O)/gpu/fake_train $(O)/gpu/receive $(O)/gpu/replay
+
+$(O)/gpu/fake/libcuda.so.1: tests/gpu/fake/libcuda.c tests/gpu/fake/fake.h
+	$(call say,FAKE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(SHARED_LDFLAGS) -Wl,-soname,libcuda.so.1 -o $@ $< -pthread -ldl
+
+$(O)/gpu/fake/libcupti.so.13: tests/gpu/fake/libcupti.c tests/gpu/fake/fake.h gpu/cupti/abi.h
+	$(call say,FAKE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(SHARED_LDFLAGS) -Wl,-soname,libcupti.so.13 -o $@ $< -pthread -ldl
+
+$(O)/gpu/fake_train: tests/gpu/fake/train.c tests/gpu/fake/fake.h $(O)/gpu/fake/libcuda.so.1
+	$(call say,FAKE,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(LDFLAGS) -o $@ $< $(O)/gpu/fake/libcuda.so.1 -Wl,-rpath,'$$ORIGIN/fake' -pthread -ldl
+
+# a hub in miniature: prints the frames that come as JSON lines
+$(O)/gpu/receive: tests/gpu/fake/receive.c gpu/ring.c gpu/ring.h include/waveos/gpu.h
+	$(call say,FAKE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(LDFLAGS) -o $@ $< gpu/ring.c
+
+.PHONY: gpu-fakes
+gpu-fakes: $(O)/libwaveos_cupti.so $(FAKES)
+-include $(CUPTI_OBJECTS:.o=.d)

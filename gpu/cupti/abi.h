@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is used of CUPTI's and the driver's binary interface, so that neither is needed to build.
- * Records are read by their beginnings only, which have been the same from CUDA 11.1 to 13; a field
- * that moved would be found by tests/gpu/cupti_abi.c, which holds all of this against NVIDIA's own
- * headers where those are.
+ * What is used of CUPTI and of the CUDA driver, declared here so that neither is needed to build.
+ * Of each record only the head that has been the same from CUDA 11 to 13; later versions append.
+ * tests/gpu/abi.c holds every number against NVIDIA's headers where those are installed.
  */
 #ifndef WV_CUPTI_ABI_H
 #define WV_CUPTI_ABI_H
@@ -11,105 +10,142 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* CUpti_ActivityKind */
 enum {
-	WV_CUPTI_MEMCPY = 1,
-	WV_CUPTI_MEMSET = 2,
-	WV_CUPTI_DRIVER = 4,
-	WV_CUPTI_CONCURRENT_KERNEL = 10,
-	WV_CUPTI_MARKER = 12,
-	WV_CUPTI_OVERHEAD = 17,
-	WV_CUPTI_MEMCPY2 = 22, /* between devices */
-	WV_CUPTI_GRAPH_TRACE = 51,
-};
-
-/* CUptiResult */
-enum {
-	WV_CUPTI_OK = 0,
-	WV_CUPTI_MAX_LIMIT_REACHED = 12, /* no more records in the buffer */
+	WV_CUPTI_SUCCESS = 0,
+	WV_CUPTI_MAX_LIMIT_REACHED = 12,
 	WV_CUPTI_NOT_COMPATIBLE = 14,
+	WV_CUPTI_INVALID_KIND = 21,
+	WV_CUPTI_HARDWARE_BUSY = 26,
+	WV_CUPTI_NOT_SUPPORTED = 27,
 	WV_CUPTI_INSUFFICIENT_PRIVILEGES = 35,
+	WV_CUPTI_OLD_PROFILER = 36,
+	WV_CUPTI_LEGACY_PROFILER = 38,
 	WV_CUPTI_MULTIPLE_SUBSCRIBERS = 39,
+	WV_CUPTI_UNKNOWN = 999,
 };
 
-/* CUpti_driver_api_trace_cbid: calls that begin work, and calls that wait for it */
 enum {
-	WV_CBID_CTX_SYNCHRONIZE = 17,
-	WV_CBID_EVENT_SYNCHRONIZE = 121,
-	WV_CBID_STREAM_SYNCHRONIZE = 126,
-	WV_CBID_MEMCPY_HTOD_ASYNC = 277,
-	WV_CBID_LAUNCH_KERNEL = 307,
-	WV_CBID_GRAPH_LAUNCH = 514,
-	WV_CBID_LAUNCH_KERNEL_EX = 652,
+	WV_KIND_MEMCPY = 1,
+	WV_KIND_MEMSET = 2,
+	WV_KIND_KERNEL = 3,
+	WV_KIND_DRIVER = 4,
+	WV_KIND_RUNTIME = 5,
+	WV_KIND_CONCURRENT_KERNEL = 10,
+	WV_KIND_MARKER = 12,
+	WV_KIND_OVERHEAD = 17,
+	WV_KIND_MEMCPY2 = 22, /* between devices */
+	WV_KIND_SYNCHRONIZATION = 38,
+	WV_KIND_GRAPH_TRACE = 51,
 };
 
-/* CUpti_ActivityMemcpyKind */
 enum {
-	WV_CUPTI_HTOD = 1,
-	WV_CUPTI_DTOH = 2,
-	WV_CUPTI_DTOD = 8,
-	WV_CUPTI_PTOP = 10,
+	WV_COPY_HTOD = 1,
+	WV_COPY_DTOH = 2,
+	WV_COPY_HTOA = 3,
+	WV_COPY_ATOH = 4,
+	WV_COPY_PTOP = 10,
 };
 
-/* Records are packed to 8 bytes; each begins with its kind. */
-struct wv_cupti_kernel {
-	uint32_t kind, config[3];
-	uint64_t start, end, completed;
+/* Records are packed to 8 bytes. Sizes are of the newest version that is known. */
+#define WV_KERNEL_SIZE 216
+#define WV_MEMCPY_SIZE 96
+#define WV_MEMSET_SIZE 88
+#define WV_GRAPH_SIZE 56
+#define WV_API_SIZE 40
+#define WV_SYNC_SIZE 56
+#define WV_OVERHEAD_SIZE 56
+#define WV_MARKER_SIZE 56
+
+struct wv_record {
+	uint32_t kind;
+};
+
+struct wv_record_kernel {
+	uint32_t kind;
+	uint32_t unused0[3];
+	uint64_t start, end;
+	uint64_t completed;
 	uint32_t device, context, stream;
-	uint32_t dimensions[10]; /* grid, block, and two sizes of shared memory, local memory */
+	uint32_t unused1[10];
 	uint32_t correlation;
-	uint64_t grid_id;
+	uint64_t grid;
 	const char *name;
 };
 
-struct wv_cupti_copy { /* MEMCPY, MEMCPY2 and MEMSET */
+struct wv_record_copy {
 	uint32_t kind;
-	uint8_t copy_kind, rest[3]; /* of a set: its value */
+	uint8_t copy_kind, unused0[3];
 	uint64_t bytes, start, end;
-	uint32_t device;
+	uint32_t device, context, stream, correlation; /* of MEMCPY2: another place */
 };
 
-struct wv_cupti_graph {
+struct wv_record_set {
+	uint32_t kind, value;
+	uint64_t bytes, start, end;
+	uint32_t device, context, stream, correlation;
+};
+
+struct wv_record_graph {
 	uint32_t kind, correlation;
 	uint64_t start, end;
-	uint32_t device, graph;
+	uint32_t device, graph, context, stream;
 };
 
-struct wv_cupti_call {
+struct wv_record_api {
 	uint32_t kind, cbid;
 	uint64_t start, end;
-	uint32_t process, thread, correlation;
+	uint32_t pid, tid, correlation, returned;
 };
 
-struct wv_cupti_overhead {
-	uint32_t kind, head[5];
+struct wv_record_sync {
+	uint32_t kind, type;
+	uint64_t start, end;
+	uint32_t correlation, context, stream, event;
+};
+
+struct wv_record_overhead {
+	uint32_t kind, overhead;
+	uint32_t unused0[4];
 	uint64_t start, end;
 };
 
-typedef void (*wv_cupti_request)(uint8_t **buffer, size_t *size, size_t *max_records);
-typedef void (*wv_cupti_complete)(void *context, uint32_t stream, uint8_t *buffer, size_t size,
-				  size_t valid);
-typedef uint64_t (*wv_cupti_timestamp)(void);
+/* Callback ids of the runtime and of the driver. */
+#define WV_RUNTIME_LAUNCHES 211, 214, 269, 270, 311, 312, 430, 431, 505, 506
+#define WV_RUNTIME_COPIES 31, 41, 51, 215, 225, 235
+#define WV_RUNTIME_WAITS 131, 137, 165, 239
+#define WV_DRIVER_LAUNCHES 307, 442, 477, 478, 514, 515, 652, 653
+#define WV_DRIVER_WAITS 17, 121, 126, 440
 
-/* Row: (name without "cupti", arguments, whether it MUST be there) */
-#define WV_CUPTI_FUNCTIONS(X)                                                                      \
-	X(GetVersion, (uint32_t * version), 1)                                                     \
-	X(ActivityRegisterCallbacks, (wv_cupti_request request, wv_cupti_complete complete), 1)    \
-	X(ActivityEnable, (uint32_t kind), 1)                                                      \
-	X(ActivityDisable, (uint32_t kind), 1)                                                     \
-	X(ActivityGetNextRecord, (uint8_t * buffer, size_t valid, void **record), 1)               \
-	X(ActivityGetNumDroppedRecords, (void *context, uint32_t stream, size_t *dropped), 1)      \
-	X(ActivityFlushAll, (uint32_t flag), 1)                                                    \
-	X(ActivityFlushPeriod, (uint32_t ms), 0)                                                   \
-	X(ActivityRegisterTimestampCallback, (wv_cupti_timestamp timestamp), 0)                    \
-	X(ActivityEnableDriverApi, (uint32_t cbid, uint8_t enable), 0)
+#define WV_THREAD_ID_SYSTEM 1
 
-/* The driver; CUdevice is an int. */
-#define WV_CUDA_FUNCTIONS(X)                                                                       \
-	X(DeviceGetCount, (int *n), 1)                                                             \
-	X(DeviceGet, (int *device, int i), 1)                                                      \
-	X(DeviceGetName, (char *name, int size, int device), 1)                                    \
-	X(DeviceGetUuid_v2, (unsigned char uuid[16], int device), 0) /* a MIG slice's own */       \
-	X(DeviceGetUuid, (unsigned char uuid[16], int device), 0)
+typedef void (*wv_cupti_request_fn)(uint8_t **buffer, size_t *size, size_t *max_records);
+typedef void (*wv_cupti_complete_fn)(void *context, uint32_t stream, uint8_t *buffer, size_t size,
+				     size_t valid);
+typedef uint64_t (*wv_cupti_time_fn)(void);
+
+/* Row: (slot, CUPTI's name, arguments, 1: nothing goes without it). All return 0 or an error. */
+#define WV_CUPTI_CALLS(X)                                                                          \
+	X(version, cuptiGetVersion, (uint32_t * version), 1)                                       \
+	X(register_callbacks, cuptiActivityRegisterCallbacks,                                      \
+	  (wv_cupti_request_fn, wv_cupti_complete_fn), 1)                                          \
+	X(register_time, cuptiActivityRegisterTimestampCallback, (wv_cupti_time_fn), 1)            \
+	X(enable, cuptiActivityEnable, (uint32_t kind), 1)                                         \
+	X(disable, cuptiActivityDisable, (uint32_t kind), 1)                                       \
+	X(flush, cuptiActivityFlushAll, (uint32_t flag), 1)                                        \
+	X(next, cuptiActivityGetNextRecord,                                                        \
+	  (uint8_t * buffer, size_t valid, struct wv_record * *record), 1)                         \
+	X(dropped, cuptiActivityGetNumDroppedRecords,                                              \
+	  (void *context, uint32_t stream, size_t *dropped), 1)                                    \
+	X(enable_runtime, cuptiActivityEnableRuntimeApi, (uint32_t cbid, uint8_t enable), 0)       \
+	X(enable_driver, cuptiActivityEnableDriverApi, (uint32_t cbid, uint8_t enable), 0)         \
+	X(thread_id_type, cuptiSetThreadIdType, (uint32_t type), 0)                                \
+	X(set_attribute, cuptiActivitySetAttribute,                                                \
+	  (uint32_t attribute, size_t * size, void *value), 0)
+
+struct wv_cupti {
+#define X(slot, name, arguments, needed) int(*slot) arguments;
+	WV_CUPTI_CALLS(X)
+#undef X
+};
 
 #endif

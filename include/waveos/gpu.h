@@ -42,6 +42,23 @@ enum wv_gpu_degraded {
 	WV_GPU_LOSING,	   /* records were dropped by CUPTI or for want of memory */
 };
 
+/*
+ * First and only message of the library on the socket, with the memfd of its ring as SCM_RIGHTS.
+ * The memfd is sealed against resizing (F_SEAL_SHRINK, F_SEAL_GROW) and as long as struct
+ * wv_gpu_ring and its data. The connection stays open for the life of the process: its end says
+ * that the process has ended or forked away, and what the ring holds may be read still.
+ */
+struct wv_gpu_offer {
+	uint64_t magic;
+	uint32_t version, bytes; /* of the memfd */
+};
+
+/* The agent MAY answer at any time: the level that it wants (L3 falls back after a burst). */
+struct wv_gpu_order {
+	uint64_t magic;
+	uint32_t version, level;
+};
+
 struct wv_gpu_ring {
 	uint64_t magic;
 	uint32_t version, bytes;	    /* of the data that follows, WV_GPU_RING_BYTES */
@@ -65,6 +82,7 @@ struct wv_gpu_frame {
 	uint16_t type, pad;
 };
 
+/* Comes again when more is known: the devices are, once cuInit is over. */
 struct wv_gpu_hello {
 	struct wv_gpu_frame frame;
 	uint32_t pid, devices;
