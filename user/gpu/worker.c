@@ -135,14 +135,12 @@ static void tell_bottlenecks(struct worker *w, uint64_t now)
 
 static void show(struct worker *w)
 {
-	uint64_t seq, layout = w->page->layout, dropped = 0;
+	const size_t head = offsetof(struct wv_gpu_view, updated);
+	uint64_t dropped = 0;
 
 	wv_gpu_hub_show(w->hub, w->view);
 	wv_gpu_view_begin(w->page);
-	seq = atomic_load_explicit(&w->page->seq, memory_order_relaxed);
-	memcpy(w->page, w->view, sizeof(*w->page));
-	w->page->layout = layout;
-	atomic_store_explicit(&w->page->seq, seq, memory_order_relaxed);
+	memcpy((char *)w->page + head, (char *)w->view + head, sizeof(*w->page) - head);
 	wv_gpu_view_end(w->page);
 	for (unsigned i = 0; i < w->view->n_processes; i++)
 		dropped += w->view->process[i].frames_dropped;
@@ -227,6 +225,7 @@ static int set_up(struct worker *w)
 	r = wv_gpu_hub_open(&o, &nobody, &w->hub);
 	if (r < 0)
 		return wv_log_errno(r, "gpu", "cannot listen at %s", socket);
+	show(w); /* not what a worker before this one saw */
 	r = confine();
 	if (r < 0)
 		return wv_log_errno(r, "gpu", "cannot give up rights");
