@@ -66,3 +66,9 @@ $(O)/gpu/replay: tests/gpu/fake/replay.c $(CUPTI_OBJECTS)
 .PHONY: gpu-fakes
 gpu-fakes: $(O)/libwaveos_cupti.so $(FAKES)
 -include $(CUPTI_OBJECTS:.o=.d)
+
+# measures the library's own code (its entries stay what they are)
+$(O)/bench/gpu_record: tests/bench/gpu_record.c $(CUPTI_OBJECTS)
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(LDFLAGS) -o $@ $< $(CUPTI_OBJECTS) -pthread -ldl
