@@ -7,6 +7,8 @@ enum wv_gpu_class wv_gpu_classify(const char *name)
 {
 	static const char *const comms[] = {"ncclDevKernel_", "ncclSymkDevKernel_", "ncclKernel_"};
 
+	if (name[0] != 'n') /* most */
+		return WV_GPU_KERNEL;
 	for (size_t i = 0; i < sizeof(comms) / sizeof(comms[0]); i++)
 		if (strncmp(name, comms[i], strlen(comms[i])) == 0)
 			return WV_GPU_COMMS;
@@ -141,24 +143,39 @@ static void explain(struct wv_gpu_reducer *r, struct wv_gpu_window *w)
 	}
 }
 
+struct gaps {
+	struct wv_gpu_window *w;
+	unsigned shortest; /* of a full list */
+	uint64_t length;   /* of that one */
+};
+
+static void find_shortest(struct gaps *g)
+{
+	g->length = UINT64_MAX;
+	for (unsigned i = 0; i < g->w->gaps; i++) {
+		if (g->w->gap[i].end - g->w->gap[i].begin >= g->length)
+			continue;
+		g->shortest = i;
+		g->length = g->w->gap[i].end - g->w->gap[i].begin;
+	}
+}
+
 /* Keeps the longest gaps, in order of time. */
 static void on_gap(void *ctx, uint64_t begin, uint64_t end)
 {
-	struct wv_gpu_window *w = ctx;
-	unsigned shortest = 0;
+	struct gaps *g = ctx;
+	struct wv_gpu_window *w = g->w;
 
 	if (w->gaps == WV_GPU_GAPS) {
-		for (unsigned i = 1; i < w->gaps; i++)
-			if (w->gap[i].end - w->gap[i].begin <
-			    w->gap[shortest].end - w->gap[shortest].begin)
-				shortest = i;
-		if (end - begin <= w->gap[shortest].end - w->gap[shortest].begin)
+		if (end - begin <= g->length)
 			return;
-		memmove(&w->gap[shortest], &w->gap[shortest + 1],
-			(w->gaps - shortest - 1) * sizeof(w->gap[0]));
+		memmove(&w->gap[g->shortest], &w->gap[g->shortest + 1],
+			(w->gaps - g->shortest - 1) * sizeof(w->gap[0]));
 		w->gaps--;
 	}
 	w->gap[w->gaps++] = (struct wv_gpu_gap){.begin = begin, .end = end};
+	if (w->gaps == WV_GPU_GAPS)
+		find_shortest(g);
 }
 
 /*
@@ -240,6 +257,7 @@ static void go_on(struct wv_gpu_reducer *r, uint64_t end)
 bool wv_gpu_reduce_tell(struct wv_gpu_reducer *r, uint64_t now, const struct wv_gpu_window **ret)
 {
 	struct wv_gpu_window *told = &r->told;
+	struct gaps gaps = {.w = told};
 	uint64_t end = r->begin + WV_GPU_WINDOW_NS, closed = 0;
 	struct wv_gpu_shares s;
 
@@ -256,7 +274,7 @@ bool wv_gpu_reduce_tell(struct wv_gpu_reducer *r, uint64_t now, const struct wv_
 	told->begin = r->begin;
 	told->end = end;
 	wv_gpu_account(&r->set[WV_GPU_KERNEL], &r->set[WV_GPU_COMMS], &r->set[WV_GPU_MEMORY],
-		       r->begin, end, &s, on_gap, told);
+		       r->begin, end, &s, on_gap, &gaps);
 	told->kernel_ns = s.kernel;
 	told->comms_ns = s.comms;
 	told->exposed_ns = s.exposed;

@@ -32,7 +32,7 @@ struct wv_gpu_activity {
 /* "ncclDevKernel_", "ncclSymkDevKernel_" and "ncclKernel_" of older NCCL: communication. */
 enum wv_gpu_class wv_gpu_classify(const char *kernel_name);
 
-#define WV_GPU_SPANS 4096 /* a class; a union that has more loses its smallest gaps */
+#define WV_GPU_SPANS 16384 /* a class; a union that has more loses its smallest gaps */
 #define WV_GPU_LAUNCHES 16384
 #define WV_GPU_BLIND 8
 #define WV_GPU_SLACK_MOST_NS 10000000000ULL
@@ -44,7 +44,7 @@ struct wv_gpu_launch {
 	uint64_t end;
 };
 
-/* One device. Some 800 KB, of which a quiet device touches few. */
+/* One device. Some 1.3 MB, of which a quiet device touches few. */
 struct wv_gpu_reducer {
 	uint32_t device;
 	uint64_t slack_ns, least_slack_ns;

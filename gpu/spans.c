@@ -25,28 +25,45 @@ static size_t first_touching(const struct wv_spans *s, uint64_t t)
 	return low;
 }
 
-static void close_smallest_gap(struct wv_spans *s)
+/* Closes every gap of at most `limit`; how many spans that leaves less. */
+static size_t close_gaps(struct wv_spans *s, uint64_t limit)
 {
-	size_t best = 1;
-	uint64_t gap, least = UINT64_MAX;
+	size_t kept = 1, had = s->n;
 
 	for (size_t i = 1; i < s->n; i++) {
-		gap = s->at[i].begin - s->at[i - 1].end;
-		if (gap < least) {
-			least = gap;
-			best = i;
+		uint64_t gap = s->at[i].begin - s->at[kept - 1].end;
+
+		if (gap <= limit) {
+			s->closed_ns += gap;
+			s->at[kept - 1].end = s->at[i].end;
+		} else {
+			s->at[kept++] = s->at[i];
 		}
 	}
-	s->closed_ns += least;
-	s->at[best - 1].end = s->at[best].end;
-	memmove(&s->at[best], &s->at[best + 1], (s->n - best - 1) * sizeof(s->at[0]));
-	s->n--;
+	s->n = kept;
+	return had - kept;
+}
+
+/* The smallest gap, and so many more that a full set does not come here for each span. */
+static void close_smallest_gaps(struct wv_spans *s)
+{
+	uint64_t least = UINT64_MAX;
+	size_t freed;
+
+	for (size_t i = 1; i < s->n; i++)
+		if (s->at[i].begin - s->at[i - 1].end < least)
+			least = s->at[i].begin - s->at[i - 1].end;
+	freed = close_gaps(s, least);
+	while (freed < s->room / 16 && least < UINT64_MAX / 2) {
+		least = least ? 2 * least : 1;
+		freed += close_gaps(s, least);
+	}
 }
 
 static void insert(struct wv_spans *s, size_t i, uint64_t begin, uint64_t end)
 {
 	if (s->n == s->room) {
-		close_smallest_gap(s);
+		close_smallest_gaps(s);
 		/* places have moved, and what was closed may hold it now */
 		wv_spans_add(s, begin, end);
 		return;

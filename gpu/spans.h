@@ -2,7 +2,7 @@
 /*
  * Unions of time spans: what the profiler keeps of a device's activity. A set holds disjoint spans
  * in order, [begin, end) in nanoseconds of CLOCK_MONOTONIC. Memory is bounded: where a set is full,
- * the smallest gap between two spans is closed, and `closed_ns` counts what that added.
+ * the smallest gaps between spans are closed, and `closed_ns` counts what that added.
  *
  * Records come nearly in order, so that adding one is a comparison with the last span; one that is
  * late costs a search and a move. No allocation after init, no clock, no I/O: it runs in somebody

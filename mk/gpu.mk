@@ -58,7 +58,18 @@ $(O)/gpu/receive: tests/gpu/fake/receive.c gpu/ring.c gpu/ring.h include/waveos/
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(LDFLAGS) -o $@ $< gpu/ring.c
 
+# recorded activity buffers through the library's own code, without a GPU
+$(O)/gpu/replay: tests/gpu/fake/replay.c $(CUPTI_OBJECTS)
+	$(call say,FAKE,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(LDFLAGS) -o $@ $< $(CUPTI_OBJECTS) -pthread -ldl
+
 .PHONY: gpu-fakes
 GPU_TOOLS += $(FAKES)
 gpu-fakes: $(O)/libwaveos_cupti.so $(FAKES)
 -include $(CUPTI_OBJECTS:.o=.d)
+
+# measures the library's own code (its entries stay what they are)
+$(O)/bench/gpu_record: tests/bench/gpu_record.c $(CUPTI_OBJECTS)
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(LDFLAGS) -o $@ $< $(CUPTI_OBJECTS) -pthread -ldl

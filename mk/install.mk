@@ -9,6 +9,7 @@ install: all install-files ## installs binary, man pages, units, users, completi
 
 install-files:
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/sbin/waveos-bpf
+	install -D -m 0644 $(dir $(BINARY))libwaveos_cupti.so $(DESTDIR)$(PREFIX)/lib/waveos-bpf/libwaveos_cupti.so
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/waveos-bpf/units
 	install -m 0644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 0644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/

@@ -51,6 +51,7 @@ void wv_buffers_forget(void);
 struct wv_sink {
 	struct wv_gpu_reducer *device[WV_GPU_DEVICES]; /* made at the first record of a device */
 	uint64_t slack_ns;
+	uint32_t correlation;  /* of the last call */
 	uint64_t records, odd; /* seen; of devices beyond what there is room for */
 };
 typedef int (*wv_next_fn)(uint8_t *buffer, size_t valid, struct wv_record **record);

@@ -34,8 +34,8 @@ static const uint32_t kinds[][6] = {
 	[WV_GPU_L2] = {WV_KIND_SYNCHRONIZATION},
 	[WV_GPU_L3] = {WV_KIND_MARKER},
 };
-static const uint32_t runtime_calls[] = {WV_RUNTIME_LAUNCHES, WV_RUNTIME_COPIES, WV_RUNTIME_WAITS};
-static const uint32_t driver_calls[] = {WV_DRIVER_LAUNCHES, WV_DRIVER_WAITS};
+static const uint32_t runtime_calls[] = {WV_RUNTIME_LAUNCHES, WV_RUNTIME_COPIES};
+static const uint32_t driver_calls[] = {WV_DRIVER_LAUNCHES};
 
 static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

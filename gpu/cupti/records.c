@@ -124,7 +124,10 @@ static void on_record(struct wv_sink *s, const struct wv_record *record)
 	case WV_KIND_DRIVER:
 		l = (struct wv_gpu_launch){.at = call->start, .end = call->end, .tid = call->tid};
 		l.sync = is_wait(call);
-		on_call(s, &l);
+		/* a call of the runtime that makes one of the driver has two records */
+		if (call->correlation != s->correlation || !call->correlation)
+			on_call(s, &l);
+		s->correlation = call->correlation;
 		break;
 	case WV_KIND_SYNCHRONIZATION:
 		/* cuStreamWaitEvent (2) does not hold up the thread */
