@@ -52,6 +52,7 @@ cgroup_run "$dir" timeout 220 sh -c 'while :; do :; done' &
 "$BIN" top --json --root "$ROOT" --flat --filter "$name" --interval 1s --count 60 >"$TMP/top" &
 top=$!
 at_exit kill $top
+export PLANT=${O:-build}/tests/test_gpu_view RUN=$ROOT/run/waveos
 export URL=http://127.0.0.1:$port NAME=$name HOSTILE=$hostile TMP TOP=$TMP/top ROOT BIN
 run() { node "$here/$1.mjs" || fail "$1 (what it saw: $TMP/seen)"; }
 run page

@@ -319,6 +319,22 @@ await steps(page, [
 				async () => (await text('main')).includes('No GPU figures'),
 				'why there is no GPU',
 			);
+			// planted figures, with names that a page without care would take for markup
+			execFileSync(process.env.PLANT, ['plant', process.env.RUN]);
+			await visit(page, 'overview');
+			await visit(page, 'gpu');
+			await page.waitForSelector('figure:has-text("idle: input") canvas');
+			for (const words of [
+				'<img src=x onerror=alert(1)> GPU-planted',
+				'input: the data loader is too slow',
+				'less than asked for: it cost more than its limit',
+				'<b>train (4242)',
+				'20.0 ms',
+				'Waits are not explained',
+			])
+				await until(async () => (await text('main')).includes(words), words);
+			same(await page.$$eval('main img', (t) => t.length), 0, 'elements out of a name');
+			check(colors(await shot(page, 'gpu')) > 20, 'the picture is empty');
 			await visit(page, 'agent');
 			await page.waitForSelector('table:has-text("core")');
 			await page.waitForSelector('table:has-text("fatal-signal")');

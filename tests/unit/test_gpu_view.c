@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "user/core/cleanup.h"
@@ -207,7 +208,50 @@ static void metrics_untold_meter_has_no_series_and_names_are_escaped(void **stat
 	wv_text_done(&t);
 }
 
-int main(void)
+/*
+ * `test_gpu_view plant FOLDER`: a page of planted figures for tests of what displays it. It is no
+ * measurement of anything.
+ */
+static int plant(const char *path)
+{
+	int at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct wv_gpu_view *v = at < 0 ? NULL : wv_gpu_view_map(at, true);
+	struct timespec ts;
+
+	if (!v)
+		return 1;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	wv_gpu_view_begin(v);
+	v->updated = (uint64_t)ts.tv_sec * SECOND;
+	v->n_devices = v->n_processes = 1;
+	v->nvml = 1;
+	memset(v->device, 0, sizeof(v->device));
+	memset(&v->device[0].meter, 0xff, sizeof(v->device[0].meter));
+	v->device[0].meter.power_mw = 300000;
+	strcpy(v->device[0].uuid, "GPU-planted");
+	strcpy(v->device[0].name, "<img src=x onerror=alert(1)>");
+	v->device[0].level = WV_GPU_L1;
+	v->device[0].degraded = WV_GPU_TOO_COSTLY;
+	v->device[0].bottleneck = WV_GPU_BOUND_INPUT;
+	v->device[0].recent.shares =
+		(struct wv_gpu_shares){.window = SECOND, .kernel = SECOND / 2, .idle = SECOND / 2};
+	v->device[0].recent.cause_ns[WV_GPU_CAUSE_INPUT] = SECOND / 2;
+	v->device[0].recent_end = v->updated;
+	v->device[0].total = v->device[0].recent;
+	v->process[0] = (struct wv_gpu_process_view){.pid = 4242,
+						     .comm = "<b>train",
+						     .devices = 1,
+						     .steps = 100,
+						     .step_ns = 20000000,
+						     .confidence_permille = 900,
+						     .bottleneck = WV_GPU_BOUND_INPUT};
+	wv_gpu_view_end(v);
+	wv_gpu_view_unmap(v);
+	close(at);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(view_writer_dies_reader_gets_eagain_until_next_end,
@@ -222,5 +266,7 @@ int main(void)
 		cmocka_unit_test(metrics_untold_meter_has_no_series_and_names_are_escaped),
 	};
 
+	if (argc == 3 && strcmp(argv[1], "plant") == 0)
+		return plant(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

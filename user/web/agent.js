@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The agent itself: what it costs, what it lost, which worker lives. And GPUs, where the agent has any.
+// The agent itself: what it costs, what it lost, which worker lives.
 import { bytes, card, count, fill, h, note, percent, put, span, table } from '/assets/dom.js';
-import { askFor, oldest, store } from '/assets/store.js';
+import { oldest, store } from '/assets/store.js';
 import { Plot } from '/assets/plot.js';
 
 /** Own figures, kept by sample as those of cgroups are. */
@@ -172,81 +172,6 @@ export function agent() {
 				return;
 			drawn = performance.now();
 			fill(body, tables(o));
-		},
-		close() {
-			for (const p of plots) p.close();
-		},
-	};
-}
-
-/** GPU rows as the API has them: {devices: [{name, ...figures}]}; plots appear with the first of them. */
-export function gpu() {
-	const body = h('div', { class: 'stack' });
-	let asked = -Infinity,
-		plots = [],
-		past = [];
-	const kind = (k) =>
-		/bytes/.test(k) ? bytes : /_ppm$/.test(k) ? percent : /_ns$/.test(k) ? span : count;
-	function draw(devices) {
-		past = [...past, { wall: Date.now(), devices }].slice(-600);
-		const figures = [
-			...new Set(
-				devices.flatMap((d) =>
-					Object.keys(d).filter((k) => typeof d[k] === 'number' && k !== 'index'),
-				),
-			),
-		];
-		if (plots.length !== figures.length) {
-			for (const p of plots) p.close();
-			plots = figures.map(
-				(f) =>
-					new Plot(f.replaceAll('_', ' '), {
-						format: kind(f),
-						height: 140,
-						lines: devices.map((d, i) => ({
-							name: d.name ?? `device ${i}`,
-							get: (k) => past[past.length - (store.n - k)]?.devices[i]?.[f] ?? NaN,
-						})),
-					}),
-			);
-			fill(
-				body,
-				h(
-					'div',
-					{ class: 'two even' },
-					plots.map((p) => p.element),
-				),
-			);
-		}
-		for (const p of plots) p.draw();
-	}
-	async function load() {
-		asked = performance.now();
-		const { data, error } = await askFor('gpu');
-		if (data?.available && data.devices?.length) return draw(data.devices);
-		return fill(
-			body,
-			card(
-				'No GPU figures',
-				null,
-				h(
-					'p',
-					null,
-					data?.reason ??
-						(error ? `Not here: ${error.message}.` : 'The agent has no GPU module yet.'),
-				),
-				h(
-					'p',
-					{ class: 'muted' },
-					'When the agent has a GPU module, each device gets its plots here: busy time, memory, kernels, copies and dropped activity records.',
-				),
-			),
-		);
-	}
-	return {
-		element: h('div', { class: 'view' }, h('h1', null, 'GPU'), body),
-		update() {
-			if (performance.now() - asked > (plots.length ? 900 : 10000)) load();
 		},
 		close() {
 			for (const p of plots) p.close();

@@ -7,7 +7,8 @@ import { overview } from '/assets/overview.js';
 import { cgroups } from '/assets/cgroups.js';
 import { policy } from '/assets/policy.js';
 import { timeline } from '/assets/events.js';
-import { agent, gpu, keep } from '/assets/agent.js';
+import { agent, keep } from '/assets/agent.js';
+import { gpu } from '/assets/gpu.js';
 import { runs } from '/assets/runs.js';
 
 const go = (hash) => {
