@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "skel/wake.btf.skel.h"
@@ -17,6 +18,11 @@
 /* 14 MB when it is full: half a minute of 8,000 switches a second; touched as it fills. */
 #define SEGMENTS (256U << 10)
 
+/* wake_dropped and wake_unwatched, which are all of the object's data that is not constant */
+#define DROPPED_BYTES (2 * sizeof(uint64_t))
+/* An event is stamped before it is in the ring. */
+#define SETTLE_NS 1000000ULL
+
 struct wv_wake {
 	struct bpf_object *object;
 	struct bpf_link *link[8];
@@ -25,7 +31,8 @@ struct wv_wake {
 	struct ring_buffer *ring;
 	struct wv_chain *chain;
 	uint64_t known;
-	const volatile uint64_t *dropped; /* of the program's data, mapped */
+	const volatile uint64_t *dropped; /* of the program's data, mapped; DROPPED_BYTES */
+	uint64_t told;			  /* of it, to the chain */
 };
 
 static const struct wv_object object = {
@@ -48,6 +55,7 @@ static int load(struct wv_wake *w, enum wv_flavour flavour)
 	_cleanup_free_ void *elf = NULL;
 	struct bpf_map *bss;
 	size_t size;
+	void *data;
 	int r = wv_object_unpack(&object, flavour, &elf, &size);
 
 	if (r < 0)
@@ -63,7 +71,10 @@ static int load(struct wv_wake *w, enum wv_flavour flavour)
 	}
 	w->processes = bpf_object__find_map_fd_by_name(w->object, "wake_processes");
 	bss = bpf_object__find_map_by_name(w->object, ".bss");
-	w->dropped = bss ? bpf_map__initial_value(bss, &size) : NULL;
+	/* libbpf's own copy is that from before the load */
+	data = bss ? mmap(NULL, DROPPED_BYTES, PROT_READ, MAP_SHARED, bpf_map__fd(bss), 0)
+		   : MAP_FAILED;
+	w->dropped = data == MAP_FAILED ? NULL : data;
 	w->ring = ring_buffer__new(bpf_object__find_map_fd_by_name(w->object, "wake_events"),
 				   on_event, w, NULL);
 	return w->ring && w->processes >= 0 ? 0 : -ENOMEM;
@@ -104,6 +115,8 @@ void wv_wake_close(struct wv_wake *w)
 		return;
 	detach(w);
 	ring_buffer__free(w->ring);
+	if (w->dropped)
+		(void)munmap((void *)w->dropped, DROPPED_BYTES);
 	bpf_object__close(w->object);
 	wv_chain_free(w->chain);
 	free(w);
@@ -143,8 +156,13 @@ int wv_wake_drain(struct wv_wake *w)
 	uint64_t before = now();
 	int n = w->watched ? ring_buffer__consume(w->ring) : 0;
 
-	if (n >= 0)
-		w->known = before;
+	if (n < 0)
+		return n;
+	if (w->dropped && w->dropped[0] != w->told) {
+		wv_chain_missed(w->chain, w->known, now());
+		w->told = w->dropped[0];
+	}
+	w->known = before - SETTLE_NS;
 	return n;
 }
 
