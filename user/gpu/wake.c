@@ -18,8 +18,6 @@
 /* 14 MB when it is full: half a minute of 8,000 switches a second; touched as it fills. */
 #define SEGMENTS (256U << 10)
 
-/* wake_dropped and wake_unwatched, which are all of the object's data that is not constant */
-#define DROPPED_BYTES (2 * sizeof(uint64_t))
 /* An event is stamped before it is in the ring. */
 #define SETTLE_NS 1000000ULL
 
@@ -31,8 +29,8 @@ struct wv_wake {
 	struct ring_buffer *ring;
 	struct wv_chain *chain;
 	uint64_t known;
-	const volatile uint64_t *dropped; /* of the program's data, mapped; DROPPED_BYTES */
-	uint64_t told;			  /* of it, to the chain */
+	struct wv_wake_shared *shared; /* the programs' data */
+	uint64_t told;		       /* of what was dropped, to the chain */
 };
 
 static const struct wv_object object = {
@@ -72,9 +70,15 @@ static int load(struct wv_wake *w, enum wv_flavour flavour)
 	w->processes = bpf_object__find_map_fd_by_name(w->object, "wake_processes");
 	bss = bpf_object__find_map_by_name(w->object, ".bss");
 	/* libbpf's own copy is that from before the load */
-	data = bss ? mmap(NULL, DROPPED_BYTES, PROT_READ, MAP_SHARED, bpf_map__fd(bss), 0)
+	data = bss ? mmap(NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED,
+			  bpf_map__fd(bss), 0)
 		   : MAP_FAILED;
-	w->dropped = data == MAP_FAILED ? NULL : data;
+	if (data == MAP_FAILED) {
+		bpf_object__close(w->object);
+		w->object = NULL;
+		return -ENOMEM;
+	}
+	w->shared = data;
 	w->ring = ring_buffer__new(bpf_object__find_map_fd_by_name(w->object, "wake_events"),
 				   on_event, w, NULL);
 	return w->ring && w->processes >= 0 ? 0 : -ENOMEM;
@@ -115,8 +119,8 @@ void wv_wake_close(struct wv_wake *w)
 		return;
 	detach(w);
 	ring_buffer__free(w->ring);
-	if (w->dropped)
-		(void)munmap((void *)w->dropped, DROPPED_BYTES);
+	if (w->shared)
+		(void)munmap(w->shared, sizeof(*w->shared));
 	bpf_object__close(w->object);
 	wv_chain_free(w->chain);
 	free(w);
@@ -155,12 +159,13 @@ int wv_wake_drain(struct wv_wake *w)
 	/* what happens while the ring is read may be missed until the next time */
 	uint64_t before = now();
 	int n = w->watched ? ring_buffer__consume(w->ring) : 0;
+	uint64_t lost = __atomic_load_n(&w->shared->dropped, __ATOMIC_RELAXED);
 
 	if (n < 0)
 		return n;
-	if (w->dropped && w->dropped[0] != w->told) {
+	if (lost != w->told) {
 		wv_chain_missed(w->chain, w->known, now());
-		w->told = w->dropped[0];
+		w->told = lost;
 	}
 	w->known = before - SETTLE_NS;
 	return n;
@@ -188,6 +193,7 @@ static int add_process(struct wv_wake *w, uint32_t pid, uint32_t parent, uint32_
 {
 	struct wv_wake_process value = {.root = root};
 
+	w->shared->maybe[pid & (WV_WAKE_FILTER - 1)] = 1;
 	if (bpf_map_update_elem(w->processes, &pid, &value, BPF_ANY) < 0)
 		return errno == E2BIG ? -ENOSPC : -errno;
 	wv_chain_process(w->chain, pid, parent, pid == root);
@@ -257,8 +263,10 @@ void wv_wake_forget(struct wv_wake *w, pid_t pid)
 			bpf_map_delete_elem(w->processes, &key);
 	}
 	wv_chain_forget(w->chain, id);
-	if (--w->watched == 0)
+	if (--w->watched == 0) {
 		detach(w);
+		memset(w->shared->maybe, 0, sizeof(w->shared->maybe));
+	}
 }
 
 void wv_wake_split(const struct wv_wake *w, pid_t tid, uint64_t begin, uint64_t end,
@@ -274,5 +282,5 @@ uint64_t wv_wake_known(const struct wv_wake *w)
 
 uint64_t wv_wake_dropped(const struct wv_wake *w)
 {
-	return (w->dropped ? w->dropped[0] + w->dropped[1] : 0) + wv_chain_lost(w->chain);
+	return w->shared->dropped + w->shared->unwatched + wv_chain_lost(w->chain);
 }
