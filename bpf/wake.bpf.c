@@ -2,7 +2,7 @@
 /*
  * What threads of watched processes wait for: every switch of theirs, what they sleep in, and who
  * wakes them (user/gpu/chain.c makes causes of it). Loaded by who has a hub of GPUs and attached
- * while a process is watched; threads of others cost one look-up a switch.
+ * while a process is watched; threads of others cost a byte to look at.
  *
  * Hooks: sched_switch, sched_waking, sched_process_fork, sched_process_exit. It uses none of the
  * agent's shared maps: it lives and ends with the process that loaded it.
@@ -23,8 +23,7 @@ struct {
 	__uint(max_entries, 1 << 20); /* 26,000 events: a second of a busy job */
 } wake_events SEC(".maps");
 
-/* what the ring had no room for, and forks that found no place in the map */
-__u64 wake_dropped, wake_unwatched;
+struct wv_wake_shared wake_shared;
 
 struct pt_regs___arm64 {
 	s32 syscallno;
@@ -53,7 +52,9 @@ static __always_inline int current_syscall(void)
 
 static __always_inline bool watched(__u32 tgid)
 {
-	return bpf_map_lookup_elem(&wake_processes, &tgid);
+	/* one byte for nearly all tasks of the machine, which are nobody's business here */
+	return wake_shared.maybe[tgid & (WV_WAKE_FILTER - 1)] &&
+	       bpf_map_lookup_elem(&wake_processes, &tgid);
 }
 
 static __always_inline struct wv_wake_event *reserve(enum wv_wake_kind kind,
@@ -62,7 +63,7 @@ static __always_inline struct wv_wake_event *reserve(enum wv_wake_kind kind,
 	struct wv_wake_event *ev = bpf_ringbuf_reserve(&wake_events, sizeof(*ev), 0);
 
 	if (!ev) {
-		__sync_fetch_and_add(&wake_dropped, 1);
+		__sync_fetch_and_add(&wake_shared.dropped, 1);
 		return NULL;
 	}
 	*ev = (struct wv_wake_event){
@@ -138,8 +139,9 @@ int BPF_PROG(wake_fork, struct task_struct *parent, struct task_struct *child)
 	if (!p || from == to) /* a thread is watched by its process */
 		return 0;
 	copy = *p;
+	wake_shared.maybe[to & (WV_WAKE_FILTER - 1)] = 1;
 	if (bpf_map_update_elem(&wake_processes, &to, &copy, BPF_ANY)) {
-		__sync_fetch_and_add(&wake_unwatched, 1);
+		__sync_fetch_and_add(&wake_shared.unwatched, 1);
 		return 0;
 	}
 	ev = reserve(WV_WAKE_FORK, parent);

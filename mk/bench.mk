@@ -8,7 +8,7 @@ $(O)/bench/%: tests/bench/%.c
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(PKG_LIBS) -pthread
 
 # measures the agent's own code
-$(O)/bench/turn_cost $(O)/bench/eval_cost $(O)/bench/policy_cost $(O)/bench/evidence_verify $(O)/bench/evidence_append: $(O)/bench/%: tests/bench/%.c $(USER_OBJECTS)
+$(O)/bench/wake_cost $(O)/bench/turn_cost $(O)/bench/eval_cost $(O)/bench/policy_cost $(O)/bench/evidence_verify $(O)/bench/evidence_append: $(O)/bench/%: tests/bench/%.c $(USER_OBJECTS)
 	$(call say,BENCH,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(USER_OBJECTS) $(PKG_LIBS) -lm -pthread

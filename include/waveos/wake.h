@@ -42,4 +42,13 @@ struct wv_wake_process {
 	__u32 pad;
 };
 
+/* The object's data, which both halves have in memory. */
+#define WV_WAKE_FILTER (1U << 16)
+struct wv_wake_shared {
+	__u64 dropped;	 /* events that the ring had no room for */
+	__u64 unwatched; /* processes that were forked and found no place */
+	/* by process id modulo its size; not 0: the map is to be asked. User space clears it. */
+	__u8 maybe[WV_WAKE_FILTER];
+};
+
 #endif

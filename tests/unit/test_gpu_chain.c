@@ -252,6 +252,8 @@ static void chain_random_events_sums_are_exact(void **state _unused_)
 
 		at += pick(50);
 		add(at - pick(20), pick(5), tid, tgid, by, by_tgid, calls[pick(7)], pick(3));
+		if (pick(5000) == 0)
+			wv_chain_missed(chain, at - pick(100), at);
 		if (i % 7)
 			continue;
 		end = at - pick(300);
@@ -278,6 +280,17 @@ static void chain_more_threads_than_room_are_counted(void **state _unused_)
 	assert_split(20000, 20100, WV_GPU_CAUSE_HOST, 100);
 }
 
+static void chain_time_with_lost_events_is_unknown(void **state _unused_)
+{
+	runs(100, MAIN, MAIN);
+	wv_chain_missed(chain, 200, 260);
+	wv_chain_missed(chain, 240, 300);
+	assert_split(150, 400, WV_GPU_CAUSE_UNKNOWN, 100);
+	assert_split(150, 400, WV_GPU_CAUSE_HOST, 150);
+	assert_split(220, 230, WV_GPU_CAUSE_UNKNOWN, 10);
+	assert_split(300, 400, WV_GPU_CAUSE_UNKNOWN, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -292,6 +305,7 @@ int main(void)
 		T(chain_wake_that_overtakes_its_sleep_counts),
 		T(chain_open_sleep_is_named_after_the_last_of_its_kind),
 		T(chain_time_beyond_what_is_known_is_unknown),
+		T(chain_time_with_lost_events_is_unknown),
 		T(chain_random_events_sums_are_exact),
 		T(chain_more_threads_than_room_are_counted),
 	};

@@ -60,6 +60,12 @@ make_payload() {
 	if ${CC:-cc} -O1 -o "$WORK/storm" "$TOP/tests/host/tools/storm.c" 2>/dev/null; then
 		add_program "$WORK/storm"
 	fi
+	# what tells why a thread waited, and a program that waits
+	if [[ -x $(dirname "$BIN")/gpu-test/wake_probe ]] &&
+		${CC:-cc} -O1 -pthread -o "$WORK/waits" "$TOP/tests/vm/tools/waits.c" 2>/dev/null; then
+		add_program "$(dirname "$BIN")/gpu-test/wake_probe"
+		add_program "$WORK/waits"
+	fi
 	for path in "${EXTRA[@]}"; do
 		add_program "$path"
 	done

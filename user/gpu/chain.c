@@ -10,6 +10,7 @@
 #define THREADS 1024			  /* a power of two; half of it is used at most */
 #define PROCESSES (2 * WV_WAKE_PROCESSES) /* those that ended are kept for what they did */
 #define DEPTH 4				  /* threads between a worker and who waits for it */
+#define MISSED 32			  /* spans with lost events that are remembered */
 
 enum state { RUNNING, READY, ASLEEP };
 
@@ -39,7 +40,13 @@ struct process {
 	uint64_t exited; /* 0: it lives */
 };
 
+struct span {
+	uint64_t begin, end;
+};
+
 struct wv_chain {
+	struct span missed[MISSED]; /* a ring */
+	unsigned n_missed;	    /* so far */
 	struct thread thread[THREADS];
 	struct process process[PROCESSES];
 	unsigned threads, processes;
@@ -302,6 +309,11 @@ void wv_chain_add(struct wv_chain *c, const struct wv_wake_event *ev)
 	}
 }
 
+void wv_chain_missed(struct wv_chain *c, uint64_t begin, uint64_t end)
+{
+	c->missed[c->n_missed++ % MISSED] = (struct span){begin, end};
+}
+
 /* --- causes ---------------------------------------------------------------------------------- */
 
 static bool is_one_of(int syscall, const int *list, size_t n)
@@ -366,10 +378,6 @@ static uint32_t worker_behind(const struct wv_chain *c, const struct segment *sl
 	}
 	return 0;
 }
-
-struct span {
-	uint64_t begin, end;
-};
 
 static uint64_t within(const struct span *span, uint64_t begin, uint64_t end)
 {
@@ -466,14 +474,13 @@ static void split_sleep(const struct wv_chain *c, const struct thread *t, const 
 	}
 }
 
-void wv_chain_split(const struct wv_chain *c, uint32_t tid, uint64_t begin, uint64_t end,
-		    uint64_t known, struct wv_chain_split *ret)
+/* Adds the span's causes to *ret. */
+static void split_span(const struct wv_chain *c, const struct thread *t, uint64_t begin,
+		       uint64_t end, uint64_t known, struct wv_chain_split *ret)
 {
-	const struct thread *t = find_thread(c, tid);
 	struct span span = {begin, end};
 	uint64_t left = end > begin ? end - begin : 0;
 
-	*ret = (struct wv_chain_split){0};
 	if (t && t->since && left) {
 		struct segment open = open_segment(t, t->exited ? t->since : known);
 		const struct segment *s = &open;
@@ -495,4 +502,35 @@ void wv_chain_split(const struct wv_chain *c, uint32_t tid, uint64_t begin, uint
 		}
 	}
 	ret->cause_ns[WV_GPU_CAUSE_UNKNOWN] += left;
+}
+
+/* What lies between spans with lost events; those are UNKNOWN. from: ones before were looked at. */
+static void split_between(const struct wv_chain *c, const struct thread *t, const struct span *span,
+			  unsigned from, uint64_t known, struct wv_chain_split *ret)
+{
+	for (unsigned i = from; i < MISSED; i++) {
+		const struct span *m = &c->missed[i];
+		uint64_t ns = within(span, m->begin, m->end);
+		struct span before = {span->begin, m->begin}, after = {m->end, span->end};
+
+		if (!ns)
+			continue;
+		ret->cause_ns[WV_GPU_CAUSE_UNKNOWN] += ns;
+		if (before.begin < before.end)
+			split_between(c, t, &before, i + 1, known, ret);
+		if (after.begin < after.end)
+			split_between(c, t, &after, i + 1, known, ret);
+		return;
+	}
+	split_span(c, t, span->begin, span->end, known, ret);
+}
+
+void wv_chain_split(const struct wv_chain *c, uint32_t tid, uint64_t begin, uint64_t end,
+		    uint64_t known, struct wv_chain_split *ret)
+{
+	struct span span = {begin, end};
+
+	*ret = (struct wv_chain_split){0};
+	if (begin < end)
+		split_between(c, find_thread(c, tid), &span, 0, known, ret);
 }

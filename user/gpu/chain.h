@@ -34,6 +34,8 @@ void wv_chain_process(struct wv_chain *c, uint32_t tgid, uint32_t parent, bool a
 void wv_chain_forget(struct wv_chain *c, uint32_t tgid);
 /* Events of one thread MUST come in order of time, but for a wake that overtakes the sleep. */
 void wv_chain_add(struct wv_chain *c, const struct wv_wake_event *ev);
+/* Events of [begin, end) may have been lost: that time is UNKNOWN, whatever else is known of it. */
+void wv_chain_missed(struct wv_chain *c, uint64_t begin, uint64_t end);
 /*
  * Everything until `known` was added: threads that have not changed since are still what they were.
  * Time after it, and before what is kept, is UNKNOWN.

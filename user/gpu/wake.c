@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "skel/wake.btf.skel.h"
@@ -17,6 +18,9 @@
 /* 14 MB when it is full: half a minute of 8,000 switches a second; touched as it fills. */
 #define SEGMENTS (256U << 10)
 
+/* An event is stamped before it is in the ring. */
+#define SETTLE_NS 1000000ULL
+
 struct wv_wake {
 	struct bpf_object *object;
 	struct bpf_link *link[8];
@@ -25,7 +29,8 @@ struct wv_wake {
 	struct ring_buffer *ring;
 	struct wv_chain *chain;
 	uint64_t known;
-	const volatile uint64_t *dropped; /* of the program's data, mapped */
+	struct wv_wake_shared *shared; /* the programs' data */
+	uint64_t told;		       /* of what was dropped, to the chain */
 };
 
 static const struct wv_object object = {
@@ -48,6 +53,7 @@ static int load(struct wv_wake *w, enum wv_flavour flavour)
 	_cleanup_free_ void *elf = NULL;
 	struct bpf_map *bss;
 	size_t size;
+	void *data;
 	int r = wv_object_unpack(&object, flavour, &elf, &size);
 
 	if (r < 0)
@@ -63,7 +69,16 @@ static int load(struct wv_wake *w, enum wv_flavour flavour)
 	}
 	w->processes = bpf_object__find_map_fd_by_name(w->object, "wake_processes");
 	bss = bpf_object__find_map_by_name(w->object, ".bss");
-	w->dropped = bss ? bpf_map__initial_value(bss, &size) : NULL;
+	/* libbpf's own copy is that from before the load */
+	data = bss ? mmap(NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED,
+			  bpf_map__fd(bss), 0)
+		   : MAP_FAILED;
+	if (data == MAP_FAILED) {
+		bpf_object__close(w->object);
+		w->object = NULL;
+		return -ENOMEM;
+	}
+	w->shared = data;
 	w->ring = ring_buffer__new(bpf_object__find_map_fd_by_name(w->object, "wake_events"),
 				   on_event, w, NULL);
 	return w->ring && w->processes >= 0 ? 0 : -ENOMEM;
@@ -104,6 +119,8 @@ void wv_wake_close(struct wv_wake *w)
 		return;
 	detach(w);
 	ring_buffer__free(w->ring);
+	if (w->shared)
+		(void)munmap(w->shared, sizeof(*w->shared));
 	bpf_object__close(w->object);
 	wv_chain_free(w->chain);
 	free(w);
@@ -142,9 +159,15 @@ int wv_wake_drain(struct wv_wake *w)
 	/* what happens while the ring is read may be missed until the next time */
 	uint64_t before = now();
 	int n = w->watched ? ring_buffer__consume(w->ring) : 0;
+	uint64_t lost = __atomic_load_n(&w->shared->dropped, __ATOMIC_RELAXED);
 
-	if (n >= 0)
-		w->known = before;
+	if (n < 0)
+		return n;
+	if (lost != w->told) {
+		wv_chain_missed(w->chain, w->known, now());
+		w->told = lost;
+	}
+	w->known = before - SETTLE_NS;
 	return n;
 }
 
@@ -170,6 +193,7 @@ static int add_process(struct wv_wake *w, uint32_t pid, uint32_t parent, uint32_
 {
 	struct wv_wake_process value = {.root = root};
 
+	w->shared->maybe[pid & (WV_WAKE_FILTER - 1)] = 1;
 	if (bpf_map_update_elem(w->processes, &pid, &value, BPF_ANY) < 0)
 		return errno == E2BIG ? -ENOSPC : -errno;
 	wv_chain_process(w->chain, pid, parent, pid == root);
@@ -239,8 +263,10 @@ void wv_wake_forget(struct wv_wake *w, pid_t pid)
 			bpf_map_delete_elem(w->processes, &key);
 	}
 	wv_chain_forget(w->chain, id);
-	if (--w->watched == 0)
+	if (--w->watched == 0) {
 		detach(w);
+		memset(w->shared->maybe, 0, sizeof(w->shared->maybe));
+	}
 }
 
 void wv_wake_split(const struct wv_wake *w, pid_t tid, uint64_t begin, uint64_t end,
@@ -256,5 +282,5 @@ uint64_t wv_wake_known(const struct wv_wake *w)
 
 uint64_t wv_wake_dropped(const struct wv_wake *w)
 {
-	return (w->dropped ? w->dropped[0] + w->dropped[1] : 0) + wv_chain_lost(w->chain);
+	return w->shared->dropped + w->shared->unwatched + wv_chain_lost(w->chain);
 }
