@@ -34,6 +34,32 @@ static struct json_object *inputs(const uint64_t ns[WV_GPU_INPUT_N])
 	return o;
 }
 
+/* One array of numbers a point: shorter than objects, of which there may be thousands. */
+static struct json_object *time_line(const struct wv_profile_device *d)
+{
+	struct json_object *o = json_object_new_object(), *rows = json_object_new_array();
+	struct json_object *titles = json_object_new_array();
+	static const char *const names[] = {
+		"begin_ns",  "end_ns", "kernel_ns", "exposed_comms_ns", "overlapped_comms_ns",
+		"memory_ns", "idle_ns"};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		json_object_array_add(titles, json_object_new_string(names[i]));
+	for (unsigned i = 0; i < d->n; i++) {
+		const struct wv_profile_point *p = &d->line[i];
+		const uint64_t v[] = {p->begin,	     p->end,	p->kernel, p->exposed,
+				      p->overlapped, p->memory, p->idle};
+		struct json_object *row = json_object_new_array();
+
+		for (unsigned k = 0; k < ARRAY_SIZE(v); k++)
+			json_object_array_add(row, json_object_new_uint64(v[k]));
+		json_object_array_add(rows, row);
+	}
+	json_object_object_add(o, "columns", titles);
+	json_object_object_add(o, "rows", rows);
+	return o;
+}
+
 static void put_device(struct json_object *list, const struct wv_profile_device *d)
 {
 	struct json_object *o = json_object_new_object(), *a;
@@ -83,6 +109,7 @@ static void put_device(struct json_object *list, const struct wv_profile_device 
 		json_object_array_add(a, g);
 	}
 	json_object_object_add(o, "longest_gaps", a);
+	json_object_object_add(o, "time_line", time_line(d));
 	json_object_array_add(list, o);
 }
 

@@ -284,7 +284,6 @@ static void gap(void)
 
 static FILE *truth;
 static void *event[5];
-static double gaps_ns;
 
 static double since_first(void *e)
 {
@@ -297,7 +296,7 @@ static double since_first(void *e)
 /* One kernel between two events, then the gap: begin and end of both, on their own clocks. */
 static void step_gap(void)
 {
-	uint64_t from, to;
+	uint64_t start = now(), from, to;
 
 	CHECK(cu.cuEventRecord(event[1], stream[0]));
 	launch(spin, o.kernel_ns, stream[0]);
@@ -306,15 +305,18 @@ static void step_gap(void)
 	from = now();
 	gap();
 	to = now();
-	gaps_ns += (double)(to - from);
 	if (truth)
-		fprintf(truth, "{\"kernel\":[%.0f,%.0f],\"gap\":[%" PRIu64 ",%" PRIu64 "]}\n",
-			since_first(event[1]), since_first(event[2]), from, to);
+		fprintf(truth,
+			"{\"kernel\":[%.0f,%.0f],\"gap\":[%" PRIu64 ",%" PRIu64
+			"],\"host\":[%" PRIu64 ",%" PRIu64 "]}\n",
+			since_first(event[1]), since_first(event[2]), from, to, start, to);
 }
 
 /* The communication begins when half of the kernel is over: |C - K| = |C & K| = half of it. */
 static void step_overlap(void)
 {
+	uint64_t from = now(), to;
+
 	CHECK(cu.cuEventRecord(event[1], stream[0]));
 	launch(spin, o.kernel_ns / 2, stream[0]);
 	CHECK(cu.cuEventRecord(event[3], stream[0]));
@@ -325,10 +327,13 @@ static void step_overlap(void)
 	CHECK(cu.cuEventRecord(event[4], stream[1]));
 	CHECK(cu.cuStreamSynchronize(stream[0]));
 	CHECK(cu.cuStreamSynchronize(stream[1]));
+	to = now();
 	if (truth)
-		fprintf(truth, "{\"kernel\":[%.0f,%.0f],\"comms\":[%.0f,%.0f]}\n",
+		fprintf(truth,
+			"{\"kernel\":[%.0f,%.0f],\"comms\":[%.0f,%.0f],\"host\":[%" PRIu64
+			",%" PRIu64 "]}\n",
 			since_first(event[1]), since_first(event[2]), since_first(event[3]),
-			since_first(event[4]));
+			since_first(event[4]), from, to);
 }
 
 static void step_copy(void)

@@ -23,12 +23,13 @@ def paired(base, other, rounds=2000, seed=1):
     }
 
 
-def blocks(steps, warm=2):
-    """Median step of each block of one arm, in order: [(arm, ns)]. The first `warm` steps of a block are left out."""
+def blocks(steps):
+    """Median step of each block of one arm, in order: [(arm, ns)]. A block's first half is left out: the profiler
+    changes its level within a tenth of a second, and buffers come back for some time after."""
     found, begin = [], 0
     for i in range(1, len(steps) + 1):
         if i == len(steps) or steps[i]["block"] != steps[begin]["block"]:
-            spans = [s["end_ns"] - s["begin_ns"] for s in steps[begin + warm:i]]
+            spans = [s["end_ns"] - s["begin_ns"] for s in steps[(begin + i) // 2:i]]
             if spans:
                 found.append((steps[begin].get("arm"), statistics.median(spans)))
             begin = i

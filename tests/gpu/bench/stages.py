@@ -1,0 +1,224 @@
+"""The stages of the GPU benchmark: each is a function of a Place that returns what it measured."""
+import json
+import os
+import subprocess
+import sys
+
+import stats
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PYTHON = os.environ.get("PYTHON", "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable)
+LIMIT_S = 540  # of a stage, which is to end within ten minutes
+
+
+class Skip(Exception):
+    """The stage needs what is not here."""
+
+
+class Failed(Exception):
+    pass
+
+
+class Place:
+    """Where a stage runs: folders, whether it is only a try on the fakes, and how commands are started."""
+
+    def __init__(self, build, out, stage, fake, repeat):
+        self.build, self.out, self.stage, self.fake, self.repeat = build, out, stage, fake, repeat
+        self.agent = os.path.join(build, "waveos-bpf")
+        self.folder = os.path.join(out, f"{stage}-{repeat}.d")
+        os.makedirs(self.folder, exist_ok=True)
+
+    def environment(self, more):
+        e = dict(os.environ, **{k: str(v) for k, v in more.items()})
+        if self.fake:
+            e["LD_LIBRARY_PATH"] = os.path.join(self.build, "gpu", "fake")
+        return e
+
+    def run(self, command, **environment):
+        r = subprocess.run(command, env=self.environment(environment), capture_output=True, text=True,
+                           timeout=LIMIT_S, cwd=self.folder)
+        if r.returncode == 77:
+            raise Skip(r.stderr.strip().splitlines()[-1] if r.stderr.strip() else command[0])
+        if r.returncode:
+            raise Failed(f"{' '.join(command)}: status {r.returncode}: {(r.stderr or r.stdout)[-500:]}")
+        return r.stdout
+
+    def profile(self, name, level, command, **environment):
+        folder = os.path.join(self.folder, name)
+        self.run([self.agent, "gpu", "profile", "--level", str(level), "-o", folder, "--", *command], **environment)
+        with open(os.path.join(folder, "profile.json")) as f:
+            return json.load(f)
+
+    def planted(self, mode, *options):
+        return [os.path.join(self.build, "gpu-test", "planted"), mode, *map(str, options)]
+
+    def script(self, name, *options):
+        tiny = ["--tiny", "--device", "cpu"] if self.fake else []
+        return [PYTHON, os.path.join(HERE, name), *map(str, options), *tiny]
+
+    def steps(self, name):
+        path = os.path.join(self.folder, name)
+        with open(path) as f:
+            return [json.loads(line) for line in f]
+
+
+def probe(place):
+    """What this machine lets the profiler do; nothing else is worth its time where this fails."""
+    p = place.profile("probe", 2, place.planted("host", "--steps", 50, "--kernel-us", 2000, "--gap-us", 2000))
+    if not p["devices"]:
+        raise Failed("the library saw no device")
+    d = p["devices"][0]
+    return {"device": d["name"], "records": d["records"], "launches": d["launches"], "dropped": d["records_dropped"],
+            "waits_explained": p["waits_explained"]}
+
+
+def levels(place, command, variable, block, count):
+    """Level 0 (library loaded, nothing traced) against 1 and 2, in blocks ABBA of one process."""
+    out = {}
+    for level in (1, 2):
+        arms = ",".join(str(a) for _ in range(count) for a in (0, level, level, 0))
+        name = f"steps-{level}.jsonl"
+        p = place.profile(f"level-{level}", level, command, WAVEOS_BENCH_ARMS=arms, WAVEOS_BENCH_BLOCK=block,
+                          **{variable: os.path.join(place.folder, name)})
+        r = stats.arms(place.steps(name), 0, level)
+        if not r:
+            raise Failed("too few blocks")
+        r["records"] = sum(d["records"] for d in p["devices"])
+        r["dropped"] = sum(d["records_dropped"] for d in p["devices"])
+        out[str(level)] = r
+    return out
+
+
+def injected(place, command, variable, pairs):
+    """Whole processes, without the library and with it at level 1, ABBA; medians of their steps."""
+    plain, seen = [], []
+    for i in range(pairs):
+        for with_library in ((False, True), (True, False))[i % 2]:
+            name = f"process-{i}-{int(with_library)}.jsonl"
+            environment = {variable: os.path.join(place.folder, name)}
+            if with_library:
+                place.profile(f"process-{i}", 1, command, **environment)
+            else:
+                place.run(command, **environment)
+            spans = [s["end_ns"] - s["begin_ns"] for s in place.steps(name)]
+            (seen if with_library else plain).append(stats.median(spans[len(spans) // 4:]))
+    return stats.paired(plain, seen)
+
+
+def overhead_planted(mode):
+    def stage(place):
+        count, launches = (2, 50) if place.fake else (10, 2000)
+        block = 300 if place.fake else 500  # two seconds
+        command = place.planted(mode, "--steps", 4 * count * block, "--launches", launches)
+        return {"levels": levels(place, command, "WAVEOS_TUNE_STEPS", block, count)}
+    return stage
+
+
+def overhead_gpt(mode):
+    def stage(place):
+        count, block = (2, 20) if place.fake else (8, 25)
+        command = place.script("train_gpt.py", "--mode", mode, "--steps", 4 * count * block, "--batch", 2 if place.fake else 16)
+        return {"levels": levels(place, command, "WAVEOS_BENCH_STEPS", block, count)}
+    return stage
+
+
+def resnet(place, *options):
+    small = ["--steps", 12, "--batch", 4, "--files", 16] if place.fake else ["--steps", 150]
+    return place.script("train_resnet.py", *small, "--data", os.path.join(place.out, "jpeg"), *options)
+
+
+def overhead_resnet(place):
+    place.run(resnet(place, "--only-files"))
+    return {"injected": injected(place, resnet(place), "WAVEOS_BENCH_STEPS", 3 if place.fake else 5)}
+
+
+GAPS = {"host": "host", "input": "input", "fetch": "input", "checkpoint": "checkpoint"}
+
+
+def line(device, rows):
+    """The device's windows that lie within the planted steps: {column: sum}."""
+    columns = device["time_line"]["columns"]
+    begin, end = rows[0]["host"][0], rows[-1]["host"][1]
+    inside = [dict(zip(columns, r)) for r in device["time_line"]["rows"]]
+    inside = [w for w in inside if begin <= w["begin_ns"] and w["end_ns"] <= end]
+    if len(inside) < 3:
+        raise Failed("hardly a window lies within the steps")
+    out = {c: sum(w[c] for w in inside) for c in columns}
+    out["window_ns"] = out["end_ns"] - out["begin_ns"]
+    # of the planted steps, those within the same time; their ends are in the middle of a step
+    out["rows"] = [r for r in rows if inside[0]["begin_ns"] <= r["host"][0] and r["host"][1] <= inside[-1]["end_ns"]]
+    return out
+
+
+def planted_truth(place, mode, level, steps, *options):
+    truth = os.path.join(place.folder, f"{mode}.truth")
+    p = place.profile(mode, level, place.planted(mode, "--steps", steps, "--truth", truth, *options))
+    with open(truth) as f:
+        rows = [json.loads(row) for row in f]
+    return p["devices"][0], rows
+
+
+def share_named(device, rows, cause):
+    """Of the longest gaps, those of the planted cause: each must lie within a planted one to count at all."""
+    gaps = [g for g in device["longest_gaps"]
+            if any(r["gap"][0] <= (g["begin_ns"] + g["end_ns"]) // 2 <= r["gap"][1] for r in rows)]
+    if not gaps:
+        raise Failed("no planted gap was seen")
+    return sum(g["cause"] == cause for g in gaps) / len(gaps)
+
+
+def accuracy(place):
+    """Kernels and gaps that are known of before, against what the profile says."""
+    steps = 150 if place.fake else 2000
+    errors, invariant, causes = {}, [], {}
+    for mode, cause in GAPS.items():
+        d, rows = planted_truth(place, mode, 2, steps, "--kernel-us", 2000, "--gap-us", 5000)
+        told = line(d, rows)
+        # windows begin and end in the middle of a step: shares of the time are compared, not sums
+        inside = told["rows"]
+        planted = stats.length([r["kernel"] for r in inside]) / (inside[-1]["host"][1] - inside[0]["host"][0])
+        errors[mode] = abs(told["kernel_ns"] / told["window_ns"] - planted) / planted
+        invariant.append(d["invariant_worst_error"])
+        causes[mode] = share_named(d, rows, cause)
+    d, rows = planted_truth(place, "overlap", 1, 4 * steps, "--kernel-us", 2000)
+    kernels, comms = [r["kernel"] for r in rows], [r["comms"] for r in rows]
+    overlapped = stats.common(kernels, comms)
+    exposed = stats.length(comms) - overlapped
+    # of communication, so that windows at the ends do not matter
+    overlap_error = abs(d["overlapped_comms_ns"] / d["comms_ns"] - overlapped / (overlapped + exposed))
+    return {"kernel_error": max(errors.values()), "kernel_error_by_mode": errors, "invariant_error": max(invariant),
+            "named": sum(causes.values()) / len(causes), "named_by_cause": causes, "overlap_error": overlap_error}
+
+
+def throughput(place, name, *options):
+    steps = os.path.join(place.folder, name + ".jsonl")
+    p = place.profile(name, 1, resnet(place, *options), WAVEOS_BENCH_STEPS=steps)
+    rows = place.steps(name + ".jsonl")
+    rows = rows[len(rows) // 4:]
+    seconds = (rows[-1]["end_ns"] - rows[0]["begin_ns"]) / 1e9
+    d = p["devices"][0] if p["devices"] else None
+    return {"samples_s": sum(r["samples"] for r in rows) / seconds, "bottleneck": p["bottleneck"],
+            "busy": d and (d["kernel_ns"] + d["exposed_comms_ns"] + d["memory_ns"]) / d["window_ns"]}
+
+
+# Fixed before anything was measured. B0: what a beginner's script has; B1: what an expert sets.
+B0 = ["--workers", 2, "--batch", 64]
+B1 = ["--workers", 14, "--prefetch", 4, "--pin", "--batch", 64, "--channels-last", "--compile"]
+
+
+def baseline(place):
+    place.run(resnet(place, "--only-files"))
+    b1 = [o for o in B1 if o != "--compile"] if place.fake else B1
+    return {"b0": throughput(place, "b0", *B0), "b1": throughput(place, "b1", *b1)}
+
+
+STAGES = {
+    "probe": probe,
+    "overhead-storm": overhead_planted("storm"),
+    "overhead-graph": overhead_planted("graph"),
+    "overhead-gpt": overhead_gpt("eager"),
+    "overhead-gpt-graphs": overhead_gpt("graphs"),
+    "overhead-resnet": overhead_resnet,
+    "accuracy": accuracy,
+    "baseline": baseline,
+}
