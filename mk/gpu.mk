@@ -73,3 +73,12 @@ $(O)/bench/gpu_record: tests/bench/gpu_record.c $(CUPTI_OBJECTS)
 	$(call say,BENCH,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(LDFLAGS) -o $@ $< $(CUPTI_OBJECTS) -pthread -ldl
+
+# On a machine with a GPU: every stage ends within ten minutes. STAGE=overhead-gpt runs one; FAKE=1 tries the harness without a GPU.
+GPU_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+.PHONY: gpu-bench gpu-bench-table
+gpu-bench: all $(GPU_TOOLS) ## benchmarks on a GPU, all stages or STAGE=NAME; FAKE=1: tries the harness
+	$(Q)O=$(O) $(GPU_PYTHON) tests/gpu/bench/run.py $(or $(STAGE),all) --out $(O)/gpu-bench $(if $(FAKE),--fake)
+
+gpu-bench-table: ## writes the table of docs/gpu-benchmarks.md from results in $(O)/gpu-bench
+	$(Q)$(GPU_PYTHON) tests/gpu/bench/run.py --table $(O)/gpu-bench docs/gpu-benchmarks.md

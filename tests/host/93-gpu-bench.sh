@@ -1,0 +1,25 @@
+#!/bin/bash
+# The harness of the GPU benchmark on the fakes: stages run, results say that they are none, none gets into the table.
+# limit: 180
+. "$(dirname "$0")/lib.sh"
+build=$(realpath "$(dirname "$BIN")")
+bench=$(realpath "$(dirname "$0")/../gpu/bench")
+[ -x "$build/gpu/fake_train" ] || skip "make gpu-fakes was not run"
+
+(cd "$bench" && PYTHONDONTWRITEBYTECODE=1 python3 test_stats.py) 2>"$TMP/stats" || fail "statistics: $(cat "$TMP/stats")"
+PYTHONDONTWRITEBYTECODE=1 python3 "$bench/run.py" probe overhead-storm accuracy --fake --build "$build" --out "$TMP/out" >"$TMP/log" 2>&1 ||
+	fail "$(cat "$TMP/log")"
+python3 - "$TMP/out" <<'PY' || fail "$(cat "$TMP/log")"
+import json, sys
+out = sys.argv[1]
+load = lambda name: json.load(open(f"{out}/{name}-1.json"))
+assert all(load(s)["fake"] for s in ("probe", "overhead-storm", "accuracy"))
+assert load("probe")["result"]["records"] >= 50
+a = load("accuracy")["result"]
+# a fake device is exact; the loaded machine is not: a sixteenth of a step at each end
+assert a["invariant_error"] == 0 and a["overlap_error"] < 0.05, a
+PY
+sed 's/<!-- end/x\n&/' "$(dirname "$0")/../../docs/gpu-benchmarks.md" >"$TMP/table.md"
+PYTHONDONTWRITEBYTECODE=1 python3 "$bench/run.py" --table "$TMP/out" "$TMP/table.md" || fail "table"
+grep -q '%' <(sed -n '/begin of results/,/end of results/p' "$TMP/table.md" | cut -d'|' -f4) && fail "a fake got into the table"
+[ "$(grep -c 'not yet measured' "$TMP/table.md")" -ge 15 ] || fail "the table says nothing"
