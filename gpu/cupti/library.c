@@ -400,7 +400,8 @@ static void last_words(void)
 	tell_steps();
 	for (unsigned i = 0; i < WV_GPU_DEVICES; i++)
 		if (me.sink.device[i])
-			me.sink.device[i]->slack_ns = me.sink.device[i]->least_slack_ns = 0;
+			me.sink.device[i]->slack_ns = me.sink.device[i]->least_slack_ns =
+				me.sink.device[i]->latest_ns = 0;
 	tell_windows(wv_now());
 	push(&bye);
 	me.ended = true;
