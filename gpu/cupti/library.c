@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gpu/cupti/cupti.h"
+#include "gpu/governor.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -53,6 +54,8 @@ static struct {
 	int level, wanted, before_burst;
 	unsigned degraded;
 	uint64_t burst_end;
+	struct wv_governor governor;
+	uint64_t governor_after_ns; /* 0: its own choice; UINT64_MAX: never */
 	/* under lock */
 	struct wv_link link;
 	struct wv_sink sink;
@@ -231,6 +234,9 @@ static void set_level(int level)
 		me.burst_end = wv_now() + BURST_NS;
 	}
 	me.wanted = level;
+	wv_governor_init(&me.governor, level, wv_now());
+	if (me.governor_after_ns)
+		me.governor.until = wv_now() + me.governor_after_ns;
 	apply(level);
 }
 
@@ -265,9 +271,12 @@ static void tell_level(void)
 		.at = wv_now(),
 	};
 
-	if (!me.degraded && me.dropped) {
+	f.on_ns = me.governor.on_ns;
+	f.off_ns = me.governor.off_ns;
+	if (!me.degraded && me.governor.level < me.governor.wanted)
+		f.degraded = WV_GPU_TOO_COSTLY;
+	if (!f.degraded && me.dropped)
 		f.degraded = WV_GPU_LOSING;
-	}
 	push(&f.frame);
 	me.level_told = true;
 }
@@ -398,10 +407,12 @@ static void last_words(void)
 	pthread_mutex_unlock(&control);
 	pthread_mutex_lock(&lock);
 	tell_steps();
-	for (unsigned i = 0; i < WV_GPU_DEVICES; i++)
-		if (me.sink.device[i])
-			me.sink.device[i]->slack_ns = me.sink.device[i]->least_slack_ns =
-				me.sink.device[i]->latest_ns = 0;
+	for (unsigned i = 0; i < WV_GPU_DEVICES; i++) {
+		struct wv_gpu_reducer *r = me.sink.device[i];
+
+		if (r)
+			r->slack_ns = r->least_slack_ns = r->late_from = 0;
+	}
 	tell_windows(wv_now());
 	push(&bye);
 	me.ended = true;
@@ -508,7 +519,8 @@ static int start(bool injected)
 {
 	static bool once;
 	const char *socket = getenv("WAVEOS_GPU_SOCKET"), *level = getenv("WAVEOS_GPU_LEVEL");
-	const char *recording = getenv("WAVEOS_GPU_RECORD");
+	const char *recording = getenv("WAVEOS_GPU_RECORD"),
+		   *after_s = getenv("WAVEOS_GPU_GOVERNOR");
 	bool record = recording && *recording;
 	bool first = !mine();
 	int r;
@@ -520,6 +532,10 @@ static int start(bool injected)
 		if (socket)
 			strcpy(me.socket, socket);
 		me.sink.slack_ns = SLACK_NS;
+		if (after_s && *after_s)
+			me.governor_after_ns = strtoull(after_s, NULL, 10) * 1000000000ULL;
+		if (after_s && *after_s && !me.governor_after_ns)
+			me.governor_after_ns = UINT64_MAX;
 		me.step_begin = wv_now();
 		me.owner = getpid();
 		conditions();
@@ -568,9 +584,28 @@ int waveos_gpu_start(void)
 	return start_locked(false);
 }
 
+/* Levels change between two steps, in the thread that makes them; never waited for. */
+static void govern(uint64_t now, uint64_t step)
+{
+	bool verdict;
+	int level;
+
+	if (pthread_mutex_trylock(&control) != 0)
+		return;
+	if (me.governor_after_ns != UINT64_MAX && me.wanted != WV_GPU_L3 && me.injected &&
+	    me.has_cupti) {
+		level = wv_governor_step(&me.governor, now, step, &verdict);
+		if (level != me.level && (!me.degraded || level < me.level))
+			apply(level);
+		if (verdict)
+			blind(0, 0);
+	}
+	pthread_mutex_unlock(&control);
+}
+
 void waveos_gpu_step(uint64_t number)
 {
-	uint64_t now;
+	uint64_t now, begin;
 
 	if (!mine())
 		return;
@@ -585,9 +620,11 @@ void waveos_gpu_step(uint64_t number)
 			.end = now,
 			.number = number,
 		};
+	begin = me.step_begin;
 	me.step_begin = now;
 	me.last_step = now;
 	pthread_mutex_unlock(&steps_lock);
+	govern(now, now - begin);
 }
 
 int waveos_gpu_level(int level)
