@@ -29,15 +29,6 @@ EXPORT int waveos_gpu_start(void);
 EXPORT void waveos_gpu_step(uint64_t number);
 EXPORT int waveos_gpu_level(int level);
 
-static const uint32_t kinds[][6] = {
-	[WV_GPU_L1] = {WV_KIND_CONCURRENT_KERNEL, WV_KIND_MEMCPY, WV_KIND_MEMSET, WV_KIND_MEMCPY2,
-		       WV_KIND_GRAPH_TRACE, WV_KIND_OVERHEAD},
-	[WV_GPU_L2] = {WV_KIND_SYNCHRONIZATION},
-	[WV_GPU_L3] = {WV_KIND_MARKER},
-};
-static const uint32_t runtime_calls[] = {WV_RUNTIME_LAUNCHES, WV_RUNTIME_COPIES};
-static const uint32_t driver_calls[] = {WV_DRIVER_LAUNCHES};
-
 static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t steps_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -116,20 +107,6 @@ static void on_complete(void *context, uint32_t stream, uint8_t *buffer, size_t 
 	errno = kept_errno;
 }
 
-static unsigned reason_of(int r)
-{
-	switch (r) {
-	case WV_CUPTI_NOT_COMPATIBLE:
-	case WV_CUPTI_HARDWARE_BUSY:
-	case WV_CUPTI_OLD_PROFILER:
-	case WV_CUPTI_LEGACY_PROFILER:
-	case WV_CUPTI_MULTIPLE_SUBSCRIBERS:
-		return WV_GPU_CONFLICT;
-	default:
-		return WV_GPU_REFUSED;
-	}
-}
-
 /* Loads CUPTI and gives it our callbacks, once. */
 static unsigned prepare(void)
 {
@@ -150,44 +127,6 @@ static unsigned prepare(void)
 		me.cupti.thread_id_type(WV_THREAD_ID_SYSTEM);
 	me.has_cupti = true;
 	return WV_GPU_AS_ASKED;
-}
-
-static void calls(uint8_t enable)
-{
-	for (size_t i = 0; i < sizeof(runtime_calls) / sizeof(runtime_calls[0]); i++)
-		if (me.cupti.enable_runtime)
-			me.cupti.enable_runtime(runtime_calls[i], enable);
-	for (size_t i = 0; i < sizeof(driver_calls) / sizeof(driver_calls[0]); i++)
-		if (me.cupti.enable_driver)
-			me.cupti.enable_driver(driver_calls[i], enable);
-}
-
-/* Up by one level; what is left of it on failure is switched off again. 0 or why not. */
-static unsigned rise(int to)
-{
-	for (size_t i = 0; i < 6 && kinds[to][i]; i++) {
-		uint32_t kind = kinds[to][i];
-		int r = me.cupti.enable(kind);
-
-		/* these an older CUPTI does not have; sums hold without them */
-		if (!r || kind == WV_KIND_OVERHEAD || kind == WV_KIND_GRAPH_TRACE ||
-		    kind == WV_KIND_MEMCPY2)
-			continue;
-		while (i-- > 0)
-			me.cupti.disable(kinds[to][i]);
-		return reason_of(r);
-	}
-	if (to == WV_GPU_L2)
-		calls(1);
-	return WV_GPU_AS_ASKED;
-}
-
-static void fall(int from)
-{
-	if (from == WV_GPU_L2)
-		calls(0);
-	for (size_t i = 0; i < 6 && kinds[from][i]; i++)
-		me.cupti.disable(kinds[from][i]);
 }
 
 /* What a device does while nothing is recorded is not idleness. */
@@ -212,12 +151,12 @@ static void apply(int level)
 	else if (level > WV_GPU_L0)
 		r = WV_GPU_NO_CUPTI; /* no driver in this process */
 	while (!r && me.level < level) {
-		r = rise(me.level + 1);
+		r = wv_level_rise(&me.cupti, me.level + 1);
 		if (!r)
 			me.level++;
 	}
 	while (me.level > level)
-		fall(me.level--);
+		wv_level_fall(&me.cupti, me.level--);
 	me.degraded = r;
 	if (had && !me.level)
 		blind(wv_now(), UINT64_MAX);
