@@ -63,9 +63,8 @@ void wv_gpu_reduce_add(struct wv_gpu_reducer *r, const struct wv_gpu_activity *a
 		r->seen = a->end;
 	if (begin < r->begin) {
 		w->late_ns += (a->end < r->begin ? a->end : r->begin) - begin;
-		r->slack_ns += r->begin - begin;
-		if (r->slack_ns > WV_GPU_SLACK_MOST_NS)
-			r->slack_ns = WV_GPU_SLACK_MOST_NS;
+		if (!r->late_from || begin < r->late_from)
+			r->late_from = begin;
 		begin = r->begin;
 	}
 	wv_spans_add(&r->set[a->class], begin, a->end);
@@ -261,6 +260,12 @@ bool wv_gpu_reduce_tell(struct wv_gpu_reducer *r, uint64_t now, const struct wv_
 	uint64_t end = r->begin + WV_GPU_WINDOW_NS, closed = 0;
 	struct wv_gpu_shares s;
 
+	/* had it waited so long, nothing would have been late */
+	if (r->late_from && now > r->late_from && now - r->late_from > r->slack_ns)
+		r->slack_ns = now - r->late_from;
+	r->late_from = 0;
+	if (r->slack_ns > WV_GPU_SLACK_MOST_NS)
+		r->slack_ns = WV_GPU_SLACK_MOST_NS;
 	if (!r->begin || now < end + r->slack_ns)
 		return false;
 	for (; unseen(r, r->begin, end); end += WV_GPU_WINDOW_NS) {

@@ -48,8 +48,9 @@ struct wv_gpu_launch {
 struct wv_gpu_reducer {
 	uint32_t device;
 	uint64_t slack_ns, least_slack_ns;
-	bool begun;			     /* a window was told, or where to begin */
-	uint64_t begin;			     /* of the window that is told next; 0: none yet */
+	uint64_t late_from; /* begin of the earliest that came late since the last look; 0: none */
+	bool begun;	    /* a window was told, or where to begin */
+	uint64_t begin;	    /* of the window that is told next; 0: none yet */
 	struct wv_span unseen[WV_GPU_BLIND]; /* nothing was recorded then */
 	uint32_t n_unseen;
 	uint64_t seen; /* latest end of any activity */

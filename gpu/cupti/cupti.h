@@ -22,6 +22,11 @@ uint64_t wv_now(void); /* CLOCK_MONOTONIC, ns */
 /* find.c: the CUPTI of this process, never a second one. 0 or enum wv_gpu_degraded. */
 unsigned wv_cupti_find(struct wv_cupti *ret, uint32_t *ret_version);
 
+/* levels.c: up to a level from the one below: 0, or why not, and then nothing of it is on. */
+unsigned wv_level_rise(const struct wv_cupti *c, int to);
+/* Down from it. */
+void wv_level_fall(const struct wv_cupti *c, int from);
+
 /* devices.c: how many devices the driver has; 0 until cuInit is over. */
 uint32_t wv_devices_query(struct wv_gpu_hello *hello);
 

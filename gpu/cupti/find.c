@@ -87,7 +87,7 @@ static bool known(uint32_t version)
 
 unsigned wv_cupti_find(struct wv_cupti *ret, uint32_t *ret_version)
 {
-	struct wv_cupti c;
+	struct wv_cupti c = {.version = NULL};
 	uint32_t version = 0;
 	void *lib = open_any();
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gpu/cupti/cupti.h"
+#include "gpu/governor.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -28,15 +29,6 @@ EXPORT int waveos_gpu_start(void);
 EXPORT void waveos_gpu_step(uint64_t number);
 EXPORT int waveos_gpu_level(int level);
 
-static const uint32_t kinds[][6] = {
-	[WV_GPU_L1] = {WV_KIND_CONCURRENT_KERNEL, WV_KIND_MEMCPY, WV_KIND_MEMSET, WV_KIND_MEMCPY2,
-		       WV_KIND_GRAPH_TRACE, WV_KIND_OVERHEAD},
-	[WV_GPU_L2] = {WV_KIND_SYNCHRONIZATION},
-	[WV_GPU_L3] = {WV_KIND_MARKER},
-};
-static const uint32_t runtime_calls[] = {WV_RUNTIME_LAUNCHES, WV_RUNTIME_COPIES};
-static const uint32_t driver_calls[] = {WV_DRIVER_LAUNCHES};
-
 static pthread_mutex_t control = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t steps_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -53,6 +45,8 @@ static struct {
 	int level, wanted, before_burst;
 	unsigned degraded;
 	uint64_t burst_end;
+	struct wv_governor governor;
+	uint64_t governor_after_ns; /* 0: its own choice; UINT64_MAX: never */
 	/* under lock */
 	struct wv_link link;
 	struct wv_sink sink;
@@ -113,20 +107,6 @@ static void on_complete(void *context, uint32_t stream, uint8_t *buffer, size_t 
 	errno = kept_errno;
 }
 
-static unsigned reason_of(int r)
-{
-	switch (r) {
-	case WV_CUPTI_NOT_COMPATIBLE:
-	case WV_CUPTI_HARDWARE_BUSY:
-	case WV_CUPTI_OLD_PROFILER:
-	case WV_CUPTI_LEGACY_PROFILER:
-	case WV_CUPTI_MULTIPLE_SUBSCRIBERS:
-		return WV_GPU_CONFLICT;
-	default:
-		return WV_GPU_REFUSED;
-	}
-}
-
 /* Loads CUPTI and gives it our callbacks, once. */
 static unsigned prepare(void)
 {
@@ -147,44 +127,6 @@ static unsigned prepare(void)
 		me.cupti.thread_id_type(WV_THREAD_ID_SYSTEM);
 	me.has_cupti = true;
 	return WV_GPU_AS_ASKED;
-}
-
-static void calls(uint8_t enable)
-{
-	for (size_t i = 0; i < sizeof(runtime_calls) / sizeof(runtime_calls[0]); i++)
-		if (me.cupti.enable_runtime)
-			me.cupti.enable_runtime(runtime_calls[i], enable);
-	for (size_t i = 0; i < sizeof(driver_calls) / sizeof(driver_calls[0]); i++)
-		if (me.cupti.enable_driver)
-			me.cupti.enable_driver(driver_calls[i], enable);
-}
-
-/* Up by one level; what is left of it on failure is switched off again. 0 or why not. */
-static unsigned rise(int to)
-{
-	for (size_t i = 0; i < 6 && kinds[to][i]; i++) {
-		uint32_t kind = kinds[to][i];
-		int r = me.cupti.enable(kind);
-
-		/* these an older CUPTI does not have; sums hold without them */
-		if (!r || kind == WV_KIND_OVERHEAD || kind == WV_KIND_GRAPH_TRACE ||
-		    kind == WV_KIND_MEMCPY2)
-			continue;
-		while (i-- > 0)
-			me.cupti.disable(kinds[to][i]);
-		return reason_of(r);
-	}
-	if (to == WV_GPU_L2)
-		calls(1);
-	return WV_GPU_AS_ASKED;
-}
-
-static void fall(int from)
-{
-	if (from == WV_GPU_L2)
-		calls(0);
-	for (size_t i = 0; i < 6 && kinds[from][i]; i++)
-		me.cupti.disable(kinds[from][i]);
 }
 
 /* What a device does while nothing is recorded is not idleness. */
@@ -209,12 +151,12 @@ static void apply(int level)
 	else if (level > WV_GPU_L0)
 		r = WV_GPU_NO_CUPTI; /* no driver in this process */
 	while (!r && me.level < level) {
-		r = rise(me.level + 1);
+		r = wv_level_rise(&me.cupti, me.level + 1);
 		if (!r)
 			me.level++;
 	}
 	while (me.level > level)
-		fall(me.level--);
+		wv_level_fall(&me.cupti, me.level--);
 	me.degraded = r;
 	if (had && !me.level)
 		blind(wv_now(), UINT64_MAX);
@@ -231,6 +173,9 @@ static void set_level(int level)
 		me.burst_end = wv_now() + BURST_NS;
 	}
 	me.wanted = level;
+	wv_governor_init(&me.governor, level, wv_now());
+	if (me.governor_after_ns)
+		me.governor.until = wv_now() + me.governor_after_ns;
 	apply(level);
 }
 
@@ -265,9 +210,12 @@ static void tell_level(void)
 		.at = wv_now(),
 	};
 
-	if (!me.degraded && me.dropped) {
+	f.on_ns = me.governor.on_ns;
+	f.off_ns = me.governor.off_ns;
+	if (!me.degraded && me.governor.level < me.governor.wanted)
+		f.degraded = WV_GPU_TOO_COSTLY;
+	if (!f.degraded && me.dropped)
 		f.degraded = WV_GPU_LOSING;
-	}
 	push(&f.frame);
 	me.level_told = true;
 }
@@ -398,9 +346,12 @@ static void last_words(void)
 	pthread_mutex_unlock(&control);
 	pthread_mutex_lock(&lock);
 	tell_steps();
-	for (unsigned i = 0; i < WV_GPU_DEVICES; i++)
-		if (me.sink.device[i])
-			me.sink.device[i]->slack_ns = me.sink.device[i]->least_slack_ns = 0;
+	for (unsigned i = 0; i < WV_GPU_DEVICES; i++) {
+		struct wv_gpu_reducer *r = me.sink.device[i];
+
+		if (r)
+			r->slack_ns = r->least_slack_ns = r->late_from = 0;
+	}
 	tell_windows(wv_now());
 	push(&bye);
 	me.ended = true;
@@ -507,7 +458,8 @@ static int start(bool injected)
 {
 	static bool once;
 	const char *socket = getenv("WAVEOS_GPU_SOCKET"), *level = getenv("WAVEOS_GPU_LEVEL");
-	const char *recording = getenv("WAVEOS_GPU_RECORD");
+	const char *recording = getenv("WAVEOS_GPU_RECORD"),
+		   *after_s = getenv("WAVEOS_GPU_GOVERNOR");
 	bool record = recording && *recording;
 	bool first = !mine();
 	int r;
@@ -519,6 +471,10 @@ static int start(bool injected)
 		if (socket)
 			strcpy(me.socket, socket);
 		me.sink.slack_ns = SLACK_NS;
+		if (after_s && *after_s)
+			me.governor_after_ns = strtoull(after_s, NULL, 10) * 1000000000ULL;
+		if (after_s && *after_s && !me.governor_after_ns)
+			me.governor_after_ns = UINT64_MAX;
 		me.step_begin = wv_now();
 		me.owner = getpid();
 		conditions();
@@ -567,9 +523,28 @@ int waveos_gpu_start(void)
 	return start_locked(false);
 }
 
+/* Levels change between two steps, in the thread that makes them; never waited for. */
+static void govern(uint64_t now, uint64_t step)
+{
+	bool verdict;
+	int level;
+
+	if (pthread_mutex_trylock(&control) != 0)
+		return;
+	if (me.governor_after_ns != UINT64_MAX && me.wanted != WV_GPU_L3 && me.injected &&
+	    me.has_cupti) {
+		level = wv_governor_step(&me.governor, now, step, &verdict);
+		if (level != me.level && (!me.degraded || level < me.level))
+			apply(level);
+		if (verdict)
+			blind(0, 0);
+	}
+	pthread_mutex_unlock(&control);
+}
+
 void waveos_gpu_step(uint64_t number)
 {
-	uint64_t now;
+	uint64_t now, begin;
 
 	if (!mine())
 		return;
@@ -584,9 +559,11 @@ void waveos_gpu_step(uint64_t number)
 			.end = now,
 			.number = number,
 		};
+	begin = me.step_begin;
 	me.step_begin = now;
 	me.last_step = now;
 	pthread_mutex_unlock(&steps_lock);
+	govern(now, now - begin);
 }
 
 int waveos_gpu_level(int level)

@@ -132,6 +132,17 @@ received
 [ "$(level_of)" = "0 2" ] || fail "taken by another profiler: $(level_of)"
 echo "ok   another major version, drops, another profiler"
 
+# the governor measures with and without, tells both, and what it does not see is not told as idleness
+receive
+N=2500
+WAVEOS_GPU_GOVERNOR=1 train 0 --steps $N --kernel-us 500 --gap-us 300 --tell
+received
+jq -se '([.[] | select(.type == "level" and .on > 0)] | length > 0)
+	and ([.[] | select(.type == "window")] | all(.[]; .idle < 90000000 or .begin == $first) )' \
+	--argjson first "$(jq -s '[.[] | select(.type == "window")][0].begin' "$TMP/frames")" "$TMP/frames" >/dev/null ||
+	fail "governor: $(grep level "$TMP/frames" | tail -3)"
+echo "ok   the governor measures"
+
 # a recording gives the same again
 N=500
 rm -f "$S"

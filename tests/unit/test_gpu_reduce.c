@@ -133,7 +133,7 @@ static void reduce_late_record_is_counted_and_makes_it_wait_longer(void **state 
 	assert_true(wv_gpu_reduce_tell(r, START + W + SLACK, &w));
 	add(WV_GPU_KERNEL, START + W / 2, START + W + 7);
 	assert_false(wv_gpu_reduce_tell(r, START + 2 * W + SLACK, &w));
-	assert_true(wv_gpu_reduce_tell(r, START + 2 * W + SLACK + W / 2, &w));
+	assert_true(wv_gpu_reduce_tell(r, START + 3 * W + SLACK + W / 2, &w));
 	assert_int_equal(w->late_ns, W / 2);
 	assert_int_equal(w->kernel_ns, 7);
 }

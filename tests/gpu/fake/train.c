@@ -69,7 +69,7 @@ static void *abort_here(void *arg)
 static void fork_worker(unsigned i)
 {
 	pid_t pid = fork();
-	int status;
+	int status = 0;
 
 	if (pid == 0) {
 		if (i % 3 == 0)
