@@ -38,6 +38,7 @@ shown() {
 }
 wait_until 10 shown || fail "metrics: $(grep gpu "$TMP/metrics")"
 grep -q '^waveos_gpu_power_watts{.*} 300$' "$TMP/metrics" || fail "power: $(grep power "$TMP/metrics")"
+grep -q '^waveos_gpu_step_seconds{cgroup="/"} 0.02$' "$TMP/metrics" || fail "steps: $(grep step_seconds "$TMP/metrics")"
 ! grep -q '^waveos_gpu_temperature' "$TMP/metrics" || fail "a meter that the device does not tell has a series"
 curl -sf -H 'Accept: application/openmetrics-text' "$url/metrics" >"$TMP/open"
 grep -qx '# TYPE waveos_gpu_kernel_seconds counter' "$TMP/open" || fail "OpenMetrics: $(grep gpu "$TMP/open")"
