@@ -14,15 +14,25 @@ GAUGES = {
     'waveos_gpu_dataloader_stall_ratio{device="0"}': 0.22,
     'waveos_gpu_idle_ratio{device="0",cause="input"}': 0.22,
     'waveos_gpu_idle_ratio{device="0",cause="host"}': 0.1,
-    'waveos_gpu_idle_ratio{device="0",cause="communication"}': 0.07,
+    'waveos_gpu_idle_ratio{device="0",cause="unknown"}': 0.02,
+    'waveos_gpu_bottleneck{device="0",bottleneck="input"}': 1,
+    'waveos_gpu_bottleneck{device="0",bottleneck="compute"}': 0,
+    'waveos_gpu_power_watts{device="0"}': 300,
 }
 COUNTERS = {
     'waveos_gpu_kernels_total{device="0"}': 5000,
     'waveos_gpu_memcpy_bytes_total{device="0",kind="host_to_device"}': 1e9,
     'waveos_gpu_memcpy_bytes_total{device="0",kind="device_to_host"}': 1e7,
     'waveos_gpu_activity_records_dropped_total{device="0"}': 0,
+    'waveos_gpu_observed_seconds_total{device="0"}': 1,
+    'waveos_gpu_kernel_seconds_total{device="0"}': 0.55,
+    'waveos_gpu_communication_seconds_total{device="0",kind="exposed"}': 0.07,
+    'waveos_gpu_communication_seconds_total{device="0",kind="overlapped"}': 0.05,
+    'waveos_gpu_memory_seconds_total{device="0"}': 0.04,
+    'waveos_gpu_idle_seconds_total{device="0",cause="input"}': 0.22,
+    'waveos_gpu_idle_seconds_total{device="0",cause="host"}': 0.1,
+    'waveos_gpu_idle_seconds_total{device="0",cause="unknown"}': 0.02,
 }
-BUCKETS = [("0.00001", 0.2), ("0.0001", 0.7), ("0.001", 0.98), ("+Inf", 1)]
 
 
 def text():
@@ -40,11 +50,6 @@ def text():
         put(series, value, "gauge")
     for series, rate in COUNTERS.items():
         put(series, rate * seconds, "counter")
-    lines.append("# TYPE waveos_gpu_kernel_seconds histogram")
-    for le, share in BUCKETS:
-        lines.append(f'waveos_gpu_kernel_seconds_bucket{{device="0",le="{le}"}} {int(5000 * seconds * share)}')
-    lines.append(f'waveos_gpu_kernel_seconds_sum{{device="0"}} {0.61 * seconds}')
-    lines.append(f'waveos_gpu_kernel_seconds_count{{device="0"}} {int(5000 * seconds)}')
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/cmd/cmd.h"
+#include "user/cmd/gpu_line.h"
 #include "user/cmd/status_view.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
@@ -237,7 +238,7 @@ static void print_text(const struct status *s)
 	const struct wv_snapshot *h = &s->view.head;
 	uint64_t now = wv_view_mono_ns(), age = now > h->mono_ns ? now - h->mono_ns : 0;
 	const char *hooks = meta_text(s, "hooks");
-	char up[WV_WORD], old[WV_WORD], every[WV_WORD], takes[WV_WORD];
+	char up[WV_WORD], old[WV_WORD], every[WV_WORD], takes[WV_WORD], gpus[512];
 
 	printf("waveos-bpf %s, policy %s, bundle %.12s\n", h->version, h->policy_version,
 	       h->bundle_id);
@@ -274,6 +275,8 @@ static void print_text(const struct status *s)
 		printf("%s %s %u", i ? "," : "", wv_worker_names[i], h->workers[i].restarts);
 	putchar('\n');
 	print_cost(h, now);
+	if (wv_gpu_line(s->paths, gpus, sizeof(gpus)))
+		printf("%-10s %s\n", "gpu", gpus);
 	if (s->otlp)
 		wv_otlp_status_print(stdout, s->otlp);
 	if (h->metrics_address[0])
@@ -373,7 +376,7 @@ static void print_json(const struct status *s)
 	json_object_object_add(o, "schema_version", json_object_new_int(1));
 	json_object_object_add(o, "running", json_object_new_boolean(s->running));
 	if (s->running && s->read_error == 0) {
-		struct json_object *modes = json_object_new_object();
+		struct json_object *modes = json_object_new_object(), *gpus;
 
 		wv_json_str(o, "waveos_version", h->version);
 		wv_json_str(o, "policy_version", h->policy_version);
@@ -413,6 +416,9 @@ static void print_json(const struct status *s)
 		json_object_object_add(o, "events", events_json(&h->self));
 		json_object_object_add(o, "losses", losses_json(&h->self));
 		json_object_object_add(o, "programs", programs_json(&h->self));
+		gpus = wv_gpu_line_json(s->paths);
+		if (gpus)
+			json_object_object_add(o, "gpu", gpus);
 		if (s->otlp)
 			json_object_object_add(o, "otlp", json_object_get(s->otlp));
 	}

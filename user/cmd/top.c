@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/cmd/gpu_line.h"
 #include "user/cmd/cmd.h"
 #include "user/cmd/top_at.h"
 #include "user/cmd/top_print.h"
@@ -88,6 +89,26 @@ static int set_option(void *ctx, const struct wv_option *o, const char *value)
 	}
 }
 
+/* {"gpu": ...} where the agent watches GPUs. */
+static struct json_object *more_of(const struct wv_paths *paths)
+{
+	struct json_object *gpus = wv_gpu_line_json(paths), *o = NULL;
+
+	if (gpus) {
+		o = json_object_new_object();
+		json_object_object_add(o, "gpu", gpus);
+	}
+	return o;
+}
+
+static void print_gpus(const struct wv_paths *paths)
+{
+	char line[512];
+
+	if (wv_gpu_line(paths, line, sizeof(line)))
+		puts(line);
+}
+
 static int run_plain(const struct plan *p, const struct wv_paths *paths)
 {
 	struct wv_snapshot before_head;
@@ -119,10 +140,13 @@ static int run_plain(const struct plan *p, const struct wv_paths *paths)
 		if (r < 0)
 			break;
 		if (p->json)
-			wv_top_print_json(&t, &v.head, &before_head, (unsigned)p->limit, NULL);
-		else
+			wv_top_print_json(&t, &v.head, &before_head, (unsigned)p->limit,
+					  more_of(paths));
+		if (!p->json) {
+			print_gpus(paths);
 			wv_top_print_table(&t, &v.head, &before_head, &p->options,
 					   (unsigned)p->limit);
+		}
 		done++;
 		r = ferror(stdout) ? -EPIPE : 0;
 	}

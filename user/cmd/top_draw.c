@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Draws the live view: header, self row, table, detail pane, one line of keys. */
+#include "user/cmd/gpu_line.h"
 #include "user/cmd/top_draw.h"
 
 #include <errno.h>
@@ -75,7 +76,7 @@ static void putf(const char *format, ...)
 
 static void draw_header(struct screen *s)
 {
-	char line[256], word[WV_WORD], up[WV_WORD];
+	char line[256], word[WV_WORD], up[WV_WORD], gpus[256];
 	const struct wv_top_values *all = &s->top.total;
 
 	attron(A_BOLD | pair(s, PAIR_TITLE));
@@ -96,6 +97,8 @@ static void draw_header(struct screen *s)
 	     s->head.n_budgets_in_force, s->head.n_budgets,
 	     s->n_samples > 1 ? "rates since the last sample"
 			      : "means since each cgroup was first seen");
+	if (wv_gpu_line(s->paths, gpus, sizeof(gpus)))
+		putf("; %s", gpus);
 	wv_top_self_line(&s->head, s->n_samples > 1 ? &s->before_head : NULL, line, sizeof(line));
 	attron(pair(s, PAIR_DIM));
 	move(2, 0);

@@ -191,10 +191,57 @@ void wv_metrics_gpu(const struct wv_gpu_view *v, struct wv_metrics_out *out)
 	by_name(v, out, "", NULL, 1, WV_ONE, level);
 }
 
-void wv_metrics_gpu_page(const struct wv_gpu_view *page, struct wv_metrics_out *out)
+/* The row of a cgroup that has series of its own in this scrape; NULL: none. */
+static const struct wv_plan_row *row_of(const struct wv_metrics *m, const struct wv_sample *s,
+					uint64_t cgroup_id)
+{
+	for (uint32_t i = 0; cgroup_id && i < m->n_rows; i++)
+		if (s->rows[m->rows[i].slot].key == cgroup_id && m->rows[i].label_len)
+			return &m->rows[i];
+	return NULL;
+}
+
+/* Whether an earlier process on the page is of the same cgroup: a series is written once. */
+static bool told_before(const struct wv_gpu_view *v, uint32_t i)
+{
+	for (uint32_t k = 0; k < i; k++)
+		if (v->process[k].cgroup_id == v->process[i].cgroup_id)
+			return true;
+	return false;
+}
+
+/*
+ * Steps by cgroup. No counters: a process that leaves the page takes its count along, and a sum of
+ * those that are left would go back.
+ */
+static void steps(const struct wv_gpu_view *v, const struct wv_metrics *m,
+		  const struct wv_sample *s, struct wv_metrics_out *out)
+{
+	wv_out_family(out, "waveos_gpu_step_seconds", "gauge",
+		      "Median of the newest training steps; the longest of the cgroup's processes");
+	for (uint32_t i = 0; i < v->n_processes; i++) {
+		const struct wv_plan_row *row = row_of(m, s, v->process[i].cgroup_id);
+		uint64_t longest = 0;
+
+		if (!row || told_before(v, i))
+			continue;
+		for (uint32_t k = i; k < v->n_processes; k++)
+			if (v->process[k].cgroup_id == v->process[i].cgroup_id &&
+			    v->process[k].step_ns > longest)
+				longest = v->process[k].step_ns;
+		if (longest)
+			wv_out_value(out, m->labels.data + row->label_at, row->label_len, "",
+				     longest, WV_NS);
+	}
+}
+
+void wv_metrics_gpu_page(const struct wv_gpu_view *page, const struct wv_metrics *m,
+			 const struct wv_sample *s, struct wv_metrics_out *out)
 {
 	_cleanup_free_ struct wv_gpu_view *v = page ? malloc(sizeof(*v)) : NULL;
 
-	if (v && wv_gpu_view_read(page, v) == 0)
-		wv_metrics_gpu(v, out);
+	if (!v || wv_gpu_view_read(page, v) < 0)
+		return;
+	wv_metrics_gpu(v, out);
+	steps(v, m, s, out);
 }

@@ -97,11 +97,12 @@ void wv_metrics_figures(const struct wv_snapshot *head, bool everything,
 			struct wv_metrics_out *out);
 /* Figures of GPUs (metrics_gpu.c); page: MAY be NULL, and then nor has it families. */
 struct wv_gpu_view;
-void wv_metrics_gpu_page(const struct wv_gpu_view *page, struct wv_metrics_out *out);
+void wv_metrics_gpu_page(const struct wv_gpu_view *page, const struct wv_metrics *m,
+			 const struct wv_sample *s, struct wv_metrics_out *out);
 /* v: a copy that nobody writes. */
 void wv_metrics_gpu(const struct wv_gpu_view *v, struct wv_metrics_out *out);
-/* Upper bound: 16 devices. */
-#define WV_GPU_SERIES_MAX (16 * 64)
+/* Upper bound: 16 devices, and a series for each of 32 processes. */
+#define WV_GPU_SERIES_MAX (16 * 64 + 32)
 /* Series of these at most. */
 #define WV_FIGURE_SERIES_MAX (WV_FIGURE_N + 2 * WV_FIGURE_RULES + 2 * WV_FIGURE_DOMAINS)
 /* Bounds of a histogram family as bucket numbers, WV_PLAN_BOUNDS of them. */

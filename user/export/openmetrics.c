@@ -240,7 +240,7 @@ int wv_metrics_render(struct wv_metrics *m, const struct wv_snapshot *head, stru
 	histogram_families(&r);
 	facet_families(&r);
 	gone_families(&r);
-	wv_metrics_gpu_page(m->gpus, &r.out);
+	wv_metrics_gpu_page(m->gpus, m, s, &r.out);
 	wv_metrics_self(m, head, process, &r.out);
 	m->series = r.out.series;
 	return wv_out_end(&r.out);
