@@ -21,15 +21,17 @@ while read -r cause want inside; do
 import json, sys
 cause, want, inside = sys.argv[1:]
 steps = [json.loads(line) for line in open(cause + ".jsonl")]
-most = lambda shares: max(shares, key=shares.get)
+# a neighbour's load takes CPUs from all of it: that is told, but it is nothing that was planted
+most = lambda shares: max((k for k in shares if k != "runqueue"), key=shares.get)
 right = sum(most(s["cause"]) == want and (inside == "-" or most(s["input"]) == inside) for s in steps)
 for s in steps:
     assert sum(s["cause"].values()) == s["end"] - s["begin"], s
     assert sum(s["input"].values()) == s["cause"]["input"], s
 whole = sum(s["end"] - s["begin"] for s in steps)
 share = 100 * sum(s["cause"][want] for s in steps) / whole
+queued = 100 * sum(s["cause"]["runqueue"] for s in steps) / whole
 unknown = 100 * sum(s["cause"]["unknown"] for s in steps) / whole
-print(f"| {cause} | {want}{'' if inside == '-' else ', ' + inside} | {right} of {len(steps)} | {share:.0f} % | {unknown:.1f} % |")
+print(f"| {cause} | {want}{'' if inside == '-' else ', ' + inside} | {right} of {len(steps)} | {share:.0f} % | {unknown:.1f} % | {queued:.0f} % |")
 sys.exit(len(steps) != 20)
 PY
 done <<'EOF'
