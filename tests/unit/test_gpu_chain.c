@@ -280,6 +280,14 @@ static void chain_more_threads_than_room_are_counted(void **state _unused_)
 	assert_split(20000, 20100, WV_GPU_CAUSE_HOST, 100);
 }
 
+static void chain_thread_that_ended_is_still_told(void **state _unused_)
+{
+	runs(100, MAIN, MAIN);
+	add(300, WV_WAKE_EXIT, MAIN, MAIN, 0, 0, WV_WAKE_NO_SYSCALL, 0);
+	add(301, WV_WAKE_OUT, MAIN, MAIN, 0, 0, WV_WAKE_NO_SYSCALL, 2);
+	assert_split(150, 250, WV_GPU_CAUSE_HOST, 100);
+}
+
 static void chain_time_with_lost_events_is_unknown(void **state _unused_)
 {
 	runs(100, MAIN, MAIN);
@@ -305,6 +313,7 @@ int main(void)
 		T(chain_wake_that_overtakes_its_sleep_counts),
 		T(chain_open_sleep_is_named_after_the_last_of_its_kind),
 		T(chain_time_beyond_what_is_known_is_unknown),
+		T(chain_thread_that_ended_is_still_told),
 		T(chain_time_with_lost_events_is_unknown),
 		T(chain_random_events_sums_are_exact),
 		T(chain_more_threads_than_room_are_counted),

@@ -284,6 +284,10 @@ void wv_chain_add(struct wv_chain *c, const struct wv_wake_event *ev)
 		wv_chain_process(c, ev->other_tgid, ev->tgid, false);
 		return;
 	}
+	/* a thread that ended leaves its CPU once more: it is not one that got its number */
+	t = (struct thread *)find_thread(c, ev->tid);
+	if (t && t->exited && ev->kind == WV_WAKE_OUT)
+		return;
 	t = thread_of(c, ev->tid, ev->tgid);
 	if (!t)
 		return;
