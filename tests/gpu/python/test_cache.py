@@ -76,14 +76,29 @@ class Cache(Case):
                 cached[i]
             self.assertEqual(self.decoded(), before, "what other processes wrote is found")
 
+    def test_forked_process_moves_no_position_of_its_parent(self):
+        cached = _cache.Cached(Counted(self.path("log")), "ram")
+        cached[0]
+        before = os.lseek(cached.items, 0, os.SEEK_CUR)
+        pid = os.fork()
+        if pid == 0:
+            cached[5]
+            os._exit(0)
+        self.assertEqual(os.waitpid(pid, 0)[1], 0)
+        self.assertEqual(os.lseek(cached.items, 0, os.SEEK_CUR), before)
+        self.assertEqual((cached[5][1]["index"], self.decoded()), (5, 2))
+
     def test_corrupted_item_is_decoded_again(self):
         cached = _cache.Cached(Counted(self.path("log")), "ssd", self.tmp)
         for i in range(64):
             cached[i]
-        with open(cached.paths[0], "r+b") as file:
-            data = bytearray(file.read())
-            file.seek(0)
-            file.write(bytes(b ^ 0x40 for b in data))
+        with open(cached.paths[0], "r+b") as file, open(cached.paths[1], "rb") as places:
+            for _ in range(64):  # one bit in the middle of each: pickle alone would not notice most of them
+                offset, length, _ = _cache._PLACE.unpack(places.read(_cache._PLACE.size))
+                file.seek(offset - 1 + length // 2)
+                byte = file.read(1)[0]
+                file.seek(-1, 1)
+                file.write(bytes([byte ^ 1]))
         for i in range(64):
             self.assertEqual(cached[i][1]["index"], i)
         self.assertEqual(self.decoded(), 128)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The plan, preemption, and the profiler library's bridge."""
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 import unittest
 
-from lib import PACKAGE, Case
+from lib import PACKAGE, ROOT, Case
 
 LIBRARY = """
 #include <stdint.h>
@@ -118,6 +119,19 @@ if __name__ == "__main__":
 """ % self.path("meet"), knobs={"comms.bucket_mb": 50, "zero.stage": 1, "comms.overlap": True})
         self.assertEqual(self.hello()["applied"], {"comms.bucket_mb": 50, "comms.overlap": True, "zero.stage": 1})
         self.assertEqual([s["step"] for s in self.steps()], [1, 2, 3])
+
+    def test_example_of_the_documentation_runs(self):
+        with open(os.path.join(ROOT, "docs", "gpu-python.md"), encoding="utf-8") as file:
+            blocks = re.findall(r"```python\n(.*?)```", file.read(), re.S)
+        self.assertEqual(len(blocks), 2)
+        self.program("""
+import os, torch
+dataset = [(torch.ones(4), 1.0)] * 64
+model, loss_of = torch.nn.Linear(4, 1), lambda out, y: (out[:, 0] - y).square().mean()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+def state(): return model.state_dict()
+""" + "".join(blocks))
+        self.assertEqual([s["samples"] for s in self.steps()], [32, 32])
 
 
 class Preemption(Case):
