@@ -14,6 +14,9 @@ install-files:
 	install -m 0644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 0644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -D -m 0644 packaging/waveos.yaml $(DESTDIR)$(PREFIX)/share/doc/waveos-bpf/examples/waveos.yaml
+	install -d $(DESTDIR)$(PREFIX)/share/waveos-bpf/python/waveos
+	install -m 0644 gpu/python/sitecustomize.py $(DESTDIR)$(PREFIX)/share/waveos-bpf/python/
+	install -m 0644 gpu/python/waveos/*.py $(DESTDIR)$(PREFIX)/share/waveos-bpf/python/waveos/
 	install -m 0644 packaging/systemd/*.conf $(DESTDIR)$(PREFIX)/share/waveos-bpf/units/
 	install -D -m 0644 packaging/systemd/waveos-bpf.service $(DESTDIR)$(SYSTEMD_UNITS)/waveos-bpf.service
 	install -D -m 0644 packaging/systemd/sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/waveos-bpf.conf

@@ -3,7 +3,7 @@
 
 One file of data that is only appended to, one of places (offset, length, CRC-32); in memory (memfd) for "ram", in a
 folder for "ssd". No locks: an append is whole or is not used, a place is written after what it points to, and what does
-not match its CRC counts as missing. Items are pickled, so each reader gets an own copy. Bounded: when it is full,
+not match its CRC (which begins with the index) counts as missing. Items are pickled, so each reader gets an own copy. Bounded: when it is full,
 further items are decoded as ever.
 """
 import atexit
@@ -112,7 +112,7 @@ class Cached:
         if not offset:
             return None
         data = os.pread(self.items, length, offset - 1)
-        return data if len(data) == length and zlib.crc32(data) == crc else None
+        return data if len(data) == length and zlib.crc32(data, index) == crc else None
 
     def _put(self, index, item):
         data = pickle.dumps(item, protocol=4)
@@ -123,7 +123,7 @@ class Cached:
             self.full = True  # no room; what was written of it is not pointed to
             return
         offset = os.lseek(self.items, 0, os.SEEK_CUR) - len(data)
-        os.pwrite(self.places, _PLACE.pack(offset + 1, len(data), zlib.crc32(data)), index * _PLACE.size)
+        os.pwrite(self.places, _PLACE.pack(offset + 1, len(data), zlib.crc32(data, index)), index * _PLACE.size)
 
     def __getitem__(self, key):
         try:

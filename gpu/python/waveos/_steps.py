@@ -6,6 +6,7 @@ round, which ends when the next batch is asked for or an optimizer comes again. 
 itself is believed, and its optimizers are no longer looked at.
 """
 import atexit
+import json
 import os
 import sys
 import threading
@@ -13,6 +14,8 @@ import time
 
 from . import _bridge, _env, _preempt
 
+_PATH = os.environ.get("WAVEOS_TUNE_STEPS")
+_MOST = _env.integer("WAVEOS_TUNE_MAX_STEPS")
 applied, ignored = {}, {}  # what became of each knob
 _hello = None  # the last first line that was written
 _fd = None  # -1: not ours to write
@@ -41,7 +44,7 @@ def _open():
     global _fd
     if _fd is None:
         _fd = -1
-        path = os.environ.get("WAVEOS_TUNE_STEPS")
+        path = _PATH
         if path and _env.rank() == 0:
             import fcntl
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -54,7 +57,6 @@ def _open():
 
 
 def _write(record):
-    import json
     os.write(_fd, (json.dumps(record) + "\n").encode())
 
 
@@ -73,7 +75,7 @@ def _greet():
 
 
 def enabled():
-    return bool(os.environ.get("WAVEOS_TUNE_STEPS"))
+    return bool(_PATH)
 
 
 def _peak():
@@ -118,8 +120,7 @@ def _close(end):
 
 def _leave():
     global _refused
-    most = _env.integer("WAVEOS_TUNE_MAX_STEPS")
-    if most is None or _number < most:
+    if _MOST is None or _number < _MOST:
         return
     _refused += 1
     if _refused > 3 or threading.current_thread() is not threading.main_thread():
@@ -203,7 +204,7 @@ def explicit(**figures):
 
 def out_of_memory():
     try:
-        path = os.environ.get("WAVEOS_TUNE_STEPS")
+        path = _PATH
         if path:
             global _fd
             if _open() < 0:  # any rank may say so
