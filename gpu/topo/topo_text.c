@@ -196,7 +196,7 @@ char *wv_topo_nccl(const struct wv_topo *t)
 static void label(FILE *f, const char *key, const char *text)
 {
 	fprintf(f, "waveos.io/%s=", key);
-	for (unsigned i = 0; text[i] && i < 63; i++)
+	for (unsigned i = 0; i < 63 && text[i]; i++)
 		fputc(isalnum((unsigned char)text[i]) ||
 				      (strchr("-_.", text[i]) && i && text[i + 1])
 			      ? text[i]

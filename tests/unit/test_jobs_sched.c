@@ -405,6 +405,13 @@ static void fold_event_that_does_not_fit_changes_nothing(void **state)
 		}
 	assert_int_equal(state_of(s, a), WV_JOB_RUNNING);
 	assert_int_equal(state_of(s, b), WV_JOB_QUEUED);
+	/* GPUs of another job; fewer than asked for; none that there are */
+	for (uint64_t gpus = 0; gpus < 16; gpus++) {
+		struct wv_job_event e = event(s, WV_JOB_EV_STARTED, b);
+
+		e.gpus = gpus;
+		assert_int_equal(wv_jobs_fold(&s->jobs, &e), -EPROTO);
+	}
 	free(before);
 	queue_free(s);
 }
