@@ -9,11 +9,12 @@
 const char *const wv_topo_paths[WV_TOPO_PATH_N] = {
 	[WV_TOPO_SELF] = "X",  [WV_TOPO_PIX] = "PIX",	[WV_TOPO_PXB] = "PXB",
 	[WV_TOPO_PHB] = "PHB", [WV_TOPO_NODE] = "NODE", [WV_TOPO_SYS] = "SYS",
+	[WV_TOPO_MIG] = "MIG",
 };
 
 uint32_t wv_topo_mbs(const struct wv_topo *t, unsigned a, unsigned b)
 {
-	static const unsigned percent[WV_TOPO_PATH_N] = {100, 100, 90, 80, 70, 50};
+	static const unsigned percent[WV_TOPO_PATH_N] = {100, 100, 90, 80, 70, 50, 50};
 	uint64_t pcie = t->pcie_mbs[a] < t->pcie_mbs[b] ? t->pcie_mbs[a] : t->pcie_mbs[b];
 	unsigned path = t->path[a][b] < WV_TOPO_PATH_N ? t->path[a][b] : WV_TOPO_SYS;
 	uint32_t by_pcie = (uint32_t)(pcie * percent[path] / 100);

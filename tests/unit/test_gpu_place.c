@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "gpu/topo/topo.h"
+#include "tests/unit/topo_fixture.h"
 
 static void pcie(struct wv_topo *t, unsigned n, unsigned per_node)
 {
@@ -85,6 +85,20 @@ static void place_any_free_set_equals_brute_force(void **state)
 	against_all(&t);
 }
 
+static void place_on_all_fixtures_equals_brute_force(void **state)
+{
+	static const char *const names[] = {"hgx-h100",	     "pcie-4", "dgx1-v100",
+					    "workstation-2", "single", "mig-a100"};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct wv_topo *t = topo_fixture(names[i]);
+
+		against_all(t);
+		free(t);
+	}
+}
+
 static void place_one_gpu_leaves_pairs_whole(void **state)
 {
 	struct wv_placement p;
@@ -106,6 +120,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(place_any_free_set_equals_brute_force),
+		cmocka_unit_test(place_on_all_fixtures_equals_brute_force),
 		cmocka_unit_test(place_one_gpu_leaves_pairs_whole),
 	};
 
