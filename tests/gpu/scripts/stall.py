@@ -4,6 +4,7 @@
   stall.py CAUSE SPANS [--steps N]      writes "tid begin end CAUSE" for each step
 """
 import argparse
+import mmap
 import os
 import queue
 import threading
@@ -73,8 +74,6 @@ def through_a_thread(loader):
 
 
 if a.cause == "fetch":
-    import mmap
-
     buffer = mmap.mmap(-1, 4 << 20)  # aligned, as O_DIRECT wants it
     with open(a.file, "wb") as f:
         for _ in range(16):
@@ -86,8 +85,8 @@ loader = DataLoader(Samples(), 2, num_workers=1, prefetch_factor=2,
 model = torch.nn.Linear(64, 64)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 batches = iter(through_a_thread(loader) if a.cause == "pinned" else loader)
-saved = open(a.file, "wb") if a.cause == "checkpoint" else None
-block = bytes(1 << 16)
+saved = os.open(a.file, os.O_WRONLY | os.O_CREAT | os.O_DIRECT) if a.cause == "checkpoint" else None
+block = mmap.mmap(-1, 1 << 20)  # a copy into the page cache would be work of a CPU
 go, done = threading.Event(), threading.Event()
 
 
@@ -116,9 +115,8 @@ for step in range(a.steps + 5):
     elif a.cause == "checkpoint":
         end = time.monotonic() + WORK
         while time.monotonic() < end:
-            saved.write(block)
-            saved.flush()
-            os.fsync(saved.fileno())
+            os.pwrite(saved, block, 0)
+            os.fsync(saved)
     elif a.cause == "sleep":
         time.sleep(WORK)
     end = time.monotonic_ns()

@@ -202,15 +202,15 @@ def runqueue():
 
 
 def checkpoint():
-    block = os.urandom(1 << 16)
+    block = mmap.mmap(-1, 1 << 20)
 
     def save():
         path, end = os.path.join(folder, "checkpoint"), time.monotonic() + BUSY
-        with open(path + ".new", "wb") as f:
-            while time.monotonic() < end:
-                f.write(block)
-                f.flush()
-                os.fsync(f.fileno())
+        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
+        while time.monotonic() < end:
+            os.pwrite(fd, block, 0)
+            os.fsync(fd)
+        os.close(fd)
         os.rename(path + ".new", path)
 
     run("checkpoint/fsync", extra=save)
