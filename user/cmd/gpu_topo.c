@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gpu/topo/topo.h"
+#include "gpu/topo/nvml_topo.h"
 #include "user/cmd/gpu_cmd.h"
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
@@ -18,12 +18,13 @@ struct request {
 };
 
 static const struct wv_option options[] = {
-	{"from", 0, "FILE", "the recorded topology to show (docs/gpu-topology.md); needed so far"},
+	{"from", 0, "FILE",
+	 "the recorded topology to show instead of this machine's (docs/gpu-topology.md)"},
 	{"nccl", 0, "FILE", "write it for NCCL_TOPO_FILE"},
 	{"nfd", 0, NULL, "print labels as a local feature file of Node Feature Discovery"},
 	{0},
 };
-static const char examples[] = "  waveos-bpf gpu topo --from hgx.json\n"
+static const char examples[] = "  waveos-bpf gpu topo\n"
 			       "  waveos-bpf gpu topo --from hgx.json --nccl /tmp/topo.xml\n";
 
 static int set_option(void *ctx, const struct wv_option *o, const char *value)
@@ -78,8 +79,9 @@ int wv_gpu_topo_cmd(struct wv_cli *cli, int argc, char **argv)
 	_cleanup_free_ struct wv_topo *t = NULL;
 	_cleanup_free_ char *text = NULL;
 	char why[96] = "";
-	int r = wv_cli_parse(cli, argc, argv, "gpu topo --from FILE [--nccl FILE | --nfd] [--json]",
-			     examples, options, set_option, &q);
+	int r = wv_cli_parse(cli, argc, argv,
+			     "gpu topo [--from FILE] [--nccl FILE | --nfd] [--json]", examples,
+			     options, set_option, &q);
 
 	if (r < 0)
 		return -r;
@@ -87,14 +89,20 @@ int wv_gpu_topo_cmd(struct wv_cli *cli, int argc, char **argv)
 		fprintf(stderr, "waveos-bpf gpu topo: takes no operand; see --help\n");
 		return WV_EXIT_USAGE;
 	}
-	if (!q.from) {
-		fprintf(stderr, "waveos-bpf gpu topo: reading the GPUs of this machine is not "
-				"there yet; give a recorded topology with --from FILE\n");
-		return WV_EXIT_UNSUPPORTED;
-	}
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return WV_EXIT_INTERNAL;
+	if (!q.from) {
+		r = wv_topo_read(t);
+		if (r == 0)
+			return show(cli, &q, t);
+		fprintf(stderr,
+			"waveos-bpf gpu topo: %s; a recorded topology is shown with --from "
+			"FILE\n",
+			r == -ENOPKG ? "no NVIDIA driver here (libnvidia-ml.so.1)"
+				     : "NVML finds no GPUs that it can use");
+		return r == -ENOMEM ? WV_EXIT_INTERNAL : WV_EXIT_UNSUPPORTED;
+	}
 	r = wv_io_read_file(&wv_io_system, AT_FDCWD, q.from, FILE_MAX_BYTES, &text, NULL);
 	if (r < 0)
 		return fail(q.from, r, NULL);
