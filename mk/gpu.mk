@@ -36,7 +36,7 @@ all: $(O)/libwaveos_cupti.so
 
 # a driver and a CUPTI without a GPU (tests/gpu/fake/README.md)
 FAKE_CFLAGS = -std=gnu11 $(WARNINGS) -fPIC $(HERE_IS_DOT) $(CFLAGS)
-FAKES := $(O)/gpu/fake/libcuda.so.1 $(O)/gpu/fake/libcupti.so.13 $(O)/gpu/fake_train $(O)/gpu/receive
+FAKES := $(O)/gpu/fake/libcuda.so.1 $(O)/gpu/fake/libcupti.so.13 $(O)/gpu/fake_train $(O)/gpu/receive $(O)/gpu/replay
 
 $(O)/gpu/fake/libcuda.so.1: tests/gpu/fake/libcuda.c tests/gpu/fake/fake.h
 	$(call say,FAKE,$@)
