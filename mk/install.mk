@@ -3,13 +3,15 @@ DESTDIR ?=
 SYSTEMD_UNITS ?= /lib/systemd/system
 # what is installed: packages are made of a binary that was built before
 BINARY ?= $(O)/waveos-bpf
+# beside that executable, or as it was built here
+CUPTI_LIBRARY ?= $(firstword $(wildcard $(dir $(BINARY))libwaveos_cupti.so) $(O)/libwaveos_cupti.so)
 
 .PHONY: install install-files
 install: all install-files ## installs binary, man pages, units, users, completions and the sample configuration under DESTDIR
 
 install-files:
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/sbin/waveos-bpf
-	install -D -m 0644 $(dir $(BINARY))libwaveos_cupti.so $(DESTDIR)$(PREFIX)/lib/waveos-bpf/libwaveos_cupti.so
+	install -D -m 0644 $(CUPTI_LIBRARY) $(DESTDIR)$(PREFIX)/lib/waveos-bpf/libwaveos_cupti.so
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/waveos-bpf/units
 	install -m 0644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 0644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
