@@ -26,6 +26,7 @@ trap 'rm -rf "$work"' EXIT
 
 # the same bytes in every package
 strip -o "$work/waveos-bpf" "$binary"
+strip --strip-unneeded -o "$work/libwaveos_cupti.so" "$(dirname "$binary")/libwaveos_cupti.so"
 part() { case " $PARTS " in *" $1 "*) return 0 ;; *) return 1 ;; esac }
 
 # pack TAR DIR: sorted, of nobody, at one time
