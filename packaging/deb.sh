@@ -21,7 +21,7 @@ trap 'rm -rf "$work"' EXIT
 tree=$work/waveos-bpf-$version
 mkdir "$tree"
 if [ -n "$binary" ]; then
-	cp -r --parents Makefile mk packaging docs/man CHANGELOG.md "$tree"
+	cp -r --parents Makefile mk packaging docs/man gpu/python CHANGELOG.md "$tree"
 else
 	git ls-files -z | xargs -0 cp --parents -t "$tree"
 fi
