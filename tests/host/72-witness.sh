@@ -132,8 +132,9 @@ at() { echo "http://127.0.0.1:${PORTS[$1]} $TMP/$1.vkey"; }
 records() { grep "\"type\":\"$1\"" "$LOG/events.jsonl" || true; }
 has_record() { [ -n "$(records "$1")" ]; }
 # whose signatures `witnessed` has: the first four bytes of each are the id of its key
+# All of it is read: a grep that ends early breaks the pipe of who writes, which pipefail takes for a failure.
 signers() { grep '^— ' "$LOG/witnessed" 2>/dev/null | while read -r _ _ line; do echo "$line" | base64 -d | head -c 4 | od -An -tx1 | tr -d ' '; done; }
-cosigned_by() { local name; for name; do signers | grep -qx "$(cut -d+ -f2 "$TMP/$name.vkey")" || return 1; done; }
+cosigned_by() { local name; for name; do grep -qx "$(cut -d+ -f2 "$TMP/$name.vkey")" <<<"$(signers)" || return 1; done; }
 agent_with() { # WITNESS,WITNESS
 	agent_start --set "evidence.witness=$1" --set evidence.witness_every=1s --set evidence.checkpoint_every=1s
 }

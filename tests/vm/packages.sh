@@ -29,6 +29,8 @@ write_packages() {
 	version=$("$BIN" version --json | jq -r .waveos_version)
 	next=${version%?}$(((${version: -1} + 1) % 10))
 	strip -o "$WORK/first" "$BIN"
+	# packages take it from beside the executable
+	cp "$(dirname "$BIN")/libwaveos_cupti.so" "$WORK/"
 	V=$version N=$next perl -pe 's/(?<![0-9._])\Q$ENV{V}\E(?![0-9.])/$ENV{N}/g' "$WORK/first" >"$WORK/second"
 	chmod 0755 "$WORK/second"
 	[[ $("$WORK/second" version --json | jq -r .waveos_version) == "$next" ]] || die "the second version is not one"
