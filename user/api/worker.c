@@ -66,16 +66,6 @@ static int on_request(sd_event_source *s _unused_, int fd, uint32_t events _unus
 	}
 }
 
-static int on_control(sd_event_source *s _unused_, int fd, uint32_t events _unused_, void *userdata)
-{
-	struct worker *w = userdata;
-	char message;
-
-	if (recv(fd, &message, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
-		return 0;
-	return sd_event_exit(w->api.loop, 0);
-}
-
 /* Tokens: what was revoked must not be remembered by the web worker for its seconds. */
 static int on_tokens(sd_event_source *s _unused_, int fd, uint32_t events _unused_, void *userdata)
 {
@@ -201,7 +191,7 @@ static int add_sources(struct worker *w)
 		return -errno;
 	r = sd_event_add_signal(w->api.loop, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
-		r = sd_event_add_io(w->api.loop, NULL, w->control, EPOLLIN, on_control, w);
+		r = wv_beat_end_on(w->api.loop, w->control);
 	if (r >= 0)
 		r = sd_event_add_io(w->api.loop, NULL, w->api.fd, EPOLLIN, on_request, w);
 	if (r >= 0)

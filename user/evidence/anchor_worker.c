@@ -10,7 +10,6 @@
 
 #include <cap-ng.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -188,17 +187,6 @@ static int on_round(sd_event_source *s, uint64_t usec _unused_, void *userdata)
 	return r < 0 ? r : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
-static int on_control(sd_event_source *s _unused_, int fd, uint32_t events _unused_, void *userdata)
-{
-	struct worker *w = userdata;
-	char message;
-	ssize_t n = recv(fd, &message, 1, MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	return sd_event_exit(w->loop, 0);
-}
-
 static int start_helpers(struct worker *w, const struct wv_config *config)
 {
 	const struct wv_helper_work http = {
@@ -222,7 +210,6 @@ static int set_up(struct worker *w, const struct wv_worker_context *ctx)
 {
 	const struct wv_config *config = ctx->config;
 	char why[WV_WITNESS_TEXT_SIZE];
-	sigset_t term;
 	int r = wv_witness_urls_add(&w->witnesses, config->evidence_witness, why);
 
 	if (r < 0)
@@ -234,15 +221,7 @@ static int set_up(struct worker *w, const struct wv_worker_context *ctx)
 		r = wv_spool_drop_powers(true);
 	if (r < 0)
 		return wv_log_errno(r, "anchor", "cannot give up rights");
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &term, NULL);
-	r = sd_event_new(&w->loop);
-	if (r >= 0)
-		r = sd_event_add_signal(w->loop, NULL, SIGTERM, NULL, NULL);
-	if (r >= 0 && w->control >= 0)
-		r = sd_event_add_io(w->loop, NULL, w->control, EPOLLIN, on_control, w);
-	return r < 0 ? r : 0;
+	return wv_beat_loop(&w->loop, w->control);
 }
 
 static int run(struct worker *w, const struct wv_worker_context *ctx)

@@ -9,7 +9,6 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -166,17 +165,6 @@ static int on_turn(sd_event_source *s, uint64_t at _unused_, void *userdata)
 	return r < 0 ? r : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
-static int on_control(sd_event_source *s _unused_, int fd, uint32_t events _unused_, void *userdata)
-{
-	struct worker *w = userdata;
-	char message;
-	ssize_t n = recv(fd, &message, 1, MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	return sd_event_exit(w->loop, 0);
-}
-
 /* CAP_BPF and CAP_PERFMON are of Linux 5.8; before, CAP_SYS_ADMIN was both. */
 static int confine(void)
 {
@@ -214,7 +202,6 @@ static int set_up(struct worker *w)
 				       .group = (gid_t)-1,
 				       .wakes = c->gpu_waits,
 				       .nvml = true};
-	sigset_t term;
 	int r;
 
 	w->page = runtime < 0 ? NULL : wv_gpu_view_map(runtime, true);
@@ -229,14 +216,7 @@ static int set_up(struct worker *w)
 	r = confine();
 	if (r < 0)
 		return wv_log_errno(r, "gpu", "cannot give up rights");
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &term, NULL);
-	r = sd_event_new(&w->loop);
-	if (r >= 0)
-		r = sd_event_add_signal(w->loop, NULL, SIGTERM, NULL, NULL);
-	if (r >= 0 && w->control >= 0)
-		r = sd_event_add_io(w->loop, NULL, w->control, EPOLLIN, on_control, w);
+	r = wv_beat_loop(&w->loop, w->control);
 	if (r >= 0)
 		r = sd_event_add_time_relative(w->loop, NULL, CLOCK_MONOTONIC, TURN_US, 0, on_turn,
 					       w);

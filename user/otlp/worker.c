@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <systemd/sd-event.h>
 
 #include "user/agent/beat.h"
@@ -128,17 +126,6 @@ static int on_round(sd_event_source *s, uint64_t usec _unused_, void *userdata)
 
 /* Setting up ---------------------------------------------------------------------------------- */
 
-static int on_control(sd_event_source *s _unused_, int fd, uint32_t events _unused_, void *userdata)
-{
-	struct worker *w = userdata;
-	char message;
-	ssize_t n = recv(fd, &message, 1, MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	return sd_event_exit(w->loop, 0);
-}
-
 static int open_pipes(struct worker *w)
 {
 	const struct wv_worker_context *ctx = w->ctx;
@@ -191,7 +178,6 @@ static int confine(struct worker *w)
 static int set_up(struct worker *w)
 {
 	const struct wv_config *c = w->ctx->config;
-	sigset_t term;
 	int r;
 
 	w->turns.one_in = c->otlp_turns_one_in;
@@ -205,14 +191,7 @@ static int set_up(struct worker *w)
 	r = open_pipes(w);
 	if (r < 0)
 		return r;
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &term, NULL);
-	r = sd_event_new(&w->loop);
-	if (r >= 0)
-		r = sd_event_add_signal(w->loop, NULL, SIGTERM, NULL, NULL);
-	if (r >= 0 && w->ctx->control >= 0)
-		r = sd_event_add_io(w->loop, NULL, w->ctx->control, EPOLLIN, on_control, w);
+	r = wv_beat_loop(&w->loop, w->ctx->control);
 	if (r >= 0)
 		r = sd_event_add_time_relative(w->loop, NULL, CLOCK_MONOTONIC,
 					       c->otlp_interval / 1000, 1000, on_round, w);
@@ -236,8 +215,8 @@ static int idle(struct worker *w)
 {
 	int r = sd_event_new(&w->loop);
 
-	if (r >= 0 && w->ctx->control >= 0)
-		r = sd_event_add_io(w->loop, NULL, w->ctx->control, EPOLLIN, on_control, w);
+	if (r >= 0)
+		r = wv_beat_end_on(w->loop, w->ctx->control);
 	if (r >= 0)
 		r = wv_beat_start(w->loop, w->ctx->control);
 	return r < 0 ? r : sd_event_loop(w->loop);

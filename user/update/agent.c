@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "user/agent/beat.h"
 #include "user/core/cleanup.h"
 #include "user/core/dl.h"
 #include "user/core/log.h"
@@ -168,25 +169,12 @@ static int on_folder(sd_event_source *s, uint64_t usec _unused_, void *userdata)
 
 /* The loop ----------------------------------------------------------------------------------- */
 
-static int on_control(sd_event_source *s _unused_, int fd, uint32_t revents _unused_,
-		      void *userdata)
-{
-	struct loop *l = userdata;
-	char message;
-
-	if (recv(fd, &message, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
-		return 0;
-	return sd_event_exit(l->event, 0);
-}
-
 static int add_sources(struct loop *l)
 {
 	const struct wv_config *c = l->u.config;
-	int r = sd_event_add_signal(l->event, NULL, SIGTERM, NULL, NULL);
+	int r = 0;
 
-	if (r >= 0 && l->control >= 0)
-		r = sd_event_add_io(l->event, NULL, l->control, EPOLLIN, on_control, l);
-	if (r >= 0 && c->update_folder[0]) {
+	if (c->update_folder[0]) {
 		l->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 		if (l->inotify < 0)
 			return -errno;
@@ -206,13 +194,8 @@ static int add_sources(struct loop *l)
 
 static int loop(struct loop *l)
 {
-	sigset_t term;
-	int r;
+	int r = wv_beat_loop(&l->event, l->control);
 
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &term, NULL);
-	r = sd_event_new(&l->event);
 	if (r >= 0)
 		r = add_sources(l);
 	if (r >= 0 && l->control >= 0 &&
