@@ -258,6 +258,7 @@ int wv_tune_told(struct wv_tune *t, const struct wv_tune_outcome *o)
 	if (r->status != WV_TUNE_OOM && o->peak_bytes && r->n)
 		wv_tune_memory_saw(&t->memory, &r->trial.point, o->peak_bytes);
 	t->n_runs++;
+	wv_tune_search_ignore(t, o->ignored);
 	switch (r->trial.purpose) {
 	case WV_TUNE_BASELINE:
 		baseline_told(t, o);

@@ -115,6 +115,29 @@ void wv_tune_search_bury(struct wv_tune *t, uint32_t arm, enum wv_tune_status wh
 	wv_tune_search_rank(t);
 }
 
+void wv_tune_search_ignore(struct wv_tune *t, uint32_t knobs)
+{
+	if (knobs & (1U << WV_TUNE_MICRO))
+		knobs |= 1U << WV_TUNE_ACCUMULATE; /* it follows */
+	for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++) {
+		int32_t start = t->space.start.value[k];
+
+		if (!(knobs & (1U << k)))
+			continue;
+		t->space.knob[k].n = start == WV_TUNE_UNSET ? 0 : 1;
+		t->space.knob[k].value[0] = start;
+		t->banned[k] = 0;
+		for (uint32_t i = 1; i < t->n_arms; i++) {
+			t->arm[i].point.value[k] = start;
+			t->arm[i].unproved &= ~(1U << k);
+		}
+	}
+	/* what is the start without them is no candidate */
+	for (uint32_t i = 1; knobs && i < t->n_arms; i++)
+		if (wv_tune_point_equal(&t->arm[i].point, &t->space.start))
+			t->arm[i].dead = true;
+}
+
 /* Out of memory teaches of the device only where something that needs the device's was changed. */
 static void learn_oom(struct wv_tune *t, const struct wv_tune_arm *arm)
 {

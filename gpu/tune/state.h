@@ -87,6 +87,8 @@ void wv_tune_finish(struct wv_tune *t, enum wv_tune_end end, const char *why);
 bool wv_tune_search_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t *ret_arm);
 /* After the run was added to the log. */
 void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *run);
+/* The program does not turn these knobs (bits): all points have them as the start does. */
+void wv_tune_search_ignore(struct wv_tune *t, uint32_t knobs);
 /* The fastest arm that lives; the start if there is no other. */
 void wv_tune_search_rank(struct wv_tune *t);
 /* This arm is no candidate any more; where one value alone can be the cause, nothing that has it.
