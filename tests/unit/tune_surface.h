@@ -34,7 +34,8 @@ struct surface {
 	double noise, drift; /* relative: of a step, of a whole trial */
 	bool shares, losses;
 	struct wv_tune_space space;
-	double prep, fetch, compute, small, launch, copy, comms; /* seconds a sample or micro batch */
+	double prep, fetch, compute, small, launch, copy,
+		comms; /* seconds a sample or micro batch */
 	double precision[3], compile[3], launches[3], checkpointing[3], offload;
 	double fixed_bytes, sample_bytes;
 	int32_t diverges; /* value of PRECISION; UNSET: none */
@@ -86,14 +87,15 @@ static double surface_step(const struct surface *s, const struct wv_tune_point *
 {
 	int32_t w = value_of(p, WV_TUNE_WORKERS, 4), cache = value_of(p, WV_TUNE_CACHE, 0);
 	int32_t micro = value_of(p, WV_TUNE_MICRO, 8), compile = value_of(p, WV_TUNE_COMPILE, 0);
-	double n = (double)s->space.global_batch / s->space.world, m = n / micro, cpus = s->space.cpus;
+	double n = (double)s->space.global_batch / s->space.world, m = n / micro,
+	       cpus = s->space.cpus;
 	double prep = s->prep * (cache == 1 ? 0.15 : cache == 2 ? 0.5 : 1);
 	double fetch = s->fetch * (cache == 1 ? 0 : cache == 2 ? 0.25 : 1);
 	double copy = s->copy * n * (value_of(p, WV_TUNE_PIN, 0) ? 0.4 : 1);
-	double compute = s->compute * n * s->precision[value_of(p, WV_TUNE_PRECISION, 0)] *
-			 s->compile[compile] *
-			 s->checkpointing[value_of(p, WV_TUNE_CHECKPOINTING, 0)] *
-			 (value_of(p, WV_TUNE_OFFLOAD, 0) ? s->offload : 1) * (1 + s->small / micro);
+	double compute =
+		s->compute * n * s->precision[value_of(p, WV_TUNE_PRECISION, 0)] *
+		s->compile[compile] * s->checkpointing[value_of(p, WV_TUNE_CHECKPOINTING, 0)] *
+		(value_of(p, WV_TUNE_OFFLOAD, 0) ? s->offload : 1) * (1 + s->small / micro);
 	double launch = s->launch * m * s->launches[compile], comms = 0, input = 0, inlined = 0;
 	double device, step, rate;
 
@@ -135,7 +137,7 @@ static double surface_step(const struct surface *s, const struct wv_tune_point *
 static void surface_run(struct surface *s, const struct wv_tune_trial *t, struct wv_tune_outcome *o)
 {
 	double step = surface_step(s, &t->point, &o->shares), peak = surface_peak(s, &t->point);
-	double drift = 1 + s->drift * normal(s), start = 4 + draw(s, 0, 1);
+	double drift = 1 + s->drift * normal(s), start = 4;
 	uint64_t training = t->seed;
 
 	memset(o, 0, offsetof(struct wv_tune_outcome, shares));
@@ -158,7 +160,8 @@ static void surface_run(struct surface *s, const struct wv_tune_trial *t, struct
 		o->step_ns[i] = (uint64_t)(step * 1e9 * drift * slow * (noise < 0.5 ? 0.5 : noise));
 		o->elapsed_ns += o->step_ns[i];
 		o->loss[i] = (float)(loss * (1 + 0.02 * normal(s)));
-		if (s->diverges != WV_TUNE_UNSET && t->point.value[WV_TUNE_PRECISION] == s->diverges)
+		if (s->diverges != WV_TUNE_UNSET &&
+		    t->point.value[WV_TUNE_PRECISION] == s->diverges)
 			o->loss[i] = i > 10 ? NAN : o->loss[i] * 1.5F;
 		if (!s->losses)
 			o->loss[i] = NAN;
@@ -303,8 +306,8 @@ static void surface_init(struct surface *s, enum surface_kind kind, uint64_t see
 	case SURFACE_FLAT:
 		s->launch = s->copy = s->small = 0;
 		s->prep = s->fetch = s->compute * 0.1;
-		s->compile[1] = s->compile[2] = s->precision[0] = s->precision[1] = s->precision[2] =
-			1;
+		s->compile[1] = s->compile[2] = s->precision[0] = s->precision[1] =
+			s->precision[2] = 1;
 		s->checkpointing[1] = s->checkpointing[2] = 1;
 		s->sample_bytes = 0.2e9;
 		ALLOW(s, WV_TUNE_WORKERS, WV_TUNE_MICRO, WV_TUNE_COMPILE, WV_TUNE_PRECISION,
