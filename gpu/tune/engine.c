@@ -196,6 +196,7 @@ static void take(struct wv_tune *t, const struct wv_tune_outcome *o, struct wv_t
 	r->arm = t->trial_arm;
 	r->status = o->status;
 	r->elapsed_ns = o->elapsed_ns;
+	r->peak_bytes = o->peak_bytes;
 	r->n = (uint32_t)(o->n_steps - cut);
 	memcpy(r->step_ns, o->step_ns + cut, r->n * sizeof(r->step_ns[0]));
 	r->n_losses = o->losses ? o->n_steps : 0;

@@ -230,16 +230,31 @@ static void trade(struct list *l, enum wv_tune_knob k, int32_t value, double cos
 		return;
 	p.value[k] = value;
 	to = largest_micro(l, p, m, WV_TUNE_FITS);
-	if (to == 0) {
-		/* bounds are wide before the first trial: one step, or the one after it */
-		to = neighbour(l, WV_TUNE_MICRO, m, 1);
-		if (to != WV_TUNE_UNSET && neighbour(l, WV_TUNE_MICRO, to, 1) != WV_TUNE_UNSET)
-			to = neighbour(l, WV_TUNE_MICRO, to, 1);
+	/* bounds are wide before the first trial: two steps up, or one */
+	for (int32_t up = neighbour(l, WV_TUNE_MICRO, m, 1), n = 0;
+	     n < 2 && up != WV_TUNE_UNSET && to <= up; n++) {
+		p.value[WV_TUNE_MICRO] = up;
+		if (wv_tune_memory_fits(l->s->memory, &p) != WV_TUNE_FITS_NOT)
+			to = up;
+		up = neighbour(l, WV_TUNE_MICRO, up, 1);
 	}
-	if (to == 0 || to == WV_TUNE_UNSET)
+	if (to == 0)
 		return;
 	p.value[WV_TUNE_MICRO] = to;
 	propose(l, p, WV_GPU_BOUND_LAUNCH, of_larger_micro(l, m, to) - cost);
+}
+
+/* Two ways to save memory, of which one may cost less than the other. */
+static void swap(struct list *l, enum wv_tune_knob off, enum wv_tune_knob on, int32_t value)
+{
+	struct wv_tune_point p = *l->s->best;
+
+	if (p.value[off] <= 0 || p.value[on] > 0 || !allowed(l, off, 0) || !allowed(l, on, value))
+		return;
+	p.value[off] = 0;
+	p.value[on] = value;
+	propose(l, p, WV_GPU_BOUND_COMPUTE,
+		0.05 * share(l, WV_GPU_BOUND_COMPUTE) + 0.5 * share(l, WV_GPU_BOUND_COPY));
 }
 
 static void micro_moves(struct list *l)
@@ -264,6 +279,8 @@ static void micro_moves(struct list *l)
 	set(l, WV_TUNE_MICRO, to, WV_GPU_BOUND_LAUNCH, of_larger_micro(l, m, to));
 	set(l, WV_TUNE_MICRO, up, WV_GPU_BOUND_LAUNCH, of_larger_micro(l, m, up) * 0.95);
 	set(l, WV_TUNE_MICRO, down, WV_GPU_BOUND_COMPUTE, 0.025 * compute);
+	swap(l, WV_TUNE_OFFLOAD, WV_TUNE_CHECKPOINTING, WV_TUNE_CKPT_SELECTIVE);
+	swap(l, WV_TUNE_CHECKPOINTING, WV_TUNE_OFFLOAD, 1);
 	if (!limited)
 		return;
 	trade(l, WV_TUNE_CHECKPOINTING, WV_TUNE_CKPT_SELECTIVE, 0.04 * compute);

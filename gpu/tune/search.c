@@ -15,6 +15,8 @@
 /* A bundle's moves are each thought to gain this many times what has to be proved. */
 #define BUNDLE_TIMES 3
 #define BUNDLE_MOST 4
+/* The part of a bundle's promise that shows that all of it is good. */
+#define BUNDLE_KEPT 0.8
 
 static size_t pool(const struct wv_tune *t, uint32_t arm, uint64_t out[WV_TUNE_SERIES])
 {
@@ -167,8 +169,11 @@ static void no_help(struct wv_tune *t, uint32_t arm)
 			t->failed[k]++;
 }
 
-static void lead(struct wv_tune *t, uint32_t arm)
+static void lead(struct wv_tune *t, uint32_t arm, double gain)
 {
+	/* less than its parts promise: one of them may be of harm */
+	if (gain < BUNDLE_KEPT * t->arm[arm].expected)
+		t->arm[arm].unproved |= t->arm[arm].bundle;
 	/* another loss leads now: what did not help against the last one may help */
 	if (wv_tune_bound(&t->arm[arm].shares) != wv_tune_bound(&t->arm[t->best].shares))
 		memset(t->failed, 0, sizeof(t->failed));
@@ -182,15 +187,25 @@ static void judge(struct wv_tune *t, uint32_t arm)
 
 	t->contest = WV_TUNE_NO_ARM;
 	if (gain.low > 0) {
-		lead(t, arm);
+		lead(t, arm, gain.mid);
 	} else if (gain.mid >= least && gain.high > 0 && t->arm[arm].rung + 1 < WV_TUNE_RUNGS &&
 		   t->n_search + 2 < t->limits.trials) {
 		t->contest = arm;
 	} else if (gain.mid > 0 && t->arm[arm].rung) {
-		lead(t, arm);
+		lead(t, arm, gain.mid);
 	} else {
 		no_help(t, arm);
 	}
+}
+
+/*
+ * It ran, but with more of the memory than may be used: a longer training would not. Where the
+ * start itself does, nobody minds as much as that.
+ */
+static bool too_near(const struct wv_tune *t, const struct wv_tune_run *r)
+{
+	return t->memory.limit_bytes && r->peak_bytes > t->memory.limit_bytes &&
+	       r->peak_bytes > t->run[0].peak_bytes;
 }
 
 void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *r)
@@ -214,6 +229,14 @@ void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *r)
 		if (r->trial.steps == t->limits.rung_steps[i] + r->trial.warmup && i > arm->rung)
 			arm->rung = i;
 	arm->told = true;
+	if (r->arm && too_near(t, r)) {
+		t->contest = WV_TUNE_NO_ARM;
+		if (arm->bundle)
+			t->bundles_failed++;
+		arm->dead = true;
+		wv_tune_search_rank(t);
+		return;
+	}
 	arm->step_ns = wv_tune_median(x, pool(t, r->arm, x));
 	if (r->arm == t->best)
 		wv_tune_search_rank(t);
@@ -281,10 +304,11 @@ static unsigned fresh_moves(const struct wv_tune *t, struct wv_tune_move out[WV_
 
 /* Several moves that touch different knobs, as one. How many it took; *ret only if above 1. */
 static unsigned bundle(const struct wv_tune *t, const struct wv_tune_move *moves, unsigned n,
-		       struct wv_tune_point *ret)
+		       struct wv_tune_point *ret, double *ret_expected)
 {
 	const struct wv_tune_point *best = &t->arm[t->best].point;
 	struct wv_tune_point sum = *best;
+	double expected = 1;
 	unsigned took = 0;
 
 	for (unsigned i = 0; i < n && took < BUNDLE_MOST; i++) {
@@ -301,11 +325,13 @@ static unsigned bundle(const struct wv_tune *t, const struct wv_tune_move *moves
 		    wv_tune_memory_fits(&t->memory, &next) == WV_TUNE_FITS_NOT)
 			continue;
 		sum = next;
+		expected *= 1 + moves[i].expected_ppm / 1e6;
 		took++;
 	}
 	if (took < 2 || tried(t, &sum) || banned(t, &sum))
 		return 0;
 	*ret = sum;
+	*ret_expected = expected - 1;
 	return took;
 }
 
@@ -393,7 +419,7 @@ bool wv_tune_search_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t 
 {
 	struct wv_tune_move moves[WV_TUNE_MOVES];
 	struct wv_tune_point p;
-	uint32_t bits;
+	double expected = 0;
 	unsigned n, took;
 
 	if (t->n_search >= t->limits.trials)
@@ -408,15 +434,16 @@ bool wv_tune_search_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t 
 		return true;
 	}
 	n = fresh_moves(t, moves);
-	took = t->bundles_failed < 2 ? bundle(t, moves, n, &p) : 0;
+	took = t->bundles_failed < 2 ? bundle(t, moves, n, &p, &expected) : 0;
 	if (n) {
 		if (took == 0)
 			p = moves[0].point;
 		explain(t, &p, &moves[0], ret->reason);
-		bits = took ? differing(&t->arm[t->best].point, &p) : 0;
 		probe(t, &p, ret, ret_arm);
-		t->arm[*ret_arm].bundle = took != 0;
-		t->arm[*ret_arm].unproved |= bits;
+		if (took) {
+			t->arm[*ret_arm].bundle = differing(&t->arm[t->best].point, &p);
+			t->arm[*ret_arm].expected = expected;
+		}
 		return true;
 	}
 	if (take_back(t, ret, ret_arm) || halve(t, ret, ret_arm))

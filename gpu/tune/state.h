@@ -22,7 +22,7 @@ struct wv_tune_run {
 	enum wv_tune_status status;
 	uint32_t arm;
 	uint32_t n, n_losses;
-	uint64_t elapsed_ns;
+	uint64_t elapsed_ns, peak_bytes;
 	uint64_t step_ns[WV_TUNE_STEPS];
 	float loss[WV_TUNE_STEPS]; /* of all steps: losses know no warm-up */
 };
@@ -33,7 +33,8 @@ struct wv_tune_arm {
 	uint32_t parent;	      /* the best one when it was proposed */
 	uint32_t rung;		      /* the longest that it ran */
 	uint32_t unproved;	      /* bits of knobs: changed along with others, never alone */
-	bool bundle;		      /* several moves at once */
+	uint32_t bundle;	      /* bits: knobs of several moves at once; 0: of one */
+	double expected;	      /* gain over the parent, of a bundle */
 	bool told, dead;	      /* dead: it does not run, or is not the same training */
 	uint64_t step_ns;	      /* median of all that was measured of it while searching */
 	struct wv_tune_shares shares; /* newest that are known */
