@@ -237,7 +237,7 @@ void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *r)
 		wv_tune_search_rank(t);
 		return;
 	}
-	arm->step_ns = wv_tune_median(x, pool(t, r->arm, x));
+	arm->step_ns = (uint64_t)wv_tune_mean(x, pool(t, r->arm, x));
 	if (r->arm == t->best)
 		wv_tune_search_rank(t);
 	else
