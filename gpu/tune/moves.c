@@ -225,6 +225,7 @@ static void trade(struct list *l, enum wv_tune_knob k, int32_t value, double cos
 {
 	struct wv_tune_point p = *l->s->best;
 	int32_t m = now(l, WV_TUNE_MICRO), to;
+	double part;
 
 	if (value == WV_TUNE_UNSET || value <= p.value[k] || !allowed(l, k, value))
 		return;
@@ -241,7 +242,10 @@ static void trade(struct list *l, enum wv_tune_knob k, int32_t value, double cos
 	if (to == 0)
 		return;
 	p.value[WV_TUNE_MICRO] = to;
-	propose(l, p, WV_GPU_BOUND_LAUNCH, of_larger_micro(l, m, to) - cost);
+	/* what it costs is a guess, and the best trade of some trainings is one that seems too dear
+	 */
+	part = of_larger_micro(l, m, to);
+	propose(l, p, WV_GPU_BOUND_LAUNCH, part - cost > part / 4 ? part - cost : part / 4);
 }
 
 /* Two ways to save memory, of which one may cost less than the other. */
