@@ -218,7 +218,7 @@ static double level(double mean)
 void wv_tune_compare(const uint64_t *a, size_t na, const uint64_t *b, size_t nb, uint32_t permille,
 		     uint64_t seed, struct wv_tune_interval *ret)
 {
-	double ratio[DRAWS];
+	double ratio[DRAWS], blocks, widen;
 
 	if (na > WV_TUNE_SERIES)
 		na = WV_TUNE_SERIES;
@@ -232,6 +232,11 @@ void wv_tune_compare(const uint64_t *a, size_t na, const uint64_t *b, size_t nb,
 		ratio[i] = level(draw_mean(a, na, &seed)) / level(draw_mean(b, nb, &seed)) - 1;
 	ret->mid = level(wv_tune_mean(a, na)) / level(wv_tune_mean(b, nb)) - 1;
 	quantiles(ratio, DRAWS, permille, ret);
+	/* what is drawn of few blocks spreads less than what they were drawn of */
+	blocks = (double)(na < nb ? na : nb) / BLOCK;
+	widen = sqrt(blocks > 1.5 ? blocks / (blocks - 1) : 3);
+	ret->low = ret->mid - (ret->mid - ret->low) * widen;
+	ret->high = ret->mid + (ret->high - ret->mid) * widen;
 }
 
 /* tables of any textbook */

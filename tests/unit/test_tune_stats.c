@@ -110,6 +110,7 @@ static void compare_covers_the_true_gain_as_often_as_it_says(void **state)
 		assert_true(i.low <= i.mid && i.mid <= i.high);
 		covered += i.low <= 0.1 && 0.1 <= i.high;
 	}
+	printf("simulated: 90 %% intervals cover %.3f\n", (double)covered / rounds);
 	assert_true(covered >= rounds * 85 / 100 && covered <= rounds * 97 / 100);
 	wv_tune_compare(a, 0, b, 40, 900, 1, &i);
 	assert_true(i.low <= -1 && isinf(i.high));

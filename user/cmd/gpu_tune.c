@@ -196,6 +196,8 @@ static int run(struct wv_cli *cli, struct wv_tuning *t)
 			  t->n_done, t->path);
 		return 130;
 	}
+	if (r == -EWOULDBLOCK)
+		return say("%s: another process runs this tuning", t->path);
 	if (r == -ENOENT || r == -EACCES) {
 		fprintf(stderr, "\n");
 		return say("%s: %s", t->argv[0], strerror(-r));

@@ -364,6 +364,11 @@ static int tell(struct wv_tuning *t, int dir, const struct wv_tune_trial *trial,
 	return r;
 }
 
+int wv_tuning_lock(struct wv_tuning *t)
+{
+	return t->io->lock(t->io->ctx, t->dir, false);
+}
+
 int wv_tuning_begin(struct wv_tuning *t, const struct wv_tune_trial *trial, int *ret_dir)
 {
 	static const char *const old[] = {"run.json", "steps.jsonl", "where.jsonl", "stdout",

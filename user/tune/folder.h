@@ -69,6 +69,8 @@ int wv_tuning_plan(const char *name, const char *text, size_t len, uint32_t cpus
 int wv_tuning_open(const char *path, struct wv_tuning **ret, struct wv_config_error *ret_error);
 void wv_tuning_free(struct wv_tuning *t);
 
+/* For as long as it is open nobody else may run its trials. -EWOULDBLOCK: somebody does. */
+int wv_tuning_lock(struct wv_tuning *t);
 /* Makes a trial's folder; *ret_dir is the caller's. -errno */
 int wv_tuning_begin(struct wv_tuning *t, const struct wv_tune_trial *trial, int *ret_dir);
 /* Keeps what came of it, and tells the engine. */

@@ -297,8 +297,10 @@ int wv_tuning_run(struct wv_tuning *t, const struct wv_tune_watch *watch)
 {
 	struct wv_tune_trial trial;
 	struct eye eye;
-	int r = 0;
+	int r = wv_tuning_lock(t);
 
+	if (r < 0)
+		return r;
 	open_eye(&eye, watch);
 	while (r == 0 && wv_tune_next(t->tuner, &trial) > 0) {
 		if (watch->stop && *watch->stop) {
