@@ -169,7 +169,8 @@ static void print_job(struct json_object *o)
 	}
 }
 
-static void print(const struct wv_cli *cli, struct json_object *o, void (*text)(struct json_object *))
+static void print(const struct wv_cli *cli, struct json_object *o,
+		  void (*text)(struct json_object *))
 {
 	if (cli->json)
 		puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
@@ -228,7 +229,8 @@ static int of_one(struct wv_cli *cli, int argc, char **argv, const char *verb, c
 	if (r < 0)
 		return -r;
 	if (r != argc - 1 || (id = strtol(argv[r], &end, 10)) <= 0 || *end) {
-		fprintf(stderr, "waveos-bpf gpu jobs %s: which job? its number, see `gpu jobs list`\n",
+		fprintf(stderr,
+			"waveos-bpf gpu jobs %s: which job? its number, see `gpu jobs list`\n",
 			verb);
 		return WV_EXIT_USAGE;
 	}

@@ -133,8 +133,7 @@ static struct json_object *list(const struct asker *a, struct json_object *reque
 
 	json_object_object_add(o, "schema_version", json_object_new_int(1));
 	add(o, "gpus", w->topo->n);
-	add(o, "gpus_free",
-	    w->topo->n - (unsigned)__builtin_popcountll(wv_jobs_used(w->state)));
+	add(o, "gpus_free", w->topo->n - (unsigned)__builtin_popcountll(wv_jobs_used(w->state)));
 	json_object_object_add(o, "jobs", jobs);
 	for (unsigned i = 0; i < WV_JOBS_MAX; i++)
 		if (w->state->job[i].state != WV_JOB_NONE)

@@ -124,7 +124,8 @@ int wv_keeper_lives(int dir, uint64_t id);
 /* group: the process group and what is in its cgroup, else its first process. */
 void wv_job_signal(const struct wv_job_process *p, int signal, bool group);
 
-/* worker ---------------------------------------------------------------------------------------- */
+/* worker ----------------------------------------------------------------------------------------
+ */
 
 struct wv_jobs_live {
 	uint64_t id;

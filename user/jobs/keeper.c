@@ -101,11 +101,12 @@ static int become_user(struct json_object *task)
 		return -EINVAL;
 	if (json_object_object_get_ex(task, "groups", &list))
 		for (; n < ARRAY_SIZE(groups) && n < json_object_array_length(list); n++)
-			groups[n] = (gid_t)json_object_get_int64(
-				json_object_array_get_idx(list, n));
+			groups[n] =
+				(gid_t)json_object_get_int64(json_object_array_get_idx(list, n));
 	if (geteuid() != 0) /* an agent without rights runs its own jobs */
 		return uid == geteuid() ? 0 : -EPERM;
-	if (setgroups(n, groups) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(n, groups) < 0 || setresgid(gid, gid, gid) < 0 ||
+	    setresuid(uid, uid, uid) < 0)
 		return -errno;
 	return 0;
 }
@@ -163,8 +164,8 @@ static void run_job(const struct wv_keep *k, int go, int tell)
 		n = json_object_array_length(list);
 		argv = calloc(n + 1, sizeof(*argv));
 		for (size_t i = 0; argv && i < n; i++)
-			argv[i] = (char *)json_object_get_string(
-				json_object_array_get_idx(list, i));
+			argv[i] =
+				(char *)json_object_get_string(json_object_array_get_idx(list, i));
 		if (argv)
 			execvp(argv[0], argv);
 		r = -errno;

@@ -208,8 +208,8 @@ int wv_jobs_recall(struct wv_jobs_worker *w, const char *folder)
 	for (unsigned i = 0; i < WV_JOBS_MAX; i++)
 		if (w->live[i].id)
 			w->live[i].task = read_task(w, w->live[i].id);
-	/* goes on where it stood, also where the wall's clock was set back; from here it follows the
-	 * monotonic one, whatever is done to the wall's */
+	/* goes on where it stood, also where the wall's clock was set back; from here it follows
+	 * the monotonic one, whatever is done to the wall's */
 	if (wall < w->state->clock_ns)
 		wall = w->state->clock_ns;
 	w->clock_ns = wall - mono;

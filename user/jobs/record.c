@@ -184,9 +184,9 @@ int wv_job_task_take(struct json_object *asked, struct json_object **ret, char w
 	struct json_object *argv;
 	int r = take_words(asked, "argv", o, why);
 
-	if (r == 0 && (!json_object_object_get_ex(o, "argv", &argv) ||
-		       !json_object_array_length(argv) ||
-		       !json_object_get_string(json_object_array_get_idx(argv, 0))[0])) {
+	if (r == 0 &&
+	    (!json_object_object_get_ex(o, "argv", &argv) || !json_object_array_length(argv) ||
+	     !json_object_get_string(json_object_array_get_idx(argv, 0))[0])) {
 		snprintf(why, 160, "there is no command");
 		r = -EINVAL;
 	}
@@ -244,8 +244,8 @@ void wv_job_verdict(const struct wv_job *j, const struct wv_job_exit *exit,
 	if (j->state == WV_JOB_CANCELLING) {
 		ret->type = WV_JOB_EV_CANCELLED;
 	} else if (j->state == WV_JOB_PREEMPTING && (exit->status || exit->signal)) {
-		/* one that failed while it was told to leave may have failed by that: if it has not,
-		 * it fails again, and has ended then */
+		/* one that failed while it was told to leave may have failed by that: if it has
+		 * not, it fails again, and has ended then */
 		ret->type = WV_JOB_EV_PREEMPTED;
 		ret->flag = saved;
 	}

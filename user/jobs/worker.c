@@ -24,7 +24,7 @@
 #include "user/jobs/jobs.h"
 
 #define TURN_US 1000000
-#define QUICK_US 100000	      /* while one is to end */
+#define QUICK_US 100000	       /* while one is to end */
 #define TERM_NS 10000000000ULL /* after SIGTERM comes SIGKILL */
 #define TOPOLOGY_MAX (1U << 20)
 #define DECISIONS 32
@@ -133,8 +133,8 @@ static void start(struct wv_jobs_worker *w, uint64_t id)
 static void decide(struct wv_jobs_worker *w)
 {
 	struct wv_job_event e[DECISIONS];
-	unsigned n = wv_jobs_decide(w->state, w->topo, ~0ULL, &w->rules, wv_jobs_now(w), e,
-				    DECISIONS);
+	unsigned n =
+		wv_jobs_decide(w->state, w->topo, ~0ULL, &w->rules, wv_jobs_now(w), e, DECISIONS);
 
 	for (unsigned i = 0; i < n; i++) {
 		if (wv_jobs_note(w, &e[i], NULL) < 0)
@@ -285,8 +285,8 @@ static void read_topology(struct wv_jobs_worker *w)
 	if (r == 0)
 		return;
 	w->topo->n = 0;
-	(void)wv_log_warn(r, "jobs", "no GPUs are known here%s%s: no job can start", why[0] ? ": " : "",
-			  why);
+	(void)wv_log_warn(r, "jobs", "no GPUs are known here%s%s: no job can start",
+			  why[0] ? ": " : "", why);
 }
 
 static void set_rules(struct wv_jobs_worker *w)
