@@ -187,6 +187,33 @@ wait_until 20 state "$deaf" cancelled || fail "the deaf one: $(jobs list)"
 jobs list --json | jq -e '.gpus_free == 4 and .jobs == []' >/dev/null || fail "left: $(jobs list)"
 echo "ok   cancel"
 
+# the worker is killed again and again while jobs come and go: each runs once, and no GPU belongs to two
+cat >once.sh <<'SH'
+exec 9>"once-$WAVEOS_JOB_ID"
+flock -n 9 && [ ! -s "once-$WAVEOS_JOB_ID" ] || echo "$WAVEOS_JOB_ID" >>twice
+echo ran >&9
+fd=10
+for gpu in $(echo "$CUDA_VISIBLE_DEVICES" | tr , ' '); do
+	eval "exec $fd>gpu-$gpu"
+	flock -n $fd || echo "$gpu" >>twice
+	fd=$((fd + 1))
+done
+sleep 0.3
+SH
+worker() { pgrep -P "$AGENT" -x waveos-jobs; }
+ids=()
+for n in 1 2 1 3 1 2 4 1 1 2; do
+	if wait_until 20 eval 'id=$(submit --gpus $n -- bash once.sh 2>/dev/null)'; then ids+=("$id"); else fail "submit"; fi
+	before=$(worker) && kill -9 "$before"
+	wait_until 20 eval '[ "$(worker)" != "$before" ] && [ -n "$(worker)" ]' || fail "no new worker"
+done
+idle() { jobs list --json 2>/dev/null | jq -e '.jobs == []' >/dev/null; }
+wait_until 30 idle || fail "they do not end: $(jobs list)"
+for id in "${ids[@]}"; do show "$id" '.state == "ended" and .status == 0' || fail "$(jobs list --all)"; done
+[ ! -e twice ] || fail "twice: $(cat twice)"
+[ "$(ls once-* | wc -l)" -ge 10 ] || fail "some did not run"
+echo "ok   ten kills of the worker: each job ran once"
+
 # what cannot be started says so
 bad=$(submit -- /nonexistent/command)
 wait_until 10 show "$bad" '.state == "ended" and .status == 127 and (.why | test("command: No such file"))' || fail "$(jobs show "$bad")"

@@ -112,6 +112,7 @@ int wv_keeper_start(const struct wv_keep *k);
 
 /* The processes of a job, as its keeper wrote them down. */
 struct wv_job_process {
+	unsigned start; /* which start of the job it was */
 	pid_t pid; /* of the job's first process, also its process group; 0: it does not live */
 	char cgroup[384], cpuset[384], cpus[128], how[16];
 };

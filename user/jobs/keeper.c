@@ -389,6 +389,7 @@ int wv_job_process_read(int dir, uint64_t id, const char *boot_id, struct wv_job
 	copy(ret->cpuset, sizeof(ret->cpuset), o, "cpuset");
 	copy(ret->cpus, sizeof(ret->cpus), o, "cpus");
 	copy(ret->how, sizeof(ret->how), o, "how");
+	ret->start = (unsigned)wv_job_number(o, "start", 0);
 	pid = (pid_t)wv_job_number(o, "pid", 0);
 	/* the same number may be another process by now */
 	if (pid > 1 && strcmp(wv_job_text(o, "boot_id"), boot_id) == 0 &&

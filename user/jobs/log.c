@@ -183,6 +183,46 @@ static void replay(struct wv_jobs_worker *w, char *text)
 				  bad);
 }
 
+/* Files of jobs that nobody remembers: a crash came before they were removed. */
+struct sweep {
+	const struct wv_jobs_worker *w;
+	unsigned n;
+	char name[128][48];
+};
+
+static bool remembered(const struct wv_jobs_worker *w, uint64_t id)
+{
+	for (unsigned i = 0; i < WV_JOBS_ENDED; i++)
+		if (w->past[i].id == id)
+			return true;
+	return wv_jobs_find(w->state, id) != NULL;
+}
+
+static int sweep_name(void *userdata, const char *name)
+{
+	struct sweep *s = userdata;
+	char *end;
+	uint64_t id = strtoull(name, &end, 10);
+
+	if (end == name || *end != '.' || strlen(name) >= sizeof(s->name[0]) ||
+	    (remembered(s->w, id) && (wv_jobs_find(s->w->state, id) || strcmp(end, ".task") == 0)))
+		return 0;
+	strcpy(s->name[s->n++], name);
+	return s->n == ARRAY_SIZE(s->name); /* the rest next time */
+}
+
+static void sweep(struct wv_jobs_worker *w)
+{
+	_cleanup_free_ struct sweep *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return;
+	s->w = w;
+	(void)w->io->list(w->io->ctx, w->dir, sweep_name, s);
+	for (unsigned i = 0; i < s->n; i++)
+		(void)w->io->unlink(w->io->ctx, w->dir, s->name[i]);
+}
+
 int wv_jobs_recall(struct wv_jobs_worker *w, const char *folder)
 {
 	_cleanup_free_ char *text = NULL;
@@ -205,6 +245,7 @@ int wv_jobs_recall(struct wv_jobs_worker *w, const char *folder)
 		(void)wv_log_warn(0, "jobs", "%llu bytes of a torn line are cut off the journal",
 				  (unsigned long long)cut);
 	replay(w, text);
+	sweep(w);
 	for (unsigned i = 0; i < WV_JOBS_MAX; i++)
 		if (w->live[i].id)
 			w->live[i].task = read_task(w, w->live[i].id);

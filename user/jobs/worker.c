@@ -55,7 +55,9 @@ static void lose(struct wv_jobs_worker *w, const struct wv_job *j)
 		return; /* looked at again by the next turn */
 	}
 	wv_pin_remove(p.cgroup, p.cpuset);
-	e.flag = j->spec.preemptible && j->starts - j->preemptions <= LOST_STARTS;
+	/* one that is not written down never ran: nothing is done twice when it is begun now */
+	e.flag = (j->spec.preemptible || p.start != j->starts) &&
+		 j->starts - j->preemptions <= LOST_STARTS;
 	(void)wv_log_warn(0, "jobs", "job %llu is lost%s", (unsigned long long)j->id,
 			  e.flag ? ", and waits again" : "");
 	(void)wv_jobs_note(w, &e, NULL);
