@@ -147,11 +147,17 @@ show "$long" '.starts == 1' || fail "started again"
 wait_until 5 show "$small" '.state == "ended" and .status == 0' || fail "its end was not heard of: $(jobs list --all)"
 echo "ok   kill -9 of the agent: jobs go on, an end meanwhile is known"
 
-# by hand: held until resumed, also over a kill in the middle of it
+# by hand: held until resumed, also over a kill in the middle of it, and a journal that is begun anew as it has grown large
 jobs preempt "$long"
 agent_kill
+journal=$ROOT/var/lib/waveos/gpu-jobs/journal.jsonl
+awk 'BEGIN {for (i = 0; i < 400000; i++) print "{}"}' >>"$journal"
 begin
 wait_until 15 state "$long" held || fail "not held: $(jobs list)"
+[ "$(stat -c %s "$journal")" -lt 100000 ] && head -1 "$journal" | grep -q '"event":"base"' || fail "the journal: $(stat -c %s "$journal") bytes"
+agent_kill
+begin
+state "$long" held || fail "held no more: $(jobs list)"
 saved=$(cat ck-long/state)
 wait_until 10 state "$gang" running || fail "the gang has room now: $(jobs list)"
 refused 1 jobs preempt "$long"

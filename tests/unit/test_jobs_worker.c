@@ -266,11 +266,121 @@ static void pin_to_cpus_that_are_not_here_is_none(void **state)
 	assert_string_equal(pin.how, "none");
 }
 
+static struct wv_jobs busy; /* one that waits, one that runs, usage of two */
+
+static void fold(uint32_t type, uint64_t id, uint64_t at, uint64_t gpus, uint32_t user, uint32_t n)
+{
+	const struct wv_job_event e = {.type = type,
+				       .id = id,
+				       .clock_ns = at,
+				       .gpus = gpus,
+				       .spec = {.user = user, .gpus = n, .priority = -3}};
+
+	assert_int_equal(wv_jobs_fold(&busy, &e), 0);
+}
+
+static void make_busy(void)
+{
+	wv_jobs_init(&busy, 1000);
+	fold(WV_JOB_EV_SUBMITTED, 1, 10, 0, 5, 2);
+	fold(WV_JOB_EV_SUBMITTED, 2, 20, 0, 6, 1);
+	fold(WV_JOB_EV_SUBMITTED, 3, 20, 0, 6, 3);
+	fold(WV_JOB_EV_STARTED, 1, 30, 6, 0, 0);
+	fold(WV_JOB_EV_STARTED, 2, 40, 1, 0, 0);
+	fold(WV_JOB_EV_ENDED, 2, 777, 0, 0, 0);
+}
+
+static void base_is_the_state_that_it_was_made_of(void **state)
+{
+	struct wv_jobs again;
+	struct wv_job_event e = {.type = WV_JOB_EV_ENDED, .id = 1, .clock_ns = 9999};
+	unsigned n = 0;
+	char *line;
+
+	(void)state;
+	make_busy();
+	line = wv_jobs_base_line(&busy);
+	assert_non_null(line);
+	assert_null(strchr(line, '\n'));
+	wv_jobs_init(&again, 1000);
+	assert_int_equal(wv_jobs_base_parse(line, &again), 0);
+	free(line);
+	/* places in the lists may be others: what follows is the same */
+	assert_int_equal(again.next_id, 4);
+	assert_int_equal(again.clock_ns, 777);
+	for (uint64_t id = 1; id <= 3; id++) {
+		const struct wv_job *a = wv_jobs_find(&busy, id), *b = wv_jobs_find(&again, id);
+
+		assert_int_equal(!a, !b);
+		if (a)
+			assert_memory_equal(a, b, sizeof(*a));
+	}
+	assert_int_equal(wv_jobs_fold(&busy, &e), 0);
+	assert_int_equal(wv_jobs_fold(&again, &e), 0);
+	for (unsigned i = 0; i < WV_JOBS_USERS; i++)
+		for (unsigned k = 0; k < WV_JOBS_USERS; k++)
+			if (busy.usage[i].used && again.usage[k].used &&
+			    busy.usage[i].user == again.usage[k].user) {
+				assert_memory_equal(&busy.usage[i].gpu_ns, &again.usage[k].gpu_ns,
+						    sizeof(double));
+				n++;
+			}
+	assert_int_equal(n, 2);
+}
+
+/* Each number of a base, one after the other, is another one: what is taken keeps the invariants.
+ */
+static void base_that_cannot_be_true_is_refused(void **state)
+{
+	static const char *const values[] = {"0",    "-1", "7", "300", "18446744073709551615",
+					     "\"x\""};
+	unsigned refused = 0;
+	char *line, *text;
+
+	(void)state;
+	make_busy();
+	line = wv_jobs_base_line(&busy);
+	text = malloc(2 * strlen(line) + 64);
+	assert_non_null(text);
+	for (char *colon = strchr(line, ':'); colon; colon = strchr(colon + 1, ':')) {
+		size_t digits = strspn(colon + 1, "0123456789");
+
+		for (size_t i = 0; digits && i < sizeof(values) / sizeof(*values); i++) {
+			struct wv_jobs s;
+			uint64_t used = 0;
+
+			wv_jobs_init(&s, 5);
+			sprintf(text, "%.*s%s%s", (int)(colon + 1 - line), line, values[i],
+				colon + 1 + digits);
+			if (wv_jobs_base_parse(text, &s) < 0) {
+				assert_int_equal(s.next_id, 1); /* untouched */
+				refused++;
+				continue;
+			}
+			assert_int_equal(s.half_life_ns, 5);
+			for (unsigned k = 0; k < WV_JOBS_MAX; k++) {
+				assert_false(s.job[k].gpus & used);
+				used |= s.job[k].gpus;
+				assert_true(s.job[k].state < WV_JOB_STATE_N);
+				assert_true(s.job[k].id < s.next_id);
+			}
+		}
+	}
+	assert_true(refused > 30);
+	wv_jobs_init(&busy, 0);
+	assert_int_equal(wv_jobs_base_parse("{}", &busy), -EBADMSG);
+	assert_int_equal(wv_jobs_base_parse("", &busy), -EBADMSG);
+	free(line);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(line_of_each_event_is_read_as_written),
 		cmocka_unit_test(line_that_is_none_is_refused),
+		cmocka_unit_test(base_is_the_state_that_it_was_made_of),
+		cmocka_unit_test(base_that_cannot_be_true_is_refused),
 		cmocka_unit_test(task_of_a_client_has_only_what_was_looked_at),
 		cmocka_unit_test(task_that_cannot_be_run_is_refused),
 		cmocka_unit_test(spec_is_within_bounds_and_of_who_asks),

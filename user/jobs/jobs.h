@@ -61,6 +61,11 @@ char *wv_job_event_line(const struct wv_job_event *e, const struct wv_job_note *
 /* -EBADMSG: it is no such line; the outputs are untouched then. */
 int wv_job_event_parse(const char *line, struct wv_job_event *ret, struct wv_job_note *ret_note);
 
+/* base.c: a line that stands for all before it. To be freed; NULL: no memory. */
+char *wv_jobs_base_line(const struct wv_jobs *s);
+/* -EBADMSG: it is no such line, or cannot be true; *s (with its half-life) is untouched then. */
+int wv_jobs_base_parse(const char *line, struct wv_jobs *s);
+
 /*
  * Checks what a client wants to run and takes it over, with nothing in it that was not looked at:
  * argv, env, cwd, output, checkpoint_dir, name, umask. -EINVAL: `why` says what is wrong.
@@ -155,6 +160,7 @@ struct wv_jobs_worker {
 	sd_event_source *turn;
 	int dir, socket, inotify;
 	struct wv_lines journal;
+	bool stale; /* it could not be begun anew */
 	struct wv_jobs *state, *scratch;
 	struct wv_topo *topo;
 	struct wv_jobs_rules rules;

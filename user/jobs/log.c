@@ -13,6 +13,8 @@
 #include "user/jobs/jobs.h"
 
 #define JOURNAL "journal.jsonl"
+/* Begun anew over this, with one line for all before. */
+#define JOURNAL_ANEW (1U << 20)
 #define JOURNAL_MAX (256U << 20)
 
 uint64_t wv_jobs_now(const struct wv_jobs_worker *w)
@@ -132,6 +134,43 @@ static void record(struct wv_jobs_worker *w, const struct wv_job_event *e,
 	wv_tlog_close(log);
 }
 
+/* After a crash it is the old one or the new one, and both say the same. */
+static int begin_anew(struct wv_jobs_worker *w)
+{
+	_cleanup_free_ char *line = wv_jobs_base_line(w->state);
+	size_t len = line ? strlen(line) : 0;
+	struct wv_lines next;
+	uint64_t cut;
+	int r;
+
+	if (!len)
+		return -ENOMEM;
+	line[len] = '\n';
+	r = wv_io_replace(w->io, w->dir, JOURNAL, line, len + 1, 0600);
+	if (r == 0)
+		r = wv_lines_open(&next, w->io, w->dir, JOURNAL, 0600, &cut);
+	if (r < 0)
+		return r;
+	wv_lines_close(&w->journal);
+	w->journal = next;
+	return 0;
+}
+
+static int append(struct wv_jobs_worker *w, const char *line, size_t len)
+{
+	int r;
+
+	if (w->stale || w->journal.len > JOURNAL_ANEW) {
+		/* what is open may not be the journal any more: nothing is said before it is */
+		w->stale = true;
+		r = begin_anew(w);
+		if (r < 0)
+			return r;
+		w->stale = false;
+	}
+	return wv_lines_append(&w->journal, line, len, true);
+}
+
 int wv_jobs_note(struct wv_jobs_worker *w, struct wv_job_event *e, const struct wv_job_note *given)
 {
 	const struct wv_job *j = wv_jobs_find(w->state, e->id);
@@ -154,12 +193,20 @@ int wv_jobs_note(struct wv_jobs_worker *w, struct wv_job_event *e, const struct 
 	if (!len)
 		return -ENOMEM;
 	line[len] = '\n'; /* in the place of the NUL */
-	r = wv_lines_append(&w->journal, line, len + 1, true);
+	r = append(w, line, len + 1);
 	if (r < 0)
 		return wv_log_errno(r, "jobs", "the journal cannot be written");
 	r = take(w, e, &note, true);
 	record(w, e, &note, &spec);
 	return r;
+}
+
+/* The jobs of a base are those that there are. */
+static void take_over(struct wv_jobs_worker *w)
+{
+	memset(w->live, 0, sizeof(w->live));
+	for (unsigned i = 0; i < WV_JOBS_MAX; i++)
+		w->live[i].id = w->state->job[i].id;
 }
 
 /* Lines that do not fit are told and passed over: what follows them is as true as before. */
@@ -175,8 +222,12 @@ static void replay(struct wv_jobs_worker *w, char *text)
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = '\0';
-		if (wv_job_event_parse(line, &e, &note) < 0 || take(w, &e, &note, false) < 0)
+		if (wv_job_event_parse(line, &e, &note) == 0 && take(w, &e, &note, false) == 0)
+			continue;
+		if (wv_jobs_base_parse(line, w->state) < 0)
 			bad++;
+		else
+			take_over(w);
 	}
 	if (bad)
 		(void)wv_log_warn(0, "jobs", "%u lines of the journal do not fit: passed over",
