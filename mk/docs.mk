@@ -6,6 +6,7 @@ docs_config-schema := docs/config.schema.json
 docs_config-sample := packaging/waveos.yaml
 docs_policy-schema := docs/policy.schema.json
 docs_policy-doc := docs/policy-keys.md
+docs_tune-doc := docs/gpu-tune-spec.md
 docs_man := docs/man/waveos-bpf.8
 docs_man-config := docs/man/waveos.yaml.5
 docs_cli-doc := docs/cli.md
@@ -21,7 +22,7 @@ docs_schema-inclusion := docs/schemas/inclusion-proof.schema.json
 docs_schema-consistency := docs/schemas/consistency-proof.schema.json
 docs_schema-range := docs/schemas/pack-proof.schema.json
 
-GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample policy-schema policy-doc man man-config cli-doc \
+GENERATED_DOCS := signals-doc metrics-doc config-doc config-schema config-sample policy-schema policy-doc tune-doc man man-config cli-doc \
 	events-doc api-doc schema-event schema-metrics schema-meta schema-explain schema-status schema-pack schema-range schema-inclusion schema-consistency
 
 .PHONY: docs

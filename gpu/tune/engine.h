@@ -83,6 +83,7 @@ struct wv_tune_outcome {
 	bool losses;			 /* ... and false if it told none at all */
 	uint64_t peak_bytes;		 /* of device memory; 0: not known */
 	uint64_t elapsed_ns;		 /* whole trial: start and end of the process included */
+	uint32_t ignored; /* bits of knobs that the program did not turn: not tried again */
 	struct wv_tune_shares shares;
 };
 

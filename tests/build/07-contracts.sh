@@ -42,7 +42,7 @@ sources = {p: open(p).read() for p in glob.glob("user/*/*.c")}
 used = {}
 for path, text in sources.items():
     # the type is the argument after the first one, and after a run's id in wv_event(): a text or a choice of two
-    for call in re.finditer(r'(?:->|\b)(?:record|on_record|wv_record|wv_kube_record|tell_log|append|wv_event)\(([^;]*?)\);', text, re.S):
+    for call in re.finditer(r'(?:->|\b)(?:record|on_record|wv_record|wv_kube_record|tell_log|append|wv_event|wv_event_device)\(([^;]*?)\);', text, re.S):
         for arg in re.split(r",\s*", call.group(1))[1:5]:
             for name in re.findall(r'(?:^|\? |: )"([a-z]+(?:-[a-z]+)*)"', arg):
                 used.setdefault(name, path)

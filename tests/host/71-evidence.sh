@@ -77,7 +77,7 @@ mv "$ROOT" gone
 [ "$(ev verify --proof proof.json --key vkey --json | jq -c '[.ok, .seq, .size]')" = '[true,31,60]' ] || fail "the proof does not hold"
 ev verify --proof proof.json --key vkey | grep -q '"seq":31' || fail "the record is not shown"
 for change in 's/work.slice/home.slice/' 's/"index":30/"index":31/' 's/"size":60/"size":61/' \
-	's/"path":\["\(.\)\(.\)/"path":["\2\1/' 's/\\n60\\n/\\n61\\n/'; do
+	's/"path":\["A/"path":["B/;t;s/"path":\["./"path":["A/' 's/\\n60\\n/\\n61\\n/'; do
 	sed "$change" proof.json >changed.json
 	cmp -s proof.json changed.json && fail "$change changes nothing"
 	! ev verify --proof changed.json --key vkey >out 2>&1 || fail "it holds after $change"

@@ -74,7 +74,7 @@ said() { all | jq -r --arg to "$zst" "select(.type == \"transformation\" and .wh
 if command -v zstd >/dev/null; then
 	[ "$(said from_sha256)" = "$(zstd -dcq "$LOG/$zst" | sha256sum | cut -c -64)" ] || fail "the log does not say what $zst was"
 fi
-[ -s "$run/checkpoint" ] || fail "the run has no checkpoint"
+wait_until 10 test -s "$run/checkpoint" || fail "the run has no checkpoint"
 
 # a hold keeps a segment, all others but the newest go, and each says so before
 ev hold place case-1 --from 10 --to 20 --reason "a test" || fail "hold place"

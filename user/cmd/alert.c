@@ -30,16 +30,7 @@ static int say(const char *what, int r)
 /* Takes the reference of fields. */
 static int record(const struct wv_cli *cli, const char *type, struct json_object *fields)
 {
-	struct wv_tlog *l;
-	int r = wv_tlog_open_device(&l, io, &cli->paths);
-
-	if (r < 0) {
-		json_object_put(fields);
-		return r;
-	}
-	r = wv_event(l, io, "", type, fields, true, NULL);
-	wv_tlog_close(l);
-	return r;
+	return wv_event_device(io, &cli->paths, type, fields);
 }
 
 /* list ---------------------------------------------------------------------------------------- */

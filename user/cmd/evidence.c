@@ -6,9 +6,11 @@
 #include "user/cmd/evidence_cmd.h"
 #include "user/core/cleanup.h"
 
-/* A pack is verified by what is in it, whatever log this device has. */
+/* A pack or a tuning is verified by what is in it, whatever log this device has. */
 static int verify(struct wv_cli *cli, int argc, char **argv)
 {
+	if (wv_evidence_names_tuning(argc, argv))
+		return wv_evidence_verify_tuning(cli, argc, argv);
 	return wv_evidence_names_pack(argc, argv) ? wv_evidence_verify_pack(cli, argc, argv)
 						  : wv_evidence_verify(cli, argc, argv);
 }

@@ -26,6 +26,9 @@ int wv_evidence_export(struct wv_cli *cli, int argc, char **argv);
 /* evidence_pack.c: `evidence verify FILE.tar.zst`, and whether it is that. */
 int wv_evidence_verify_pack(struct wv_cli *cli, int argc, char **argv);
 bool wv_evidence_names_pack(int argc, char **argv);
+/* evidence_tuning.c: `evidence verify DIR`, a tuning of `gpu tune`, and whether it is that. */
+int wv_evidence_verify_tuning(struct wv_cli *cli, int argc, char **argv);
+bool wv_evidence_names_tuning(int argc, char **argv);
 /* report_pack.c: the one-page summary of a run's folder (wv_pack_options.summary). */
 int wv_report_page(const char *run_dir, char **ret_html);
 

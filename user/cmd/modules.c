@@ -16,6 +16,7 @@
 #include "user/export/openmetrics.h"
 #include "user/flow/sample.h"
 #include "user/policy/policy.h"
+#include "user/tune/docs.h"
 
 static void print_signals(FILE *f)
 {
@@ -55,6 +56,7 @@ static const struct wv_option options[] = {
 	{"config-sample", 0, NULL, "print a sample configuration with every setting"},
 	{"policy-schema", 0, NULL, "print the JSON schema of policies"},
 	{"policy-doc", 0, NULL, "print docs/policy-keys.md"},
+	{"tune-doc", 0, NULL, "print docs/gpu-tune-spec.md"},
 	{"man", 0, NULL, "print the man page waveos-bpf(8)"},
 	{"events-doc", 0, NULL, "print docs/events.md"},
 	{"api-doc", 0, NULL, "print docs/api.md"},
@@ -77,6 +79,7 @@ static void (*const printers[])(FILE *) = {
 	wv_config_print_sample,
 	wv_policy_print_schema,
 	wv_policy_print_markdown,
+	wv_tune_print_spec_doc,
 	wv_manual_print,
 	wv_contract_print_events_doc,
 	wv_access_print_doc,

@@ -51,8 +51,6 @@ static int record(const struct wv_paths *paths, const char *type, const struct w
 		  const char *by)
 {
 	struct json_object *o = json_object_new_object();
-	struct wv_tlog *log;
-	int r = wv_tlog_open_device(&log, &wv_io_system, paths);
 
 	wv_json_str(o, "token_id", t->id);
 	wv_json_str(o, "name", t->name);
@@ -60,13 +58,7 @@ static int record(const struct wv_paths *paths, const char *type, const struct w
 	if (strcmp(type, "token-created") == 0)
 		wv_json_u64(o, "expires_wall_ns", t->expires_s * 1000000000ULL);
 	wv_json_str(o, "by", by);
-	if (r < 0) {
-		json_object_put(o);
-		return r;
-	}
-	r = wv_event(log, &wv_io_system, "", type, o, true, NULL);
-	wv_tlog_close(log);
-	return r;
+	return wv_event_device(&wv_io_system, paths, type, o);
 }
 
 static int announce(void *ctx, const struct wv_token *t)

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "gpu/tune/spec.h"
 #include "user/access/rules.h"
 #include "user/alert/config.h"
 #include "user/core/arena.h"
@@ -34,6 +35,8 @@
 #define WV_STRUCT_rules struct wv_rule
 #define WV_STRUCT_recovery struct wv_chain
 #define WV_STRUCT_services struct wv_service
+#define WV_STRUCT_job struct wv_tune_spec
+#define WV_STRUCT_limits struct wv_tune_spec
 
 #define WV_FIELD_ROW(list, group, key, type, member, def, min, max, example, doc)                  \
 	{#list,                                                                                    \
@@ -53,6 +56,8 @@ const struct wv_field wv_fields[] = {
 #include "waveos/lists.def"
 #define WV_FIELD WV_FIELD_ROW
 #include "waveos/policy.def"
+#define WV_FIELD WV_FIELD_ROW
+#include "gpu/tune/spec.def"
 };
 /* clang-format on */
 const size_t wv_fields_count = ARRAY_SIZE(wv_fields);

@@ -139,3 +139,18 @@ int wv_tlog_open_device(struct wv_tlog **ret, const struct wv_io *io, const stru
 	options.name = name;
 	return wv_tlog_open(ret, io, paths->state, &options, NULL);
 }
+
+int wv_event_device(const struct wv_io *io, const struct wv_paths *paths, const char *type,
+		    struct json_object *fields)
+{
+	struct wv_tlog *log;
+	int r = wv_tlog_open_device(&log, io, paths);
+
+	if (r < 0) {
+		json_object_put(fields);
+		return r;
+	}
+	r = wv_event(log, io, "", type, fields, true, NULL);
+	wv_tlog_close(log);
+	return r;
+}

@@ -52,8 +52,6 @@ static int put(const char *name, const char *value)
 
 int wv_gpu_environment(const struct wv_gpu_place *place, const char *socket, unsigned level)
 {
-	const char *before = getenv("PYTHONPATH");
-	_cleanup_free_ char *path = NULL;
 	char number[12];
 	int r;
 
@@ -67,8 +65,16 @@ int wv_gpu_environment(const struct wv_gpu_place *place, const char *socket, uns
 		if (r == 0)
 			r = put("CUDA_INJECTION64_PATH", place->library);
 	}
-	if (r < 0 || !place->python[0])
-		return r;
+	return r < 0 ? r : wv_gpu_environment_python(place);
+}
+
+int wv_gpu_environment_python(const struct wv_gpu_place *place)
+{
+	const char *before = getenv("PYTHONPATH");
+	_cleanup_free_ char *path = NULL;
+
+	if (!place->python[0])
+		return 0;
 	if (asprintf(&path, "%s%s%s", place->python, before && *before ? ":" : "",
 		     before ? before : "") < 0)
 		return -ENOMEM;

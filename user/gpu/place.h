@@ -16,5 +16,7 @@ void wv_gpu_find(struct wv_gpu_place *ret);
  * WAVEOS_GPU_*. level: enum wv_gpu_level. 0 or -ENOMEM.
  */
 int wv_gpu_environment(const struct wv_gpu_place *place, const char *socket, unsigned level);
+/* Only the Python package: knobs and steps without the profiler. 0 or -ENOMEM. */
+int wv_gpu_environment_python(const struct wv_gpu_place *place);
 
 #endif

@@ -74,18 +74,10 @@ bool wv_kube_wanted(const struct wv_config *c)
 
 void wv_kube_record(struct wv_kube_worker *w, const char *type, struct json_object *fields)
 {
-	struct wv_tlog *log;
-	int r = wv_tlog_open_device(&log, w->io, w->ctx->paths);
+	int r = wv_event_device(w->io, w->ctx->paths, type, fields);
 
-	if (r < 0) {
-		json_object_put(fields);
-		(void)wv_log_warn(r, "kube", "a record of %s is not in the log", type);
-		return;
-	}
-	r = wv_event(log, w->io, "", type, fields, true, NULL);
 	if (r < 0)
 		(void)wv_log_warn(r, "kube", "a record of %s is not in the log", type);
-	wv_tlog_close(log);
 }
 
 int wv_kube_collect(struct wv_kube_answer *a, const char *bytes, size_t len)

@@ -22,14 +22,8 @@ static void record(const struct wv_updater *u, const struct wv_update_known *k, 
 		   const char *why)
 {
 	struct json_object *o = json_object_new_object();
-	struct wv_tlog *log;
-	int r = wv_tlog_open_device(&log, u->io, u->paths);
+	int r;
 
-	if (r < 0) {
-		json_object_put(o);
-		(void)wv_log_warn(r, "update", "a refusal is not in the log");
-		return;
-	}
 	if (k) {
 		json_object_object_add(o, "bundle_id", json_object_new_string(k->id));
 		json_object_object_add(o, "counter", json_object_new_uint64(k->counter));
@@ -38,10 +32,9 @@ static void record(const struct wv_updater *u, const struct wv_update_known *k, 
 	}
 	json_object_object_add(o, "from", json_object_new_string(from));
 	json_object_object_add(o, "why", json_object_new_string(why));
-	r = wv_event(log, u->io, "", "update-refused", o, true, NULL);
+	r = wv_event_device(u->io, u->paths, "update-refused", o);
 	if (r < 0)
 		(void)wv_log_warn(r, "update", "a refusal is not in the log");
-	wv_tlog_close(log);
 }
 
 static enum wv_update_result result_of(int error)
