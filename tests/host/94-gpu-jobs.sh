@@ -140,7 +140,7 @@ pid=$(value "$long" .pid)
 agent_kill
 kill -0 "$pid" || fail "the job died with the agent"
 touch finish-small
-wait_until 10 grep -q done "waveos-job-$small.log" || fail "the other one does not end"
+wait_until 10 grep -q "done" "waveos-job-$small.log" || fail "the other one does not end"
 begin
 state "$long" running && [ "$(value "$long" .pid)" = "$pid" ] || fail "not adopted: $(jobs list)"
 show "$long" '.starts == 1' || fail "started again"
@@ -206,10 +206,14 @@ for gpu in $(echo "$CUDA_VISIBLE_DEVICES" | tr , ' '); do
 done
 sleep 0.3
 SH
+submit_one() {
+	local id
+	id=$(submit --gpus "$1" -- bash once.sh 2>/dev/null) && ids+=("$id")
+}
 worker() { pgrep -P "$AGENT" -x waveos-jobs; }
 ids=()
 for n in 1 2 1 3 1 2 4 1 1 2; do
-	if wait_until 20 eval 'id=$(submit --gpus $n -- bash once.sh 2>/dev/null)'; then ids+=("$id"); else fail "submit"; fi
+	wait_until 20 submit_one "$n" || fail "submit"
 	before=$(worker) && kill -9 "$before"
 	wait_until 20 eval '[ "$(worker)" != "$before" ] && [ -n "$(worker)" ]' || fail "no new worker"
 done

@@ -173,7 +173,7 @@ struct wv_jobs_worker {
 };
 
 /* log.c: records an event durably, then folds it. -EPROTO: it does not fit. */
-int wv_jobs_note(struct wv_jobs_worker *w, struct wv_job_event *e, const struct wv_job_note *note);
+int wv_jobs_note(struct wv_jobs_worker *w, struct wv_job_event *e, const struct wv_job_note *given);
 /* Opens the journal and folds what is in it. */
 int wv_jobs_recall(struct wv_jobs_worker *w, const char *folder);
 struct wv_jobs_live *wv_jobs_live_of(struct wv_jobs_worker *w, uint64_t id);
