@@ -161,6 +161,35 @@ static bool ask(struct wv_tune *t, struct wv_tune_trial *trial, uint32_t *arm)
 	return false;
 }
 
+/*
+ * Workers fill their queue while the training starts: until that is used up, the loader looks
+ * faster than it is. Emptying takes longer than its length, since it is refilled meanwhile.
+ */
+static uint32_t queue_steps(const struct wv_tune *t, const struct wv_tune_point *p)
+{
+	int32_t workers = p->value[WV_TUNE_WORKERS], prefetch = p->value[WV_TUNE_PREFETCH];
+	int32_t micro = p->value[WV_TUNE_ACCUMULATE];
+	uint32_t steps, most = WV_TUNE_STEPS - t->limits.rung_steps[WV_TUNE_RUNGS - 1];
+
+	if (workers <= 0)
+		return 0;
+	steps = 2 * (uint32_t)workers * (uint32_t)(prefetch > 0 ? prefetch : 2);
+	steps = micro > 1 ? steps / (uint32_t)micro + 1 : steps;
+	return steps < most ? steps : most;
+}
+
+/* Of a confirmation both arms leave out as much: their losses are compared step by step. */
+static uint32_t warmup(const struct wv_tune *t, const struct wv_tune_trial *trial)
+{
+	uint32_t queue = queue_steps(t, &trial->point), other;
+
+	if (trial->purpose >= WV_TUNE_CONFIRM_A) {
+		other = queue_steps(t, &t->arm[t->confirm.arm].point);
+		queue = queue > other ? queue : other;
+	}
+	return queue > t->limits.warmup_steps ? queue : t->limits.warmup_steps;
+}
+
 int wv_tune_next(struct wv_tune *t, struct wv_tune_trial *ret)
 {
 	struct wv_tune_trial trial = {.id = t->n_runs};
@@ -168,7 +197,7 @@ int wv_tune_next(struct wv_tune *t, struct wv_tune_trial *ret)
 	if (!t->out) {
 		if (!ask(t, &trial, &t->trial_arm))
 			return 0;
-		trial.warmup = t->limits.warmup_steps;
+		trial.warmup = warmup(t, &trial);
 		trial.steps += trial.warmup;
 		trial.timeout_ns = timeout(t, &trial);
 		t->trial = trial;
@@ -231,7 +260,7 @@ static void baseline_told(struct wv_tune *t, const struct wv_tune_outcome *o)
 	for (uint32_t i = 0; i < o->n_steps; i++)
 		steps += o->step_ns[i];
 	t->startup_ns = o->elapsed_ns > steps ? o->elapsed_ns - steps : 0;
-	t->arm[0].step_ns = wv_tune_median(r->step_ns, r->n);
+	t->arm[0].step_ns = (uint64_t)wv_tune_mean(r->step_ns, r->n);
 	t->arm[0].told = true;
 	t->arm[0].rung = 1;
 	for (uint32_t i = 0; i < r->n_losses; i++)

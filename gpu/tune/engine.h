@@ -157,7 +157,7 @@ struct wv_tune_result {
 };
 
 void wv_tune_result(const struct wv_tune *t, struct wv_tune_result *ret);
-/* The best point so far and its median step as far as it was measured (0: not yet). */
+/* The best point so far and its mean step as far as it was measured (0: not yet). */
 void wv_tune_best(const struct wv_tune *t, struct wv_tune_point *ret, uint64_t *ret_step_ns);
 
 /* Of shares; also for what is shown. Parts in 1e6 of the window that a bottleneck accounts for. */

@@ -225,6 +225,7 @@ static void trade(struct list *l, enum wv_tune_knob k, int32_t value, double cos
 {
 	struct wv_tune_point p = *l->s->best;
 	int32_t m = now(l, WV_TUNE_MICRO), to;
+	double part;
 
 	if (value == WV_TUNE_UNSET || value <= p.value[k] || !allowed(l, k, value))
 		return;
@@ -241,7 +242,27 @@ static void trade(struct list *l, enum wv_tune_knob k, int32_t value, double cos
 	if (to == 0)
 		return;
 	p.value[WV_TUNE_MICRO] = to;
-	propose(l, p, WV_GPU_BOUND_LAUNCH, of_larger_micro(l, m, to) - cost);
+	/* what it costs is a guess, and the best trade of some trainings is one that seems too dear
+	 */
+	part = of_larger_micro(l, m, to);
+	propose(l, p, WV_GPU_BOUND_LAUNCH, part - cost > part / 4 ? part - cost : part / 4);
+}
+
+/* p as it is; and, where that may not fit, the next smaller micro batch that may. */
+static void shrink_to_fit(struct list *l, struct wv_tune_point p, double part)
+{
+	propose(l, p, WV_GPU_BOUND_COMPUTE, part);
+	if (p.value[WV_TUNE_MICRO] == WV_TUNE_UNSET ||
+	    wv_tune_memory_fits(l->s->memory, &p) == WV_TUNE_FITS)
+		return;
+	for (;;) {
+		p.value[WV_TUNE_MICRO] = neighbour(l, WV_TUNE_MICRO, p.value[WV_TUNE_MICRO], -1);
+		if (p.value[WV_TUNE_MICRO] == WV_TUNE_UNSET)
+			return;
+		if (wv_tune_memory_fits(l->s->memory, &p) != WV_TUNE_FITS_NOT)
+			break;
+	}
+	propose(l, p, WV_GPU_BOUND_COMPUTE, part * 0.8);
 }
 
 /* Two ways to save memory, of which one may cost less than the other. */
@@ -253,8 +274,8 @@ static void swap(struct list *l, enum wv_tune_knob off, enum wv_tune_knob on, in
 		return;
 	p.value[off] = 0;
 	p.value[on] = value;
-	propose(l, p, WV_GPU_BOUND_COMPUTE,
-		0.05 * share(l, WV_GPU_BOUND_COMPUTE) + 0.5 * share(l, WV_GPU_BOUND_COPY));
+	shrink_to_fit(l, p,
+		      0.05 * share(l, WV_GPU_BOUND_COMPUTE) + 0.5 * share(l, WV_GPU_BOUND_COPY));
 }
 
 static void micro_moves(struct list *l)
@@ -314,21 +335,11 @@ static void compile_moves(struct list *l)
 static void keep_more(struct list *l, enum wv_tune_knob k, int32_t value, double part)
 {
 	struct wv_tune_point p = *l->s->best;
-	int32_t m = now(l, WV_TUNE_MICRO), to;
 
-	set(l, k, value, WV_GPU_BOUND_COMPUTE, part);
-	if (m == WV_TUNE_UNSET || !allowed(l, k, value))
+	if (!allowed(l, k, value))
 		return;
 	p.value[k] = value;
-	if (wv_tune_memory_fits(l->s->memory, &p) == WV_TUNE_FITS)
-		return;
-	to = largest_micro(l, p, 0, WV_TUNE_FITS);
-	if (to == 0 || to >= m)
-		to = neighbour(l, WV_TUNE_MICRO, m, -1);
-	if (to <= 0)
-		return;
-	p.value[WV_TUNE_MICRO] = to;
-	propose(l, p, WV_GPU_BOUND_COMPUTE, part * 0.8);
+	shrink_to_fit(l, p, part);
 }
 
 static void compute_moves(struct list *l)

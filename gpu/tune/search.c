@@ -17,6 +17,13 @@
 #define BUNDLE_MOST 4
 /* The part of a bundle's promise that shows that all of it is good. */
 #define BUNDLE_KEPT 0.8
+/* Of the gain of one that was not decided. */
+#define GATHER_LEAST 0.002
+/* A loss that shows only now: its share grew by so much, in a step that is hardly slower. */
+#define UNCOVERED_PPM 100000
+#define UNCOVERED_LOSS 0.03
+/* A share of time that is as good as none. */
+#define IDLE_PPM 20000
 
 static size_t pool(const struct wv_tune *t, uint32_t arm, uint64_t out[WV_TUNE_SERIES])
 {
@@ -114,7 +121,8 @@ void wv_tune_search_bury(struct wv_tune *t, uint32_t arm, enum wv_tune_status wh
 	for (uint32_t i = 1; i < t->n_arms; i++)
 		if (banned(t, &t->arm[i].point))
 			t->arm[i].dead = true;
-	wv_tune_search_rank(t);
+	if (t->arm[t->best].dead)
+		wv_tune_search_rank(t);
 }
 
 void wv_tune_search_ignore(struct wv_tune *t, uint32_t knobs)
@@ -180,13 +188,28 @@ static void lead(struct wv_tune *t, uint32_t arm, double gain)
 	t->best = arm;
 }
 
+/*
+ * Two losses that hide each other: what removes one of them gains nothing, since the other then
+ * shows as much as the first did. The way on starts behind it, not before it.
+ */
+static bool uncovered(const struct wv_tune *t, uint32_t arm, const struct wv_tune_interval *gain)
+{
+	const struct wv_tune_shares *was = &t->arm[t->best].shares, *is = &t->arm[arm].shares;
+	enum wv_gpu_bottleneck bound = wv_tune_bound(is);
+
+	return gain->mid > -UNCOVERED_LOSS && bound != WV_GPU_BOUND_NONE &&
+	       bound != WV_GPU_BOUND_COMPUTE &&
+	       wv_tune_share_ppm(is, bound) > wv_tune_share_ppm(was, bound) + UNCOVERED_PPM;
+}
+
 static void judge(struct wv_tune *t, uint32_t arm)
 {
 	struct wv_tune_interval gain = wv_tune_search_gain(t, t->best, arm, STEP_PERMILLE);
 	double least = (double)t->limits.gain_ppm / 1e6;
 
 	t->contest = WV_TUNE_NO_ARM;
-	if (gain.low > 0) {
+	t->arm[arm].gain = gain.mid;
+	if (gain.low > 0 || uncovered(t, arm, &gain)) {
 		lead(t, arm, gain.mid);
 	} else if (gain.mid >= least && gain.high > 0 && t->arm[arm].rung + 1 < WV_TUNE_RUNGS &&
 		   t->n_search + 2 < t->limits.trials) {
@@ -237,7 +260,7 @@ void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *r)
 		wv_tune_search_rank(t);
 		return;
 	}
-	arm->step_ns = wv_tune_median(x, pool(t, r->arm, x));
+	arm->step_ns = (uint64_t)wv_tune_mean(x, pool(t, r->arm, x));
 	if (r->arm == t->best)
 		wv_tune_search_rank(t);
 	else
@@ -352,6 +375,53 @@ static void explain(const struct wv_tune *t, const struct wv_tune_point *p,
 			 m->expected_ppm / 10000);
 }
 
+/*
+ * Gains that are too small to be told from noise one by one may add up to one that is not: all of
+ * them at once.
+ */
+static bool gather(struct wv_tune *t, struct wv_tune_trial *trial, uint32_t *arm)
+{
+	struct wv_tune_point p = t->arm[t->best].point;
+	uint32_t used = 0;
+	char change[96];
+
+	for (uint32_t i = t->n_arms - 1; i > 0; i--) {
+		const struct wv_tune_arm *a = &t->arm[i];
+		const struct wv_tune_point *from = &t->arm[a->parent].point;
+		uint32_t bits = differing(from, &a->point);
+
+		if (!a->told || a->dead || a->bundle || a->gain < GATHER_LEAST || i == t->best)
+			continue;
+		/* what the best one has changed since is not the same move any more */
+		if (bits & (used | differing(from, &t->arm[t->best].point)))
+			continue;
+		used |= bits;
+		for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++)
+			if (bits & (1U << k))
+				p.value[k] = a->point.value[k];
+	}
+	if (!used || !wv_tune_space_settle(&t->space, &p) || tried(t, &p) || banned(t, &p) ||
+	    wv_tune_memory_fits(&t->memory, &p) == WV_TUNE_FITS_NOT)
+		return false;
+	wv_tune_point_change(&t->arm[t->best].point, &p, change, sizeof(change));
+	snprintf(trial->reason, sizeof(trial->reason), "each of them seemed faster: %s", change);
+	probe(t, &p, trial, arm);
+	t->arm[*arm].bundle = used;
+	return true;
+}
+
+/* Whether a knob is only of losses that hold nothing back any more: it can be of no harm either. */
+static bool idle(const struct wv_tune *t, unsigned knob)
+{
+	const struct wv_tune_shares *s = &t->arm[t->best].shares;
+	uint32_t sum = 0;
+
+	for (unsigned b = 0; b < WV_GPU_BOUND_N; b++)
+		if (wv_tune_knobs[knob].helps & (1U << b))
+			sum += wv_tune_share_ppm(s, b);
+	return s->window && sum < IDLE_PPM;
+}
+
 /* What came in a bundle may be of harm: the best point without one of it. */
 static bool take_back(struct wv_tune *t, struct wv_tune_trial *trial, uint32_t *arm)
 {
@@ -360,7 +430,7 @@ static bool take_back(struct wv_tune *t, struct wv_tune_trial *trial, uint32_t *
 		char change[96];
 
 		if (!(t->arm[t->best].unproved & (1U << k)) ||
-		    p.value[k] == t->space.start.value[k])
+		    p.value[k] == t->space.start.value[k] || idle(t, k))
 			continue;
 		t->arm[t->best].unproved &= ~(1U << k);
 		p.value[k] = t->space.start.value[k];
@@ -446,7 +516,7 @@ bool wv_tune_search_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t 
 		}
 		return true;
 	}
-	if (take_back(t, ret, ret_arm) || halve(t, ret, ret_arm))
+	if (gather(t, ret, ret_arm) || take_back(t, ret, ret_arm) || halve(t, ret, ret_arm))
 		return true;
 	return stop(t, "nothing else is thought to help");
 }

@@ -35,6 +35,7 @@ struct wv_tune_arm {
 	uint32_t unproved;	      /* bits of knobs: changed along with others, never alone */
 	uint32_t bundle;	      /* bits: knobs of several moves at once; 0: of one */
 	double expected;	      /* gain over the parent, of a bundle */
+	double gain;		      /* over the best one when it was judged */
 	bool told, dead;	      /* dead: it does not run, or is not the same training */
 	uint64_t step_ns;	      /* median of all that was measured of it while searching */
 	struct wv_tune_shares shares; /* newest that are known */

@@ -8,7 +8,7 @@
 
 #include "user/core/cleanup.h"
 
-#define DRAWS 400 /* medians that are drawn of a segment */
+#define DRAWS 400 /* means that are drawn of a segment */
 #define RESAMPLES 2000
 #define BLOCK 4 /* steps: a loader's stall is seldom longer */
 
@@ -168,19 +168,28 @@ size_t wv_tune_warmup(const uint64_t *x, size_t n, size_t least)
 	return at;
 }
 
-/* A median of n values drawn in blocks that wrap around the end. */
-static uint64_t draw_median(const uint64_t *x, size_t n, uint64_t *state)
+double wv_tune_mean(const uint64_t *x, size_t n)
 {
-	uint64_t drawn[WV_TUNE_SERIES];
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += (double)x[i];
+	return n ? sum / (double)n : 0;
+}
+
+/* A mean of n values drawn in blocks that wrap around the end. */
+static double draw_mean(const uint64_t *x, size_t n, uint64_t *state)
+{
+	double sum = 0;
 	size_t got = 0;
 
 	while (got < n) {
 		size_t at = (size_t)(wv_tune_random(state) % n);
 
-		for (size_t i = 0; i < BLOCK && got < n; i++)
-			drawn[got++] = x[(at + i) % n];
+		for (size_t i = 0; i < BLOCK && got < n; i++, got++)
+			sum += (double)x[(at + i) % n];
 	}
-	return median_in_place(drawn, n);
+	return sum / (double)n;
 }
 
 static int by_value(const void *a, const void *b)
@@ -200,16 +209,16 @@ static void quantiles(double *v, size_t n, uint32_t permille, struct wv_tune_int
 	ret->high = v[n - 1 - cut];
 }
 
-/* Median above 0, whatever was told. */
-static double level(uint64_t median)
+/* Above 0, whatever was told. */
+static double level(double mean)
 {
-	return median ? (double)median : 1;
+	return mean > 0 ? mean : 1;
 }
 
 void wv_tune_compare(const uint64_t *a, size_t na, const uint64_t *b, size_t nb, uint32_t permille,
 		     uint64_t seed, struct wv_tune_interval *ret)
 {
-	double ratio[DRAWS];
+	double ratio[DRAWS], blocks, widen;
 
 	if (na > WV_TUNE_SERIES)
 		na = WV_TUNE_SERIES;
@@ -220,9 +229,14 @@ void wv_tune_compare(const uint64_t *a, size_t na, const uint64_t *b, size_t nb,
 		return;
 	}
 	for (size_t i = 0; i < DRAWS; i++)
-		ratio[i] = level(draw_median(a, na, &seed)) / level(draw_median(b, nb, &seed)) - 1;
-	ret->mid = level(wv_tune_median(a, na)) / level(wv_tune_median(b, nb)) - 1;
+		ratio[i] = level(draw_mean(a, na, &seed)) / level(draw_mean(b, nb, &seed)) - 1;
+	ret->mid = level(wv_tune_mean(a, na)) / level(wv_tune_mean(b, nb)) - 1;
 	quantiles(ratio, DRAWS, permille, ret);
+	/* what is drawn of few blocks spreads less than what they were drawn of */
+	blocks = (double)(na < nb ? na : nb) / BLOCK;
+	widen = sqrt(blocks > 1.5 ? blocks / (blocks - 1) : 3);
+	ret->low = ret->mid - (ret->mid - ret->low) * widen;
+	ret->high = ret->mid + (ret->high - ret->mid) * widen;
 }
 
 /* tables of any textbook */
@@ -234,13 +248,13 @@ double wv_tune_student(size_t df)
 	return t[df <= ARRAY_SIZE(t) ? df - 1 : ARRAY_SIZE(t) - 1];
 }
 
-static double log_median(const struct wv_tune_segment *s, uint64_t *state, bool draw)
+static double log_mean(const struct wv_tune_segment *s, uint64_t *state, bool draw)
 {
 	size_t n = s->n > WV_TUNE_SERIES ? WV_TUNE_SERIES : s->n;
 
 	if (n == 0)
 		return 0;
-	return log(level(draw ? draw_median(s->x, n, state) : wv_tune_median(s->x, n)));
+	return log(level(draw ? draw_mean(s->x, n, state) : wv_tune_mean(s->x, n)));
 }
 
 void wv_tune_pairs(const struct wv_tune_segment *a, const struct wv_tune_segment *b, size_t n,
@@ -258,10 +272,10 @@ void wv_tune_pairs(const struct wv_tune_segment *a, const struct wv_tune_segment
 	}
 	for (size_t p = 0; p < n; p++) {
 		for (size_t i = 0; i < DRAWS; i++) {
-			drawn[p][0][i] = (float)log_median(&a[p], &seed, true);
-			drawn[p][1][i] = (float)log_median(&b[p], &seed, true);
+			drawn[p][0][i] = (float)log_mean(&a[p], &seed, true);
+			drawn[p][1][i] = (float)log_mean(&b[p], &seed, true);
 		}
-		pair[p] = log_median(&a[p], NULL, false) - log_median(&b[p], NULL, false);
+		pair[p] = log_mean(&a[p], NULL, false) - log_mean(&b[p], NULL, false);
 		sum += pair[p];
 	}
 	for (size_t r = 0; r < RESAMPLES; r++) {

@@ -19,6 +19,8 @@ uint64_t wv_tune_seed(uint64_t seed, uint64_t use);
 
 /* 0 of an empty series; of an even one the mean of the middle two, rounded down. */
 uint64_t wv_tune_median(const uint64_t *x, size_t n);
+/* 0 of an empty series. */
+double wv_tune_mean(const uint64_t *x, size_t n);
 /* Median distance from the median, times 1.4826: the standard deviation of normal noise. */
 double wv_tune_spread(const uint64_t *x, size_t n);
 
@@ -34,7 +36,9 @@ struct wv_tune_interval {
 };
 
 /*
- * Gain of b over a: median(a) / median(b) - 1, with a two-sided bootstrap interval of `permille`.
+ * Gain of b over a: mean(a) / mean(b) - 1, the gain of throughput. Not of medians: with a queue
+ * before it most steps are fast and each n-th waits, so that a median tells of a loader that is
+ * not there. With a two-sided bootstrap interval of `permille`.
  * Blocks of steps are drawn, since neighbours resemble each other. Both have values above 0.
  */
 void wv_tune_compare(const uint64_t *a, size_t na, const uint64_t *b, size_t nb, uint32_t permille,

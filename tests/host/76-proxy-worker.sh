@@ -52,7 +52,8 @@ passes() { [ "$(curl -s -o /dev/null -m 2 -w '%{http_code}' "http://127.0.0.1:$p
 config "" ""
 start
 wait_until 10 passes || fail "does not serve"
-wait_until 5 test -n "$(haproxy)" || fail "no status"
+haproxy_is_known() { [ -n "$(haproxy)" ]; }
+wait_until 5 haproxy_is_known || fail "no status"
 
 # few rights
 pid=$(haproxy)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# limit: 300
+# limit: 400
 # A tuning of a real CPU training with a planted input bottleneck: found, proved, kept as evidence that is worked out again;
 # a killed tuner goes on to the same end. Not a GPU result.
 . "$(dirname "$0")/lib.sh"
@@ -93,14 +93,20 @@ rm -r "$TMP/forged/trials/002"
 cannot "a trial that is gone" 'is gone|of the result is'
 
 # killed in the middle: gone on with, nothing is run twice
-tune -f "$TMP/tune.yaml" -o "$TMP/killed" -- "${command[@]}" 2>/dev/null &
+"$BIN" gpu tune --root "$ROOT" -f "$TMP/tune.yaml" -o "$TMP/killed" -- "${command[@]}" 2>/dev/null &
 pid=$!
 end_killed() { kill -KILL "$pid" 2>/dev/null || true; }
 at_exit end_killed
 two_done() { [ -e "$TMP/killed/trials/001/run.json" ]; }
 wait_until 60 two_done || fail "no second trial"
+status=0
+tune --resume "$TMP/killed" 2>"$TMP/err" || status=$?
+[ $status -eq 2 ] && grep -q 'another process runs this tuning' "$TMP/err" || fail "two at once: exit $status, $(cat "$TMP/err")"
 kill -KILL $pid
 wait $pid 2>/dev/null || true
+training() { grep -lz "^WAVEOS_TUNE_STEPS=$TMP/killed" /proc/[0-9]*/environ 2>/dev/null; }
+gone() { ! training >/dev/null; }
+wait_until 10 gone || fail "a training goes on for nobody: $(training)"
 before=$(cat "$TMP/killed"/trials/00[01]/run.json | sha256sum)
 [ "$(verify "$TMP/killed" --json | jq -c '[.ok, .finished]')" = '[true,false]' ] || fail "$(verify "$TMP/killed")"
 tune --resume "$TMP/killed" --json >"$TMP/result" 2>"$TMP/err" || fail "exit $?: $(cat "$TMP/err")"
@@ -114,3 +120,28 @@ tune -f "$TMP/flat.yaml" -o "$TMP/flat" --json -- "$python" "$train" --decode-ms
 	>"$TMP/result" 2>"$TMP/err" || fail "exit $?: $(cat "$TMP/err")"
 [ "$(r .end)" = kept ] || fail "$(cat "$TMP/err" "$TMP/result")"
 
+
+# micro batches of one global batch by the command's own arguments; the large one takes more memory than allowed
+cat >"$TMP/oom.yaml" <<S
+job: {name: memory, global_batch: 16}
+start: {batch.micro: 2}
+knobs:
+  batch.micro: [2, 4, 16]
+limits:
+  host_memory: 800M
+  trials: 5
+  budget: 120s
+  steps: {warmup: 2, probe: 8, confirm: 8}
+S
+hold='import runpy, sys
+hold = b"x" * ((int(sys.argv[1]) * 60) << 20)
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")'
+tune -f "$TMP/oom.yaml" -o "$TMP/oom" --json -- "$python" -c "$hold" '{batch.micro}' "$train" --decode-ms 0 --features 512 --hidden 512 \
+	--batch '{batch.micro}' --accumulate '{batch.accumulate}' --steps 100000 >"$TMP/result" 2>"$TMP/err" || fail "exit $?: $(cat "$TMP/err")"
+if [ "$(jq .memory_held "$TMP/oom/trials/000/run.json")" = true ]; then
+	[ "$(r '[.list[] | select(.status == "oom")] | length >= 1')" = true ] || fail "nothing ran out of memory: $(cat "$TMP/err")"
+	r '.list[] | select(.status == "oom") | .change' | grep -q 'batch.micro 2->16' || fail "$(cat "$TMP/err")"
+fi
+[ "$(r '.knobs["batch.micro"] * .knobs["batch.accumulate"]')" = 16 ] || fail "$(r .knobs)"
+cat "$TMP/err"

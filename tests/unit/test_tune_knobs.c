@@ -41,10 +41,12 @@ static void values_that_make_no_sense_are_refused(void **state)
 		enum wv_tune_knob knob;
 		const char *text;
 	} bad[] = {
-		{WV_TUNE_WORKERS, "-1"},    {WV_TUNE_WORKERS, ""},     {WV_TUNE_WORKERS, " 1"},
-		{WV_TUNE_WORKERS, "4x"},    {WV_TUNE_MICRO, "0"},      {WV_TUNE_MICRO, "99999999999"},
-		{WV_TUNE_PRECISION, "fp8"}, {WV_TUNE_PRECISION, "bf"}, {WV_TUNE_PIN, "1"},
-		{WV_TUNE_ZERO, "4"},	    {WV_TUNE_CACHE, ""},
+		{WV_TUNE_WORKERS, "-1"},    {WV_TUNE_WORKERS, ""},
+		{WV_TUNE_WORKERS, " 1"},    {WV_TUNE_WORKERS, "4x"},
+		{WV_TUNE_MICRO, "0"},	    {WV_TUNE_MICRO, "99999999999"},
+		{WV_TUNE_PRECISION, "fp8"}, {WV_TUNE_PRECISION, "bf"},
+		{WV_TUNE_PIN, "1"},	    {WV_TUNE_ZERO, "4"},
+		{WV_TUNE_CACHE, ""},
 	};
 	enum wv_tune_knob knob;
 	int32_t value = 77;

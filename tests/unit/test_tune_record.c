@@ -57,7 +57,7 @@ static void told(const struct wv_tune_exit *e, uint32_t templated)
 {
 	struct wv_tune_trial t = trial();
 
-	wv_tune_outcome_of(&t, e, &steps, templated, &outcome, why);
+	wv_tune_outcome_of(&t, e, &steps, NULL, 0, templated, &outcome, why);
 }
 
 static void trial_written_and_read_is_the_same(void **state)
@@ -193,15 +193,15 @@ static void outcome_of_another_global_batch_is_a_failure(void **state)
 	t.point.value[WV_TUNE_MICRO] = 4;
 	t.point.value[WV_TUNE_ACCUMULATE] = 2;
 	steps.ignored_knobs = accumulate;
-	wv_tune_outcome_of(&t, &e, &steps, 0, &outcome, why);
+	wv_tune_outcome_of(&t, &e, &steps, NULL, 0, 0, &outcome, why);
 	assert_int_equal(outcome.status, WV_TUNE_FAILED);
 	/* both ignored: what the program does anyway */
 	steps.ignored_knobs = accumulate | micro;
-	wv_tune_outcome_of(&t, &e, &steps, 0, &outcome, why);
+	wv_tune_outcome_of(&t, &e, &steps, NULL, 0, 0, &outcome, why);
 	assert_int_equal(outcome.status, WV_TUNE_OK);
 	assert_int_equal(outcome.ignored, accumulate | micro);
 	/* both given by the command */
-	wv_tune_outcome_of(&t, &e, &steps, accumulate | micro, &outcome, why);
+	wv_tune_outcome_of(&t, &e, &steps, NULL, 0, accumulate | micro, &outcome, why);
 	assert_int_equal(outcome.status, WV_TUNE_OK);
 	assert_int_equal(outcome.ignored, 0);
 }

@@ -90,7 +90,7 @@ static void begins(void *ctx _unused_, const struct wv_tune_trial *t)
 static void ended(void *ctx _unused_, const struct wv_tune_done *d)
 {
 	if (d->status == WV_TUNE_OK)
-		fprintf(stderr, ": %.2f ms a step\n", (double)d->median_step_ns / 1e6);
+		fprintf(stderr, ": %.2f ms a step\n", (double)d->step_ns / 1e6);
 	else
 		fprintf(stderr, ": %s: %s\n", wv_tune_status_names[d->status], d->why);
 }
@@ -196,6 +196,8 @@ static int run(struct wv_cli *cli, struct wv_tuning *t)
 			  t->n_done, t->path);
 		return 130;
 	}
+	if (r == -EWOULDBLOCK)
+		return say("%s: another process runs this tuning", t->path);
 	if (r == -ENOENT || r == -EACCES) {
 		fprintf(stderr, "\n");
 		return say("%s: %s", t->argv[0], strerror(-r));

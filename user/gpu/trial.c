@@ -166,6 +166,8 @@ static void run_child(const struct wv_trial_options *o, const struct place *p, i
 	int null, r;
 
 	(void)setsid();
+	/* a tuner that is killed leaves no training behind that goes on for nobody */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	enter(p->memory);
 	enter(p->pids);
 	if (o->memory_bytes && !p->memory[0]) {

@@ -302,18 +302,13 @@ int wv_tuning_create(const char *path, const char *name, const char *text, size_
 	return 0;
 }
 
-static uint64_t median_ns(const struct wv_tune_trial *trial, const struct wv_tune_steps *s)
+static uint64_t mean_ns(const struct wv_tune_trial *trial, const struct wv_tune_steps *s)
 {
-	uint64_t v[WV_TUNE_STEPS], n = 0;
+	uint64_t sum = 0;
 
-	for (uint32_t i = trial->warmup; i < s->n; i++, n++) {
-		uint64_t j = n;
-
-		for (; j && v[j - 1] > s->step_ns[i]; j--)
-			v[j] = v[j - 1];
-		v[j] = s->step_ns[i];
-	}
-	return n ? (v[(n - 1) / 2] + v[n / 2]) / 2 : 0;
+	for (uint32_t i = trial->warmup; i < s->n; i++)
+		sum += s->step_ns[i];
+	return s->n > trial->warmup ? sum / (s->n - trial->warmup) : 0;
 }
 
 /* Reads the trial's own files again, as whoever verifies does: one way, whoever asks. */
@@ -323,10 +318,10 @@ static int tell(struct wv_tuning *t, int dir, const struct wv_tune_trial *trial,
 	static const char *const kept[] = {"stdout", "stderr"};
 	_cleanup_free_ struct wv_tune_steps *steps = calloc(1, sizeof(*steps));
 	_cleanup_free_ struct wv_tune_outcome *outcome = calloc(1, sizeof(*outcome));
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = NULL, *where = NULL;
 	struct wv_tune_done *d = &t->done[t->n_done];
 	char base[32], as[48];
-	size_t len = 0;
+	size_t len = 0, where_len = 0;
 	int r;
 
 	if (!steps || !outcome)
@@ -350,11 +345,15 @@ static int tell(struct wv_tuning *t, int dir, const struct wv_tune_trial *trial,
 		snprintf(steps->why, sizeof(steps->why), "larger than 4 MiB");
 	else if (r != -ENOENT) /* it never told of a step */
 		return r;
+	snprintf(as, sizeof(as), "%s/where.jsonl", base);
+	r = wv_tuning_take(t, dir, "where.jsonl", as, WV_TUNE_WHERE_MAX, &where, &where_len);
+	if (r < 0 && r != -ENOENT)
+		return r;
 	*d = (struct wv_tune_done){.trial = *trial, .run = *run};
-	wv_tune_outcome_of(trial, run, steps, t->templated, outcome, d->why);
+	wv_tune_outcome_of(trial, run, steps, where, where_len, t->templated, outcome, d->why);
 	d->status = outcome->status;
 	d->shares = outcome->shares;
-	d->median_step_ns = median_ns(trial, steps);
+	d->step_ns = mean_ns(trial, steps);
 	d->throughput = wv_tune_throughput(trial, steps, t->spec.metric == WV_TUNE_TOKENS);
 	snprintf(d->ignored, sizeof(d->ignored), "%s", steps->ignored);
 	if (!t->torch[0])
@@ -365,9 +364,15 @@ static int tell(struct wv_tuning *t, int dir, const struct wv_tune_trial *trial,
 	return r;
 }
 
+int wv_tuning_lock(struct wv_tuning *t)
+{
+	return t->io->lock(t->io->ctx, t->dir, false);
+}
+
 int wv_tuning_begin(struct wv_tuning *t, const struct wv_tune_trial *trial, int *ret_dir)
 {
-	static const char *const old[] = {"run.json", "steps.jsonl", "stdout", "stderr"};
+	static const char *const old[] = {"run.json", "steps.jsonl", "where.jsonl", "stdout",
+					  "stderr"};
 	char base[32], as[48];
 	int dir, r;
 

@@ -5,6 +5,7 @@
  *	spec.yaml, preregistration.json, manifest.json	written before the first trial
  *	trials/000/trial.json, knobs.json		before it is started
  *	           steps.jsonl				by the training itself
+ *	           where.jsonl				what the profiler and the wake chains saw
  *	           stdout, stderr			their last 64 KiB
  *	           run.json				last: with it the trial is done
  *	result.json, report.md, tuned-knobs.json	at the end
@@ -21,14 +22,14 @@
 #include "user/export/text.h"
 #include "user/tune/record.h"
 
-#define WV_TUNE_FILES_MAX (8 + 6 * WV_TUNE_RUNS)
+#define WV_TUNE_FILES_MAX (8 + 7 * WV_TUNE_RUNS)
 
 struct wv_tune_done { /* a trial, and what came of it */
 	struct wv_tune_trial trial;
 	struct wv_tune_exit run;
 	enum wv_tune_status status;
-	uint64_t median_step_ns; /* of the measured steps; 0: there are none */
-	double throughput;	 /* 0: not told */
+	uint64_t step_ns;  /* mean of the measured steps; 0: there are none */
+	double throughput; /* 0: not told */
 	struct wv_tune_shares shares;
 	char why[WV_TUNE_TEXT], ignored[256];
 };
@@ -68,6 +69,8 @@ int wv_tuning_plan(const char *name, const char *text, size_t len, uint32_t cpus
 int wv_tuning_open(const char *path, struct wv_tuning **ret, struct wv_config_error *ret_error);
 void wv_tuning_free(struct wv_tuning *t);
 
+/* For as long as it is open nobody else may run its trials. -EWOULDBLOCK: somebody does. */
+int wv_tuning_lock(struct wv_tuning *t);
 /* Makes a trial's folder; *ret_dir is the caller's. -errno */
 int wv_tuning_begin(struct wv_tuning *t, const struct wv_tune_trial *trial, int *ret_dir);
 /* Keeps what came of it, and tells the engine. */

@@ -190,22 +190,6 @@ int wv_tune_exit_read(struct json_object *o, struct wv_tune_exit *ret)
 	return 0;
 }
 
-/* Where the training thread waited for a batch; what it did else is its own computation: without
- * a device that tells, more is not known. */
-static void shares_of_waits(const struct wv_tune_steps *s, uint32_t from,
-			    struct wv_tune_shares *ret)
-{
-	*ret = (struct wv_tune_shares){0};
-	if (!s->waits)
-		return;
-	for (uint32_t i = from; i < s->n; i++) {
-		ret->window += s->step_ns[i];
-		ret->cause_ns[WV_GPU_CAUSE_INPUT] += s->wait_ns[i];
-	}
-	ret->cause_ns[WV_GPU_CAUSE_HOST] = ret->window - ret->cause_ns[WV_GPU_CAUSE_INPUT];
-	ret->input_ns[WV_GPU_INPUT_OTHER] = ret->cause_ns[WV_GPU_CAUSE_INPUT];
-}
-
 static enum wv_tune_status status_of(const struct wv_tune_trial *t, const struct wv_tune_exit *r,
 				     const struct wv_tune_steps *s, char why[WV_TUNE_TEXT])
 {
@@ -242,8 +226,8 @@ static enum wv_tune_status status_of(const struct wv_tune_trial *t, const struct
 }
 
 void wv_tune_outcome_of(const struct wv_tune_trial *t, const struct wv_tune_exit *r,
-			const struct wv_tune_steps *s, uint32_t templated,
-			struct wv_tune_outcome *ret, char ret_why[WV_TUNE_TEXT])
+			const struct wv_tune_steps *s, const char *where, size_t where_len,
+			uint32_t templated, struct wv_tune_outcome *ret, char ret_why[WV_TUNE_TEXT])
 {
 	const uint32_t micro = 1U << WV_TUNE_MICRO, accumulate = 1U << WV_TUNE_ACCUMULATE;
 
@@ -260,7 +244,7 @@ void wv_tune_outcome_of(const struct wv_tune_trial *t, const struct wv_tune_exit
 				 .name);
 	}
 	ret->elapsed_ns = r->elapsed_ns;
-	shares_of_waits(s, t->warmup, &ret->shares);
+	(void)wv_tune_where_shares(where, where_len, s, t->warmup, &ret->shares);
 }
 
 double wv_tune_throughput(const struct wv_tune_trial *t, const struct wv_tune_steps *s, bool tokens)

@@ -12,6 +12,7 @@
 #include "gpu/tune/engine.h"
 #include "gpu/tune/steps.h"
 #include "user/gpu/trial.h"
+#include "user/tune/where.h"
 
 struct wv_tune_exit {
 	bool started; /* false: there was no process; why is error */
@@ -31,14 +32,15 @@ int wv_tune_trial_read(struct json_object *o, struct wv_tune_trial *ret);
 int wv_tune_exit_read(struct json_object *o, struct wv_tune_exit *ret);
 
 /*
- * What the engine is told. templated: bits of knobs that the command or its environment names, and
- * the program therefore does not ignore, whatever the Python package says. A process that ended
- * well, but told no step after the warm-up, failed. ret_why: for people, why it is not OK; "" if it
- * is.
+ * What the engine is told. where (MAY be NULL): the text of the file of where.h. templated: bits of
+ * knobs that the command or its environment names, and the program therefore does not ignore,
+ * whatever the Python package says. A process that ended well, but told no step after the warm-up,
+ * failed. ret_why: for people, why it is not OK; "" if it is.
  */
 void wv_tune_outcome_of(const struct wv_tune_trial *t, const struct wv_tune_exit *r,
-			const struct wv_tune_steps *s, uint32_t templated,
-			struct wv_tune_outcome *ret, char ret_why[WV_TUNE_TEXT]);
+			const struct wv_tune_steps *s, const char *where, size_t where_len,
+			uint32_t templated, struct wv_tune_outcome *ret,
+			char ret_why[WV_TUNE_TEXT]);
 /* Samples (tokens) a second of the measured steps; 0: not told. */
 double wv_tune_throughput(const struct wv_tune_trial *t, const struct wv_tune_steps *s,
 			  bool tokens);

@@ -81,7 +81,7 @@ static struct json_object *done_json(const struct wv_tuning *t, const struct wv_
 	add(o, "why", json_object_new_string(d->why));
 	add(o, "reason", json_object_new_string(d->trial.reason));
 	add(o, "ignored", json_object_new_string(d->ignored));
-	add(o, "median_step_ns", json_object_new_uint64(d->median_step_ns));
+	add(o, "step_ns", json_object_new_uint64(d->step_ns));
 	add(o, "per_second", json_object_new_double(d->throughput));
 	add(o, "elapsed_ns", json_object_new_uint64(d->run.elapsed_ns));
 	add(o, "time", share_json(&d->shares));
@@ -156,8 +156,8 @@ static void report_trial(struct wv_text *x, const struct wv_tuning *t, const str
 	wv_text_printf(x, "| %u | %s | ", d->trial.id, wv_tune_purpose_names[d->trial.purpose]);
 	wv_text_markdown(x, change_of(t, &d->trial.point, change, sizeof(change)));
 	wv_text_printf(x, " | %s | ", wv_tune_status_names[d->status]);
-	if (d->median_step_ns)
-		wv_text_printf(x, "%.2f ms | ", (double)d->median_step_ns / 1e6);
+	if (d->step_ns)
+		wv_text_printf(x, "%.2f ms | ", (double)d->step_ns / 1e6);
 	else
 		wv_text_str(x, "- | ");
 	if (s->window)
@@ -193,9 +193,8 @@ char *wv_tuning_report_text(const struct wv_tuning *t)
 		       wv_gpu_bottleneck_names[r.was], wv_gpu_bottleneck_names[r.is],
 		       r.guard_text[0] ? r.guard_text : wv_tune_guard_names[r.guard], r.trials,
 		       r.runs, (double)r.elapsed_ns / 1e9);
-	wv_text_str(&x,
-		    "| # | purpose | change | status | step (median) | waited for input | why |\n"
-		    "| ---: | --- | --- | --- | ---: | ---: | --- |\n");
+	wv_text_str(&x, "| # | purpose | change | status | step (mean) | waited for input | why |\n"
+			"| ---: | --- | --- | --- | ---: | ---: | --- |\n");
 	for (uint32_t i = 0; i < t->n_done; i++)
 		report_trial(&x, t, &t->done[i]);
 	wv_text_str(&x,

@@ -3,12 +3,14 @@
 #include "user/tune/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "user/core/cleanup.h"
 #include "user/gpu/place.h"
+#include "user/tune/where.h"
 
 extern char **environ;
 
@@ -138,11 +140,94 @@ int wv_tune_command(const struct wv_tuning *t, const struct wv_tune_trial *trial
 	return 0;
 }
 
-static bool turn(void *ctx, pid_t pid _unused_)
-{
-	const struct wv_tune_watch *w = ctx;
+/* Who looks at trials. In those that prove the gain nobody does: what looks also costs. */
+struct eye {
+	const struct wv_tune_watch *watch;
+	struct wv_gpu_hub *hub; /* NULL: it could not be had; trials are not looked at */
+	char folder[32], socket[64];
+	pid_t seen; /* that the hub was told of */
+	bool looks;
+	FILE *where;
+};
 
-	return !w->stop || !*w->stop;
+static void on_window(void *ctx, const struct wv_gpu_told *w)
+{
+	wv_tune_where_window(((struct eye *)ctx)->where, w);
+}
+
+static void on_step(void *ctx, const struct wv_gpu_told_step *s)
+{
+	wv_tune_where_step(((struct eye *)ctx)->where, s);
+}
+
+static void open_eye(struct eye *e, const struct wv_tune_watch *watch)
+{
+	struct wv_gpu_hub_listener listener = {.ctx = e, .window = on_window, .step = on_step};
+	struct wv_gpu_hub_options o = {.socket = e->socket, .wakes = true};
+
+	*e = (struct eye){.watch = watch, .folder = "/tmp/waveos-gpu-XXXXXX"};
+	if (!mkdtemp(e->folder))
+		return;
+	snprintf(e->socket, sizeof(e->socket), "%s/" WV_GPU_SOCKET, e->folder);
+	if (wv_gpu_hub_open(&o, &listener, &e->hub) < 0) {
+		e->hub = NULL;
+		(void)rmdir(e->folder);
+	}
+}
+
+static void close_eye(struct eye *e)
+{
+	if (!e->hub)
+		return;
+	wv_gpu_hub_close(e->hub);
+	(void)rmdir(e->folder);
+}
+
+static bool turn(void *ctx, pid_t pid)
+{
+	struct eye *e = ctx;
+
+	if (e->hub) {
+		if (e->looks && e->seen != pid) {
+			(void)wv_gpu_hub_watch(e->hub, pid);
+			e->seen = pid;
+		}
+		(void)wv_gpu_hub_turn(e->hub);
+	}
+	return !e->watch->stop || !*e->watch->stop;
+}
+
+/* The trial's environment leads to the hub where it is looked at. */
+static void look(struct eye *e, const struct wv_tune_trial *trial, int dir)
+{
+	struct wv_gpu_place place;
+	int fd;
+
+	e->looks = e->hub && trial->purpose < WV_TUNE_CONFIRM_A;
+	unsetenv("WAVEOS_GPU_SOCKET");
+	unsetenv("CUDA_INJECTION64_PATH");
+	wv_gpu_find(&place);
+	place.python[0] = '\0'; /* is there already */
+	if (!e->looks || wv_gpu_environment(&place, e->socket, WV_GPU_L2) < 0)
+		return;
+	fd = openat(dir, "where.jsonl", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	e->where = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (fd >= 0 && !e->where)
+		close(fd);
+}
+
+static int look_away(struct eye *e)
+{
+	int r = 0;
+
+	if (e->hub)
+		wv_gpu_hub_flush(e->hub);
+	if (e->where)
+		r = fflush(e->where) != 0 || fsync(fileno(e->where)) < 0 ? -errno : 0;
+	if (e->where && fclose(e->where) != 0 && r == 0)
+		r = -errno;
+	e->where = NULL;
+	return r;
 }
 
 static int keep(struct wv_tuning *t, int dir, const struct wv_tune_trial *trial,
@@ -157,20 +242,23 @@ static int keep(struct wv_tuning *t, int dir, const struct wv_tune_trial *trial,
 	return wv_tuning_end(t, dir, trial, run, out ?: "", (size_t)n, err ?: "", (size_t)m);
 }
 
-static int run_one(struct wv_tuning *t, const struct wv_tune_trial *trial,
-		   const struct wv_tune_watch *watch)
+static int run_one(struct wv_tuning *t, const struct wv_tune_trial *trial, struct eye *eye)
 {
 	char **argv = NULL, **env = NULL, name[64];
 	struct wv_trial_end end = {0};
 	struct wv_tune_exit run = {0};
 	uint64_t timeout = trial->timeout_ns;
 	_cleanup_close_ int dir = -1;
-	int r = wv_tuning_begin(t, trial, &dir);
+	int r = wv_tuning_begin(t, trial, &dir), looked;
 
-	if (r == 0)
-		r = wv_tune_command(t, trial, &argv, &env);
 	if (r < 0)
 		return r;
+	look(eye, trial, dir);
+	r = wv_tune_command(t, trial, &argv, &env);
+	if (r < 0) {
+		(void)look_away(eye);
+		return r;
+	}
 	if (t->spec.timeout_ns && (!timeout || timeout > t->spec.timeout_ns))
 		timeout = t->spec.timeout_ns;
 	snprintf(name, sizeof(name), "waveos-tune-%d-%u", (int)getpid(), trial->id);
@@ -181,8 +269,9 @@ static int run_one(struct wv_tuning *t, const struct wv_tune_trial *trial,
 						    .memory_bytes = t->spec.host_memory,
 						    .pids = t->spec.pids,
 						    .turn = turn,
-						    .ctx = (void *)watch},
+						    .ctx = eye},
 			 &end);
+	looked = look_away(eye);
 	wv_tune_texts_free(argv);
 	wv_tune_texts_free(env);
 	/* a command that is not there is no finding about its knobs */
@@ -199,7 +288,7 @@ static int run_one(struct wv_tuning *t, const struct wv_tune_trial *trial,
 		run.host_peak_bytes = end.peak_bytes;
 		run.elapsed_ns = end.elapsed_ns;
 	}
-	r = keep(t, dir, trial, &run, &end);
+	r = looked < 0 ? looked : keep(t, dir, trial, &run, &end);
 	wv_trial_end_done(&end);
 	return r;
 }
@@ -207,16 +296,23 @@ static int run_one(struct wv_tuning *t, const struct wv_tune_trial *trial,
 int wv_tuning_run(struct wv_tuning *t, const struct wv_tune_watch *watch)
 {
 	struct wv_tune_trial trial;
-	int r = 0;
+	struct eye eye;
+	int r = wv_tuning_lock(t);
 
+	if (r < 0)
+		return r;
+	open_eye(&eye, watch);
 	while (r == 0 && wv_tune_next(t->tuner, &trial) > 0) {
-		if (watch->stop && *watch->stop)
-			return -EINTR;
+		if (watch->stop && *watch->stop) {
+			r = -EINTR;
+			break;
+		}
 		if (watch->begins)
 			watch->begins(watch->ctx, &trial);
-		r = run_one(t, &trial, watch);
+		r = run_one(t, &trial, &eye);
 		if (r == 0 && watch->ended)
 			watch->ended(watch->ctx, &t->done[t->n_done - 1]);
 	}
+	close_eye(&eye);
 	return r;
 }

@@ -17,7 +17,8 @@ struct wv_tune_watch {
 
 /*
  * Until the engine has no more questions: 0. -EINTR: stopped; the folder can be gone on with.
- * -ENOENT: the command is not there. -errno: the folder cannot be written.
+ * -ENOENT: the command is not there. -EWOULDBLOCK: another process runs it. -errno: the folder
+ * cannot be written.
  */
 int wv_tuning_run(struct wv_tuning *t, const struct wv_tune_watch *watch);
 
