@@ -151,7 +151,7 @@ echo "ok   kill -9 of the agent: jobs go on, an end meanwhile is known"
 jobs preempt "$long"
 agent_kill
 journal=$ROOT/var/lib/waveos/gpu-jobs/journal.jsonl
-awk 'BEGIN {for (i = 0; i < 400000; i++) print "{}"}' >>"$journal"
+awk 'BEGIN {for (i = 0; i < 1200; i++) printf "{\"x\":\"%01000d\"}\n", i}' >>"$journal"
 begin
 wait_until 15 state "$long" held || fail "not held: $(jobs list)"
 [ "$(stat -c %s "$journal")" -lt 100000 ] && head -1 "$journal" | grep -q '"event":"base"' || fail "the journal: $(stat -c %s "$journal") bytes"
@@ -235,5 +235,6 @@ for event in submitted started preempting preempted resumed cancelling cancelled
 	grep -q "\"event\":\"$event\".*\"type\":\"gpu-job\"" "$ROOT"/var/lib/waveos/log/events.jsonl || fail "no record of $event"
 done
 agent_stop
+! grep -q Sanitizer "$TMP/agent.log" || fail "a sanitizer found something"
 ! compgen -G "$ROOT/var/lib/waveos/gpu-jobs/*.process" >/dev/null || fail "files are left"
 echo "ok   records"

@@ -117,6 +117,7 @@ static void task_that_cannot_be_run_is_refused(void **state)
 		"{\"argv\":[\"a\"],\"env\":[],\"cwd\":\"here\"}",
 		"{\"argv\":[\"a\"],\"env\":[],\"cwd\":\"/\",\"output\":\"x\"}",
 		"{\"argv\":[\"a\"],\"env\":[],\"cwd\":\"/\",\"checkpoint_dir\":\"x\"}",
+		"{\"argv\":[\"a\"],\"env\":[],\"cwd\":\"/\",\"output\":\"/\\u001b[2J\"}",
 		"{\"argv\":[\"a\"],\"env\":[],\"cwd\":\"/\",\"name\":\"\\u001b[2J\"}",
 	};
 	char why[160];

@@ -2,7 +2,8 @@
 /*
  * The worker that runs jobs on the GPUs of this machine. What it knows is the fold of its journal
  * (gpu/jobs/sched.h), so that it may be killed at any instant. A job belongs to a process of its
- * own, its keeper, which outlives the agent, waits for it and writes down how it ended.
+ * own, its keeper, which outlives the agent, waits for it and writes down how it ended. Jobs
+ * inherit what bounds the worker: so it has no bound of memory (workers.def), and keeps its rights.
  *
  * <state>/gpu-jobs, of root alone:
  *   journal.jsonl  one event a line, durable before what it says is done

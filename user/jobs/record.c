@@ -147,13 +147,22 @@ static int take_words(struct json_object *from, const char *name, struct json_ob
 	return 0;
 }
 
+/* Names and paths are shown on other users' terminals. */
+static bool has_controls(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return true;
+	return false;
+}
+
 static int take_path(struct json_object *from, const char *name, bool must, struct json_object *to,
 		     char why[160])
 {
 	const char *path = wv_job_text(from, name);
 
-	if (path[0] ? path[0] != '/' || strlen(path) >= 4096 : must) {
-		snprintf(why, 160, "%s is no absolute path", name);
+	if (path[0] ? path[0] != '/' || strlen(path) >= 4096 || has_controls(path) : must) {
+		snprintf(why, 160, "%s is no absolute path that can be shown", name);
 		return -EINVAL;
 	}
 	json_object_object_add(to, name, json_object_new_string(path));
@@ -168,12 +177,10 @@ static int take_name(struct json_object *from, struct json_object *to, char why[
 		snprintf(why, 160, "the name has more than 63 bytes");
 		return -EINVAL;
 	}
-	/* it is shown on other users' terminals */
-	for (const char *c = name; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f) {
-			snprintf(why, 160, "the name has control characters");
-			return -EINVAL;
-		}
+	if (has_controls(name)) {
+		snprintf(why, 160, "the name has control characters");
+		return -EINVAL;
+	}
 	json_object_object_add(to, "name", json_object_new_string(name));
 	return 0;
 }
