@@ -126,7 +126,7 @@ urgent=$(submit --gpus 1 --priority 10 --name urgent -- sh -c 'while [ ! -e fini
 wait_until 10 state "$urgent" running || fail "the urgent one waits: $(jobs list)"
 left=$(for j in "$long" "$small"; do show "$j" '.preemptions == 1' && echo "$j"; done)
 [ "$left" = "$small" ] || fail "preempted: '$left', not $small: $(jobs list)"
-saved=$(cat ck-small/state)
+saved=$(cat ck-small/state) || fail "no checkpoint"
 [ "$saved" -gt 3 ] || fail "no checkpoint"
 touch finish-urgent
 wait_until 10 state "$urgent" ended || fail "it does not end: $(jobs list)"
@@ -158,7 +158,7 @@ wait_until 15 state "$long" held || fail "not held: $(jobs list)"
 agent_kill
 begin
 state "$long" held || fail "held no more: $(jobs list)"
-saved=$(cat ck-long/state)
+saved=$(cat ck-long/state) || fail "no checkpoint"
 wait_until 10 state "$gang" running || fail "the gang has room now: $(jobs list)"
 refused 1 jobs preempt "$long"
 jobs resume "$long"
