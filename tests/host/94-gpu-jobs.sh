@@ -224,6 +224,27 @@ for id in "${ids[@]}"; do show "$id" '.state == "ended" and .status == 0' || fai
 [ "$(ls once-* | wc -l)" -ge 10 ] || fail "some did not run"
 echo "ok   ten kills of the worker: each job ran once"
 
+# a kill between the event and the start of the process: it never ran, and is begun now, though it has no checkpoint
+agent_kill
+state=$ROOT/var/lib/waveos/gpu-jobs
+last=${ids[-1]}
+new=$((last + 1))
+cp "$state/$last.task" "$state/$new.task"
+{
+	grep '"event":"submitted"' "$journal" | tail -1 | jq -c --argjson id $new '.id = $id | .n_gpus = 1'
+	grep '"event":"started"' "$journal" | tail -1 | jq -c --argjson id $new '.id = $id | .gpus = 1'
+} >>"$journal"
+begin
+wait_until 10 state "$new" ended || fail "not begun: $(jobs list --all)"
+[ -s "once-$new" ] && show "$new" '.status == 0' || fail "it did not run: $(jobs show "$new")"
+grep "\"event\":\"lost\",\"id\":$new," "$journal" | jq -e '.flag == 1' >/dev/null || fail "not lost in between"
+echo "ok   what never ran is begun again"
+
+# what a job leaves behind ends with it, also what left its process group
+rest=$(submit -- sh -c 'setsid sleep 1000 & echo $! >rest.child')
+wait_until 10 state "$rest" ended || fail "$(jobs list)"
+! kill -0 "$(cat rest.child)" 2>/dev/null || fail "a child is left"
+
 # what cannot be started says so
 bad=$(submit -- /nonexistent/command)
 wait_until 10 show "$bad" '.state == "ended" and .status == 127 and (.why | test("command: No such file"))' || fail "$(jobs show "$bad")"
