@@ -12,6 +12,7 @@
 #include "user/export/web.h"
 #include "user/flow/gpu.h"
 #include "user/gpu/worker.h"
+#include "user/jobs/jobs.h"
 #include "user/kube/kube.h"
 #include "user/kube/names.h"
 #include "user/otlp/otlp.h"
@@ -113,6 +114,11 @@ static bool wants_gpu(const struct wv_worker_context *ctx)
 	return wv_gpu_wanted(ctx->config);
 }
 
+static bool wants_jobs(const struct wv_worker_context *ctx)
+{
+	return wv_jobs_wanted(ctx->config);
+}
+
 /* Services come first: they need nothing of the others. */
 const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_SERVICES, false, wants_services, wv_services_run},
@@ -128,5 +134,6 @@ const struct wv_worker_kind wv_worker_kinds[] = {
 	{WV_WORKER_ALERT, false, wants_alert, wv_alert_run},
 	{WV_WORKER_KUBE, false, wants_kube, wv_kube_run},
 	{WV_WORKER_GPU, true, wants_gpu, wv_gpu_run},
+	{WV_WORKER_JOBS, false, wants_jobs, wv_jobs_run},
 };
 _Static_assert(ARRAY_SIZE(wv_worker_kinds) == WV_WORKER_N, "each worker has a row");
