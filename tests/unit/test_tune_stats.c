@@ -148,8 +148,8 @@ static double accepted(double gain, double margin, double drift, unsigned rounds
 
 static void pairs_that_gain_no_more_than_the_margin_are_seldom_accepted(void **state)
 {
-	double at_margin = accepted(0.01, 0.01, 0.005, 300), none = accepted(0, 0.01, 0.005, 300);
-	double plain = accepted(0.05, 0.01, 0.005, 100);
+	double at_margin = accepted(0.01, 0.01, 0.005, 200), none = accepted(0, 0.01, 0.005, 200);
+	double plain = accepted(0.05, 0.01, 0.005, 50);
 
 	(void)state;
 	print_message(

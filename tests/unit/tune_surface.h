@@ -195,7 +195,7 @@ static double best_from(const struct surface *s, struct wv_tune_point p, unsigne
 }
 
 /* Seconds a step of the best point of the whole grid that runs, fits and learns. */
-static double surface_best(const struct surface *s)
+static inline double surface_best(const struct surface *s)
 {
 	return best_from(s, s->space.start, 0);
 }
