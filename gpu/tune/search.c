@@ -236,19 +236,18 @@ static void judge(struct wv_tune *t, uint32_t arm)
 {
 	struct wv_tune_interval gain = wv_tune_search_gain(t, t->best, arm, STEP_PERMILLE);
 	double least = (double)t->limits.gain_ppm / 1e6;
+	bool better;
 
 	t->contest = WV_TUNE_NO_ARM;
 	t->arm[arm].gain = gain.mid;
-	if (gain.low > 0 || uncovered(t, arm, &gain)) {
-		lead(t, arm, gain.mid);
-	} else if (gain.mid >= least && gain.high > 0 && t->arm[arm].rung + 1 < WV_TUNE_RUNGS &&
-		   t->n_search + 2 < t->limits.trials) {
+	better = gain.low > 0 || uncovered(t, arm, &gain);
+	if (!better && gain.mid >= least && gain.high > 0 && t->arm[arm].rung + 1 < WV_TUNE_RUNGS &&
+	    t->n_search + 2 < t->limits.trials)
 		t->contest = arm;
-	} else if (gain.mid > 0 && t->arm[arm].rung) {
+	else if (better || (gain.mid > 0 && t->arm[arm].rung))
 		lead(t, arm, gain.mid);
-	} else {
+	else
 		no_help(t, arm);
-	}
 }
 
 /*

@@ -112,6 +112,7 @@ struct wv_tune_interval wv_tune_search_gain(const struct wv_tune *t, uint32_t a,
 /* confirm.c: the next segment; false: decided (t->phase has changed). */
 bool wv_tune_confirm_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t *ret_arm);
 void wv_tune_confirm_begin(struct wv_tune *t);
-void wv_tune_confirm_told(struct wv_tune *t, uint32_t run);
+/* at: of the run in the log. */
+void wv_tune_confirm_told(struct wv_tune *t, uint32_t at);
 
 #endif
