@@ -256,8 +256,9 @@ static void judge(struct wv_tune *t, uint32_t arm)
  */
 static bool too_near(const struct wv_tune *t, const struct wv_tune_run *r)
 {
-	return t->memory.limit_bytes && r->peak_bytes > t->memory.limit_bytes &&
-	       r->peak_bytes > t->run[0].peak_bytes;
+	/* a rung that needs a little more than the probe did tells of the allocator only */
+	return r->trial.purpose == WV_TUNE_PROBE && t->memory.limit_bytes &&
+	       r->peak_bytes > t->memory.limit_bytes && r->peak_bytes > t->run[0].peak_bytes;
 }
 
 void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *r)

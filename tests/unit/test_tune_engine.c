@@ -322,6 +322,33 @@ static void host_out_of_memory_teaches_nothing_of_the_device(void **state)
 	}
 }
 
+/* The loader is exactly as slow as the device: to make either faster gains nothing by itself. */
+static void losses_that_hide_each_other_are_both_found(void **state)
+{
+	unsigned near = 0;
+
+	(void)state;
+	for (unsigned seed = 0; seed < 20; seed++) {
+		struct wv_tune_result r;
+		struct surface s;
+		struct wv_tune *t;
+		double device, input;
+
+		surface_init(&s, SURFACE_MIXED, seed);
+		s.fetch = s.prep = 1e-9;
+		device = surface_step(&s, &s.space.start, NULL);
+		s.prep = 1;
+		input = surface_step(&s, &s.space.start, NULL);
+		s.prep = device / input;
+		assert_true(surface_step(&s, &s.space.start, NULL) < 1.01 * device);
+		t = tuner(&s);
+		r = finish(t, &s, NULL);
+		near += surface_step(&s, &r.point, NULL) < 1.1 * surface_best(&s);
+		wv_tune_free(t);
+	}
+	assert_true(near >= 18);
+}
+
 static void shares_name_the_largest_loss(void **state)
 {
 	struct wv_tune_shares s = {0};
@@ -422,6 +449,7 @@ int main(void)
 		cmocka_unit_test(start_that_fails_in_confirmation_is_kept),
 		cmocka_unit_test(budget_of_time_leaves_room_for_a_confirmation),
 		cmocka_unit_test(host_out_of_memory_teaches_nothing_of_the_device),
+		cmocka_unit_test(losses_that_hide_each_other_are_both_found),
 		cmocka_unit_test(shares_name_the_largest_loss),
 		cmocka_unit_test(answers_of_any_kind_break_no_rule),
 	};
