@@ -149,7 +149,7 @@ static void decide(struct wv_tune *t)
 	if (n < t->limits.pairs_min)
 		return;
 	measure(t);
-	if (t->confirm.gain.low > least) {
+	if (wv_tune_low_of_looks(&t->confirm.gain) > least) {
 		if (!same_training(t)) {
 			give_up(t, WV_TUNE_DIVERGED);
 			return;
