@@ -146,6 +146,8 @@ void wv_tune_search_ignore(struct wv_tune *t, uint32_t knobs)
 	for (uint32_t i = 1; knobs && i < t->n_arms; i++)
 		if (wv_tune_point_equal(&t->arm[i].point, &t->space.start))
 			t->arm[i].dead = true;
+	if (t->arm[t->best].dead)
+		wv_tune_search_rank(t);
 }
 
 void wv_tune_search_suspect(struct wv_tune *t, uint32_t arm)

@@ -322,6 +322,40 @@ static void host_out_of_memory_teaches_nothing_of_the_device(void **state)
 	}
 }
 
+static void compiling_is_ignored(const struct wv_tune_trial *t)
+{
+	o.ignored =
+		t->point.value[WV_TUNE_COMPILE] != WV_TUNE_COMPILE_OFF ? 1U << WV_TUNE_COMPILE : 0;
+	for (uint32_t i = 0; i < o.n_steps; i++)
+		o.step_ns[i] *= t->point.value[WV_TUNE_COMPILE] == WV_TUNE_COMPILE_OFF ? 1 : 2;
+}
+
+static void knob_that_is_ignored_is_tried_once(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 20; seed++) {
+		struct wv_tune_trial trial;
+		struct wv_tune_result r;
+		struct surface s;
+		unsigned tried = 0;
+		struct wv_tune *t;
+
+		surface_init(&s, seed % SURFACE_N, seed);
+		t = tuner(&s);
+		while (wv_tune_next(t, &trial) > 0) {
+			tried += trial.point.value[WV_TUNE_COMPILE] != WV_TUNE_COMPILE_OFF;
+			surface_run(&s, &trial, &o);
+			compiling_is_ignored(&trial);
+			assert_int_equal(wv_tune_told(t, &o), 0);
+		}
+		o.ignored = 0;
+		wv_tune_result(t, &r);
+		assert_true(tried <= 1);
+		assert_int_equal(r.point.value[WV_TUNE_COMPILE], WV_TUNE_COMPILE_OFF);
+		wv_tune_free(t);
+	}
+}
+
 /* The loader is exactly as slow as the device: to make either faster gains nothing by itself. */
 static void losses_that_hide_each_other_are_both_found(void **state)
 {
@@ -449,6 +483,7 @@ int main(void)
 		cmocka_unit_test(start_that_fails_in_confirmation_is_kept),
 		cmocka_unit_test(budget_of_time_leaves_room_for_a_confirmation),
 		cmocka_unit_test(host_out_of_memory_teaches_nothing_of_the_device),
+		cmocka_unit_test(knob_that_is_ignored_is_tried_once),
 		cmocka_unit_test(losses_that_hide_each_other_are_both_found),
 		cmocka_unit_test(shares_name_the_largest_loss),
 		cmocka_unit_test(answers_of_any_kind_break_no_rule),
