@@ -19,17 +19,20 @@ void wv_tune_confirm_begin(struct wv_tune *t)
 {
 	struct wv_tune_interval gain;
 	char why[WV_TUNE_TEXT];
+	uint32_t arm = wv_tune_search_without(t);
 
 	wv_tune_search_rank(t);
 	gain = wv_tune_search_gain(t, 0, t->best, 950);
-	if (t->best == 0 || gain.mid * 1e6 <= (double)t->limits.gain_ppm) {
+	/* one that no trial was left for is measured by the confirmation itself */
+	if (arm == WV_TUNE_NO_ARM &&
+	    (t->best == 0 || gain.mid * 1e6 <= (double)t->limits.gain_ppm)) {
 		snprintf(why, sizeof(why), "nothing that was tried is faster by %.1f %%: %s",
 			 (double)t->limits.gain_ppm / 1e4, t->stopped ? t->stopped : "");
 		wv_tune_finish(t, WV_TUNE_KEPT, why);
 		return;
 	}
 	t->phase = WV_TUNE_AT_CONFIRM;
-	t->confirm.arm = t->best;
+	t->confirm.arm = arm == WV_TUNE_NO_ARM ? t->best : arm;
 	t->confirm.pairs = t->confirm.spoilt = t->confirm.half = 0;
 	t->confirm.guard = WV_TUNE_GUARD_UNKNOWN;
 	memset(&t->confirm.gain, 0, sizeof(t->confirm.gain));
@@ -130,7 +133,10 @@ static bool same_training(struct wv_tune *t)
 /* Back to the search, without this candidate and what is like it. */
 static void give_up(struct wv_tune *t, enum wv_tune_status status)
 {
-	wv_tune_search_bury(t, t->confirm.arm, status);
+	if (status == WV_TUNE_DIVERGED)
+		wv_tune_search_suspect(t, t->confirm.arm);
+	else
+		wv_tune_search_bury(t, t->confirm.arm, status);
 	t->phase = WV_TUNE_AT_SEARCH;
 }
 
@@ -143,7 +149,7 @@ static void decide(struct wv_tune *t)
 	if (n < t->limits.pairs_min)
 		return;
 	measure(t);
-	if (t->confirm.gain.low > least) {
+	if (wv_tune_low_of_looks(&t->confirm.gain) > least) {
 		if (!same_training(t)) {
 			give_up(t, WV_TUNE_DIVERGED);
 			return;

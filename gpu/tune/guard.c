@@ -15,6 +15,7 @@
 
 struct summary {
 	double mean, low, high;
+	double variance; /* of the mean, by neighbours' differences: the trend is not noise */
 	size_t n;
 	bool finite;
 };
@@ -22,7 +23,8 @@ struct summary {
 /* Over [from, to). A loss that is infinite or, beside others that are told, NAN is not finite. */
 static struct summary summarize(const struct wv_tune_losses *l, size_t from, size_t to)
 {
-	struct summary s = {0, HUGE_VAL, -HUGE_VAL, 0, true};
+	struct summary s = {0, HUGE_VAL, -HUGE_VAL, 0, 0, true};
+	double last = 0, steps = 0;
 	size_t untold = 0;
 
 	for (size_t i = from; i < to && i < l->n; i++) {
@@ -36,6 +38,9 @@ static struct summary summarize(const struct wv_tune_losses *l, size_t from, siz
 			s.finite = false;
 			continue;
 		}
+		if (s.n)
+			steps += (x - last) * (x - last);
+		last = x;
 		s.mean += x;
 		s.low = x < s.low ? x : s.low;
 		s.high = x > s.high ? x : s.high;
@@ -43,6 +48,8 @@ static struct summary summarize(const struct wv_tune_losses *l, size_t from, siz
 	}
 	if (s.n)
 		s.mean /= (double)s.n;
+	if (s.n > 1)
+		s.variance = steps / 2 / (double)(s.n - 1) / (double)s.n;
 	/* a loss that became NAN stays so: the newest are all untold */
 	if (untold && to > from && to <= l->n && isnan(l->loss[to - 1]) && l->n &&
 	    !isnan(l->loss[0]))
@@ -70,6 +77,7 @@ void wv_tune_guard_compare(const struct wv_tune_losses *a, const struct wv_tune_
 			   struct wv_tune_band *ret)
 {
 	double least = HUGE_VAL, most = -HUGE_VAL, d[WV_TUNE_PAIRS], sum = 0, var = 0, room;
+	double noise = 0, ci;
 	bool finite = true, inside = true;
 
 	*ret = (struct wv_tune_band){.known = n >= 3};
@@ -89,6 +97,7 @@ void wv_tune_guard_compare(const struct wv_tune_losses *a, const struct wv_tune_
 		most = fmax(most, x.mean);
 		d[i] = y.mean - x.mean;
 		sum += d[i];
+		noise += x.variance + y.variance;
 		ret->of_a += x.mean / (double)n;
 		ret->of_b += y.mean / (double)n;
 	}
@@ -111,7 +120,9 @@ void wv_tune_guard_compare(const struct wv_tune_losses *a, const struct wv_tune_
 		var += (d[i] - sum / (double)n) * (d[i] - sum / (double)n);
 	}
 	ret->difference = sum / (double)n;
-	ret->difference_ci = wv_tune_student(n - 1) * sqrt(var / (double)(n - 1) / (double)n);
+	ci = wv_tune_student(n - 1) * sqrt(var / (double)(n - 1) / (double)n);
+	/* few pairs that happen to agree are as uncertain as the losses in them are noisy */
+	ret->difference_ci = fmax(ci, 2 * sqrt(noise) / (double)n);
 	/* and with equal seeds, no shift that is certain and larger than the band's half */
 	ret->same = inside && !(fabs(ret->difference) - ret->difference_ci > room / 2);
 }

@@ -146,6 +146,38 @@ void wv_tune_search_ignore(struct wv_tune *t, uint32_t knobs)
 	for (uint32_t i = 1; knobs && i < t->n_arms; i++)
 		if (wv_tune_point_equal(&t->arm[i].point, &t->space.start))
 			t->arm[i].dead = true;
+	if (t->arm[t->best].dead)
+		wv_tune_search_rank(t);
+}
+
+void wv_tune_search_suspect(struct wv_tune *t, uint32_t arm)
+{
+	const struct wv_tune_point *p = &t->arm[arm].point;
+	uint32_t suspects = 0;
+	unsigned k;
+
+	for (k = 0; k < WV_TUNE_KNOB_N; k++)
+		if ((differing(&t->space.start, p) & (1U << k)) &&
+		    wv_tune_knobs[k].numbers == WV_TUNE_CHANGES)
+			suspects |= 1U << k;
+	/* other arithmetic is likelier to be the cause than the same global batch cut otherwise */
+	if (suspects & (1U << WV_TUNE_PRECISION))
+		k = WV_TUNE_PRECISION;
+	else if (suspects)
+		k = (unsigned)__builtin_ctz(suspects);
+	else
+		k = WV_TUNE_KNOB_N;
+	t->without = *p;
+	t->has_without = false;
+	if (k < WV_TUNE_KNOB_N) {
+		uint32_t at = place(t, k, p->value[k]);
+
+		if (at < WV_TUNE_VALUES)
+			t->banned[k] |= 1U << at;
+		t->without.value[k] = t->space.start.value[k];
+		t->has_without = wv_tune_space_settle(&t->space, &t->without);
+	}
+	wv_tune_search_bury(t, arm, WV_TUNE_DIVERGED);
 }
 
 /* Out of memory teaches of the device only where something that needs the device's was changed. */
@@ -206,19 +238,18 @@ static void judge(struct wv_tune *t, uint32_t arm)
 {
 	struct wv_tune_interval gain = wv_tune_search_gain(t, t->best, arm, STEP_PERMILLE);
 	double least = (double)t->limits.gain_ppm / 1e6;
+	bool better;
 
 	t->contest = WV_TUNE_NO_ARM;
 	t->arm[arm].gain = gain.mid;
-	if (gain.low > 0 || uncovered(t, arm, &gain)) {
-		lead(t, arm, gain.mid);
-	} else if (gain.mid >= least && gain.high > 0 && t->arm[arm].rung + 1 < WV_TUNE_RUNGS &&
-		   t->n_search + 2 < t->limits.trials) {
+	better = gain.low > 0 || uncovered(t, arm, &gain);
+	if (!better && gain.mid >= least && gain.high > 0 && t->arm[arm].rung + 1 < WV_TUNE_RUNGS &&
+	    t->n_search + 2 < t->limits.trials)
 		t->contest = arm;
-	} else if (gain.mid > 0 && t->arm[arm].rung) {
+	else if (better || (gain.mid > 0 && t->arm[arm].rung))
 		lead(t, arm, gain.mid);
-	} else {
+	else
 		no_help(t, arm);
-	}
 }
 
 /*
@@ -227,8 +258,9 @@ static void judge(struct wv_tune *t, uint32_t arm)
  */
 static bool too_near(const struct wv_tune *t, const struct wv_tune_run *r)
 {
-	return t->memory.limit_bytes && r->peak_bytes > t->memory.limit_bytes &&
-	       r->peak_bytes > t->run[0].peak_bytes;
+	/* a rung that needs a little more than the probe did tells of the allocator only */
+	return r->trial.purpose == WV_TUNE_PROBE && t->memory.limit_bytes &&
+	       r->peak_bytes > t->memory.limit_bytes && r->peak_bytes > t->run[0].peak_bytes;
 }
 
 void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *r)
@@ -275,6 +307,14 @@ static bool tried(const struct wv_tune *t, const struct wv_tune_point *p)
 	return false;
 }
 
+static void fill_probe(const struct wv_tune *t, uint32_t arm, struct wv_tune_trial *trial)
+{
+	trial->purpose = WV_TUNE_PROBE;
+	trial->steps = t->limits.rung_steps[0];
+	trial->point = t->arm[arm].point;
+	trial->seed = wv_tune_seed(t->limits.seed, 0);
+}
+
 static void probe(struct wv_tune *t, const struct wv_tune_point *p, struct wv_tune_trial *trial,
 		  uint32_t *arm)
 {
@@ -284,10 +324,20 @@ static void probe(struct wv_tune *t, const struct wv_tune_point *p, struct wv_tu
 		.parent = t->best,
 		.unproved = t->arm[t->best].unproved,
 	};
-	trial->purpose = WV_TUNE_PROBE;
-	trial->steps = t->limits.rung_steps[0];
-	trial->point = *p;
-	trial->seed = wv_tune_seed(t->limits.seed, 0);
+	fill_probe(t, *arm, trial);
+}
+
+uint32_t wv_tune_search_without(struct wv_tune *t)
+{
+	if (!t->has_without || t->n_arms == WV_TUNE_RUNS)
+		return WV_TUNE_NO_ARM;
+	t->has_without = false;
+	if (!wv_tune_space_settle(&t->space, &t->without) || tried(t, &t->without) ||
+	    banned(t, &t->without) ||
+	    wv_tune_memory_fits(&t->memory, &t->without) == WV_TUNE_FITS_NOT)
+		return WV_TUNE_NO_ARM;
+	t->arm[t->n_arms] = (struct wv_tune_arm){.point = t->without};
+	return t->n_arms++;
 }
 
 static void rung(struct wv_tune *t, uint32_t a, uint32_t level, struct wv_tune_trial *trial,
@@ -501,6 +551,13 @@ bool wv_tune_search_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t 
 		return stop(t, "the time that is left is needed for a confirmation");
 	if (t->contest != WV_TUNE_NO_ARM) {
 		rung(t, t->contest, t->arm[t->contest].rung + 1, ret, ret_arm);
+		return true;
+	}
+	*ret_arm = wv_tune_search_without(t);
+	if (*ret_arm != WV_TUNE_NO_ARM) {
+		fill_probe(t, *ret_arm, ret);
+		snprintf(ret->reason, sizeof(ret->reason),
+			 "the best candidate without what changed its losses");
 		return true;
 	}
 	n = fresh_moves(t, moves);

@@ -60,7 +60,9 @@ struct wv_tune {
 	uint32_t banned[WV_TUNE_KNOB_N]; /* bits: index of the value in the space */
 	uint32_t contest;		 /* an arm that is to run longer before it is judged */
 	uint32_t bundles_failed;	 /* 2: moves come one by one from then on */
-	const char *stopped;		 /* the search, and why */
+	struct wv_tune_point without; /* a candidate, the value taken out that made it learn less */
+	bool has_without;
+	const char *stopped; /* the search, and why */
 
 	struct {
 		uint32_t arm;		/* WV_TUNE_NO_ARM: none was confirmed yet */
@@ -93,6 +95,13 @@ void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *run);
 void wv_tune_search_ignore(struct wv_tune *t, uint32_t knobs);
 /* The fastest arm that lives; the start if there is no other. */
 void wv_tune_search_rank(struct wv_tune *t);
+/*
+ * The arm's losses are not those of the same training, by a whole confirmation: it is dead, with
+ * all that is like it; t->without is it without what is thought to be the cause.
+ */
+void wv_tune_search_suspect(struct wv_tune *t, uint32_t arm);
+/* Takes t->without for an arm, if it can be one. WV_TUNE_NO_ARM: there is none. */
+uint32_t wv_tune_search_without(struct wv_tune *t);
 /* This arm is no candidate any more; where one value alone can be the cause, nothing that has it.
  */
 void wv_tune_search_bury(struct wv_tune *t, uint32_t arm, enum wv_tune_status why);
@@ -103,6 +112,7 @@ struct wv_tune_interval wv_tune_search_gain(const struct wv_tune *t, uint32_t a,
 /* confirm.c: the next segment; false: decided (t->phase has changed). */
 bool wv_tune_confirm_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t *ret_arm);
 void wv_tune_confirm_begin(struct wv_tune *t);
-void wv_tune_confirm_told(struct wv_tune *t, uint32_t run);
+/* at: of the run in the log. */
+void wv_tune_confirm_told(struct wv_tune *t, uint32_t at);
 
 #endif

@@ -60,5 +60,10 @@ struct wv_tune_segment {
  */
 void wv_tune_pairs(const struct wv_tune_segment *a, const struct wv_tune_segment *b, size_t n,
 		   uint64_t seed, struct wv_tune_interval *ret);
+/*
+ * The lower bound for who looks after each pair and stops at the first that suffices: a bound that
+ * is wrong in 2.5 of 100 cases at each look is wrong more often at any of them.
+ */
+double wv_tune_low_of_looks(const struct wv_tune_interval *i);
 
 #endif

@@ -119,6 +119,7 @@ sed -e 's/name: .*/name: flat/; s/trials: 6/trials: 4/' "$TMP/tune.yaml" >"$TMP/
 tune -f "$TMP/flat.yaml" -o "$TMP/flat" --json -- "$python" "$train" --decode-ms 0 --hidden 2048 --features 512 --batch 8 --steps 100000 \
 	>"$TMP/result" 2>"$TMP/err" || fail "exit $?: $(cat "$TMP/err")"
 [ "$(r .end)" = kept ] || fail "$(cat "$TMP/err" "$TMP/result")"
+[ "$(verify "$TMP/flat" --json | jq -c '[.ok, .finished, .end]')" = '[true,true,"kept"]' ] || fail "$(verify "$TMP/flat")"
 
 
 # micro batches of one global batch by the command's own arguments; the large one takes more memory than allowed

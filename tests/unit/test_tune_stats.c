@@ -135,7 +135,7 @@ static double accepted(double gain, double margin, double drift, unsigned rounds
 			if (p < 2)
 				continue;
 			wv_tune_pairs(x, y, p + 1, r, &i);
-			if (i.low > margin) {
+			if (wv_tune_low_of_looks(&i) > margin) {
 				yes++;
 				break;
 			}
@@ -148,14 +148,18 @@ static double accepted(double gain, double margin, double drift, unsigned rounds
 
 static void pairs_that_gain_no_more_than_the_margin_are_seldom_accepted(void **state)
 {
-	double at_margin = accepted(0.01, 0.01, 0.005, 300), none = accepted(0, 0.01, 0.005, 300);
-	double plain = accepted(0.05, 0.01, 0.005, 100);
+	double at_margin = accepted(0.01, 0.01, 0.005, 300), none = accepted(0, 0.01, 0.005, 200);
+	double plain = accepted(0.05, 0.01, 0.005, 50), drifting;
 
 	(void)state;
 	print_message(
 		"simulated: accepted at the margin %.3f, without any gain %.3f, at 5 %% %.3f\n",
 		at_margin, none, plain);
-	assert_true(at_margin <= 0.08);
+	/* trials that differ among themselves: what is within them does not tell of it */
+	drifting = accepted(0.01, 0.01, 0.02, 300);
+	print_message("simulated: accepted at the margin, 2 %% of drift a trial %.3f\n", drifting);
+	assert_true(drifting <= 0.05);
+	assert_true(at_margin <= 0.05);
 	assert_true(none <= 0.01);
 	assert_true(plain >= 0.95);
 }

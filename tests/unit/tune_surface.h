@@ -178,8 +178,9 @@ static double best_from(const struct surface *s, struct wv_tune_point p, unsigne
 	if (knob == WV_TUNE_KNOB_N) {
 		if (p.value[WV_TUNE_PRECISION] == s->diverges && s->diverges != WV_TUNE_UNSET)
 			return HUGE_VAL;
+		/* 92 % may be used; what lies nearer to that than peaks are noisy may be refused */
 		if (!wv_tune_space_settle(&s->space, &p) ||
-		    surface_peak(s, &p) > 0.92 * (double)s->space.memory_limit_bytes)
+		    surface_peak(s, &p) > 0.91 * (double)s->space.memory_limit_bytes)
 			return HUGE_VAL;
 		return surface_step(s, &p, NULL);
 	}
@@ -195,7 +196,7 @@ static double best_from(const struct surface *s, struct wv_tune_point p, unsigne
 }
 
 /* Seconds a step of the best point of the whole grid that runs, fits and learns. */
-static double surface_best(const struct surface *s)
+static inline double surface_best(const struct surface *s)
 {
 	return best_from(s, s->space.start, 0);
 }

@@ -512,6 +512,8 @@ int wv_tuning_open(const char *path, struct wv_tuning **ret, struct wv_config_er
 		r = load_trial(t, i, ret_error);
 	if (r < 0 && r != -ENOENT)
 		return fail(t, r, "no tuning", ret_error);
+	/* that it has no more questions it finds when it is asked */
+	(void)wv_tune_next(t->tuner, &(struct wv_tune_trial){0});
 	*ret = t;
 	return 0;
 }

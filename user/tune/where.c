@@ -157,7 +157,7 @@ int wv_tune_where_shares(const char *text, size_t len, const struct wv_tune_step
 			 struct wv_tune_shares *ret)
 {
 	struct sums sums = {.tid = (uint64_t)s->tid};
-	const char *end = text + len, *newline;
+	const char *end = text ? text + len : NULL, *newline;
 	int r = 0;
 
 	*ret = (struct wv_tune_shares){0};

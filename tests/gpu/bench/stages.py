@@ -191,8 +191,12 @@ def accuracy(place):
 
 
 def throughput(place, name, *options):
+    return speed(place, name, resnet(place, *options))
+
+
+def speed(place, name, command, **environment):
     steps = os.path.join(place.folder, name + ".jsonl")
-    p = place.profile(name, 1, resnet(place, *options), WAVEOS_BENCH_STEPS=steps)
+    p = place.profile(name, 1, command, WAVEOS_BENCH_STEPS=steps, **environment)
     rows = place.steps(name + ".jsonl")
     rows = rows[len(rows) // 4:]
     seconds = (rows[-1]["end_ns"] - rows[0]["begin_ns"]) / 1e9
@@ -212,6 +216,52 @@ def baseline(place):
     return {"b0": throughput(place, "b0", *B0), "b1": throughput(place, "b1", *b1)}
 
 
+TUNED = ["--batch", "{batch.micro}", "--accumulate", "{batch.accumulate}", "--workers", 2]
+TUNE_SPEC = """job: {name: resnet50, global_batch: %d}
+start: {loader.workers: 2, loader.prefetch: 2, loader.pin: false, batch.micro: %d%s}
+knobs:
+  loader.workers: default
+  loader.prefetch: default
+  loader.pin: default
+  loader.persistent: default
+  batch.micro: [%s]
+%slimits: {budget: %s, trials: 12, steps: {warmup: 5, probe: %d, confirm: %d}}
+"""
+
+
+def fill(option, knobs):
+    for name, value in knobs.items():
+        option = str(option).replace("{%s}" % name, str(value))
+    return option
+
+
+def autonomous(place):
+    """The tuner starts from B0; then B0, B1 and what it found in turn, A B C C B A."""
+    place.run(resnet(place, "--only-files"))
+    spec, evidence = os.path.join(place.folder, "tune.yaml"), os.path.join(place.folder, "evidence")
+    command = resnet(place, *TUNED)
+    batch, more, knobs, sizes = (4, "", "", "2, 4") if place.fake else \
+        (64, ", compile: off", "  compile: default\n", "16, 32, 64")
+    if not place.fake:
+        command += ["--compile", "{compile}"]
+    with open(spec, "w") as f:
+        f.write(TUNE_SPEC % (batch, batch, more, sizes, knobs, "20s" if place.fake else "5m", *((8, 8) if place.fake else (20, 40))))
+    # the tuner ends trials by their steps
+    endless = [c if command[i - 1] != "--steps" else "100000" for i, c in enumerate(command)]
+    result = json.loads(place.run([place.agent, "gpu", "tune", "-f", spec, "-o", evidence, "--json", "--", *endless]))
+    place.run([place.agent, "evidence", "verify", evidence])
+    b1 = [o for o in B1 if o != "--compile"] if place.fake else B1
+    arms = {"b0": resnet(place, *B0), "b1": resnet(place, *b1), "tuned": [fill(c, result["knobs"]) for c in command]}
+    speeds = {name: [] for name in arms}
+    for i, name in enumerate(["b0", "b1", "tuned", "tuned", "b1", "b0"]):
+        more = {"WAVEOS_TUNE_KNOBS": os.path.join(evidence, "tuned-knobs.json")} if name == "tuned" else {}
+        speeds[name].append(speed(place, f"{name}-{i}", arms[name], **more)["samples_s"])
+    mean = {name: sum(v) / len(v) for name, v in speeds.items()}
+    return {"over_b0": mean["tuned"] / mean["b0"], "over_b1": mean["tuned"] / mean["b1"], "samples_s": speeds,
+            "cost": f"{result['trials']}; {result['elapsed_ns'] / 6e10:.1f}", "end": result["end"], "change": result["change"],
+            "proved": [result["speedup_low"], result["speedup"], result["speedup_high"]]}
+
+
 STAGES = {
     "probe": probe,
     "overhead-storm": overhead_planted("storm"),
@@ -221,4 +271,5 @@ STAGES = {
     "overhead-resnet": overhead_resnet,
     "accuracy": accuracy,
     "baseline": baseline,
+    "tune": autonomous,
 }

@@ -84,7 +84,7 @@ def main():
     p.add_argument("--prefetch", type=int, default=2)
     p.add_argument("--pin", action="store_true")
     p.add_argument("--channels-last", action="store_true")
-    p.add_argument("--compile", action="store_true")
+    p.add_argument("--compile", choices=["off", "default", "graphs"], nargs="?", const="default", default="off")
     p.add_argument("--data", default="build/gpu-bench/jpeg")
     p.add_argument("--files", type=int, default=2048)
     p.add_argument("--device", default="cuda")
@@ -100,7 +100,8 @@ def main():
     model = resnet((1, 1) if a.tiny else (3, 4, 6, 3)).to(a.device)
     if a.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    call = torch.compile(model) if a.compile else model
+    modes = {"default": {}, "graphs": {"mode": "reduce-overhead"}}
+    call = torch.compile(model, **modes[a.compile]) if a.compile in modes else model
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     half = (lambda: torch.autocast("cuda", dtype=torch.bfloat16)) if cuda else contextlib.nullcontext
     more = {"prefetch_factor": a.prefetch} if a.workers else {}
