@@ -16,11 +16,18 @@ read -r cpu0 cpu1 <<<"$(python3 -c 'import os; c = sorted(os.sched_getaffinity(0
 jq --arg a "$cpu0" --arg b "$cpu1" '.nodes[0].cpus = $a | .nodes[1].cpus = $b' "$fixtures/pcie-4.json" >"$TMP/topology.json"
 
 cat >train.py <<'PY'
-# counts steps; saves and leaves with 75 when it is told to, as docs/gpu-python.md has it; ends when the file `finish-NAME` is there
+# counts steps; saves and leaves with 75 when it is told to, as docs/gpu-python.md has it, one by the package itself; ends when
+# the file `finish-NAME` is there
 import json, os, signal, sys, time
 name, asked = sys.argv[1], []
 folder = os.environ["WAVEOS_CHECKPOINT_DIR"]
-signal.signal(signal.SIGUSR1, lambda *_: asked.append(1))
+if name == "long":
+    import waveos
+    requested, leave = waveos.checkpoint_requested, waveos.exit_preempted
+    folder = waveos.checkpoint_dir()
+else:
+    signal.signal(signal.SIGUSR1, lambda *_: asked.append(1))
+    requested, leave = lambda: asked, lambda: sys.exit(75)
 state = os.path.join(folder, "state")
 step = int(open(state).read()) if os.path.exists(state) else 0
 print(json.dumps({"name": name, "begin": step, "start": os.environ["WAVEOS_JOB_START"], "uid": os.getuid(),
@@ -30,10 +37,10 @@ while not os.path.exists("finish-" + name):
     step += 1
     with open("step-" + name, "w") as f:
         f.write(str(step))
-    if asked:
+    if requested():
         with open(state, "w") as f:
             f.write(str(step))
-        sys.exit(75)
+        leave()
 print("done", flush=True)
 PY
 
