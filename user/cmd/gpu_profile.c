@@ -201,8 +201,7 @@ static int report(struct wv_cli *cli, const struct args *a, const struct wv_prof
 int wv_gpu_profile_cmd(struct wv_cli *cli, int argc, char **argv)
 {
 	struct args a = {.output = "gpu-profile", .level = WV_GPU_L2};
-	struct wv_gpu_hub_options o = {
-		.size = sizeof(o), .group = (gid_t)-1, .wakes = true, .nvml = true};
+	struct wv_gpu_hub_options o = {.wakes = true, .nvml = true};
 	char folder[] = "/tmp/waveos-gpu-XXXXXX", socket[64];
 	struct wv_gpu_hub_listener listener;
 	struct wv_gpu_hub *h = NULL;

@@ -179,6 +179,8 @@ void wv_gpu_view_begin(struct wv_gpu_view *v);
 void wv_gpu_view_end(struct wv_gpu_view *v);
 /* A consistent copy. -ENOENT: nothing was written yet; -EAGAIN: the writer is stuck in a change. */
 int wv_gpu_view_read(const struct wv_gpu_view *v, struct wv_gpu_view *ret);
+/* The same of the page in this runtime folder, mapped for the one time. */
+int wv_gpu_page_read(const char *runtime, struct wv_gpu_view *ret);
 
 /*
  * What holds back most, by shares of a second or more. d: of a device, or NULL; s: of the steps of

@@ -6,6 +6,7 @@
 #include "gpu/ring.h"
 #include "user/gpu/hub.h"
 #include "user/gpu/join.h"
+#include "user/gpu/meter.h"
 #include "user/gpu/wake.h"
 
 #define HUB_PROCESSES 64
@@ -63,9 +64,9 @@ struct wv_gpu_hub {
 	struct wv_gpu_hub_listener listener;
 	char *path;
 	int epoll, socket;
-	gid_t group;
 	struct wv_wake *wake; /* NULL: not here */
 	struct wv_gpu_waits waits;
+	struct wv_meter *meter; /* NULL: not wanted */
 	struct hub_process process[HUB_PROCESSES];
 	struct hub_device device[WV_GPU_DEVICES];
 	uint32_t devices;
@@ -86,6 +87,7 @@ void wv_hub_step(struct wv_gpu_hub *h, struct hub_process *p, const struct wv_gp
 void wv_hub_tell(struct wv_gpu_hub *h, uint64_t now, bool all);
 /* A process is gone: its parts stay, nobody waits for it. */
 void wv_hub_left(struct wv_gpu_hub *h, struct hub_process *p);
-uint64_t wv_hub_now(void);
+/* hub_meter.c: meters into the page, and devices that no process has told of. */
+void wv_hub_meters(const struct wv_gpu_hub *h, struct wv_gpu_view *v);
 
 #endif

@@ -5,21 +5,12 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "user/core/cleanup.h"
 #include "user/gpu/hub_internal.h"
 
 /* What is not told by then is taken for lost: CUPTI delivers within seconds. */
 #define PATIENCE_NS 5000000000ULL
-
-uint64_t wv_hub_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
 
 /* --- windows --------------------------------------------------------------------------------- */
 
@@ -228,7 +219,7 @@ void wv_hub_tell(struct wv_gpu_hub *h, uint64_t now, bool all)
 void wv_hub_left(struct wv_gpu_hub *h, struct hub_process *p)
 {
 	p->gone = true;
-	wv_hub_tell(h, wv_hub_now(), false);
+	wv_hub_tell(h, wv_io_system.mono_ns(wv_io_system.ctx), false);
 	tell_steps(h, p, 0, true);
 }
 
@@ -297,8 +288,7 @@ static void show_process(const struct hub_process *p, struct wv_gpu_process_view
 
 void wv_gpu_hub_show(const struct wv_gpu_hub *h, struct wv_gpu_view *v)
 {
-	v->updated = wv_hub_now();
-	v->nvml = 0;
+	v->updated = wv_io_system.mono_ns(wv_io_system.ctx);
 	v->wakes = h->wake != NULL;
 	v->n_devices = h->devices;
 	for (unsigned i = 0; i < h->devices; i++)
@@ -308,4 +298,5 @@ void wv_gpu_hub_show(const struct wv_gpu_hub *h, struct wv_gpu_view *v)
 		if (h->process[i].fd >= 0 && h->process[i].greeted &&
 		    v->n_processes < WV_GPU_VIEW_PROCESSES)
 			show_process(&h->process[i], &v->process[v->n_processes++]);
+	wv_hub_meters(h, v);
 }
