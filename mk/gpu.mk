@@ -17,7 +17,7 @@ GPU_TOOLS += $(O)/gpu-test/planted
 
 # The profiler library, which runs in others' processes (docs/gpu-profiler.md): nothing but libc, and
 # nothing to be seen but its few entries.
-CUPTI_SOURCES := $(sort $(wildcard gpu/cupti/*.c gpu/*.c))
+CUPTI_SOURCES := $(sort $(wildcard gpu/cupti/*.c) $(filter-out gpu/period.c,$(wildcard gpu/*.c)))
 CUPTI_OBJECTS := $(CUPTI_SOURCES:%.c=$(O)/cupti/%.o)
 SHARED_LDFLAGS = -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodelete -Wl,--as-needed $(LDFLAGS)
 

@@ -86,7 +86,11 @@ static void print_process(const struct wv_gpu_process_view *p)
 	print_name(p->comm);
 	printf("\n");
 	print_seen(p->level, p->degraded, p->bottleneck);
-	if (p->step_ns)
+	if (p->step_ns && p->step_origin == WV_GPU_STEP_DETECTED)
+		printf("  steps of about %.1f ms, by what repeats on the device, confidence %.0f "
+		       "%%\n",
+		       (double)p->step_ns / 1e6, (double)p->confidence_permille / 10);
+	else if (p->step_ns)
 		printf("  %" PRIu64 " steps, %.2f ms each (median of the newest), confidence "
 		       "%.0f %%\n",
 		       p->steps, (double)p->step_ns / 1e6, (double)p->confidence_permille / 10);

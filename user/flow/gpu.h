@@ -139,6 +139,10 @@ struct wv_gpu_device_view {
 	uint64_t bottleneck_since;
 };
 
+/* Who says how long a step is: nobody, the program, or what repeats on the device (gpu/period.h).
+ */
+enum wv_gpu_step_origin { WV_GPU_STEP_NONE, WV_GPU_STEP_TOLD, WV_GPU_STEP_DETECTED };
+
 struct wv_gpu_process_view {
 	int32_t pid;
 	char comm[16];
@@ -147,6 +151,7 @@ struct wv_gpu_process_view {
 	uint32_t level, degraded;
 	uint64_t steps, step_ns; /* so far; median of the newest 32, 0: none */
 	uint32_t confidence_permille, bottleneck;
+	uint32_t step_origin, pad; /* enum wv_gpu_step_origin */
 	uint64_t bottleneck_since;
 	uint64_t total_ns;				     /* of steps, so far */
 	uint64_t cause_ns[WV_GPU_CAUSE_N];		     /* of steps, so far */

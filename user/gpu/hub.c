@@ -90,6 +90,7 @@ static void release(struct wv_gpu_hub *h, struct hub_process *p)
 		munmap(p->memory, p->size);
 	if (h->wake && p->watched)
 		wv_wake_forget(h->wake, p->pid);
+	free(p->busy);
 	close(p->fd);
 	*p = (struct hub_process){.fd = -1};
 }
@@ -353,6 +354,7 @@ int wv_gpu_hub_turn(struct wv_gpu_hub *h)
 		wv_wake_drain(h->wake);
 	if (h->meter)
 		wv_meter_turn(h->meter);
+	wv_hub_period_look(h);
 	for (unsigned i = 0; i < HUB_PROCESSES; i++) {
 		struct hub_process *p = &h->process[i];
 

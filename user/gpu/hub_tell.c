@@ -11,6 +11,8 @@
 
 /* What is not told by then is taken for lost: CUPTI delivers within seconds. */
 #define PATIENCE_NS 5000000000ULL
+/* Permille; a period that is less certain is not shown: noise alone comes to 50, a drift to 300. */
+#define LEAST_CONFIDENCE 400
 
 /* --- windows --------------------------------------------------------------------------------- */
 
@@ -61,6 +63,7 @@ void wv_hub_window(struct wv_gpu_hub *h, struct hub_process *p, const struct wv_
 	for (uint32_t i = 0; i < w->gaps && !p->steps; i++)
 		if (w->gap[i].launch_tid)
 			p->tid = w->gap[i].launch_tid;
+	wv_hub_period_window(p, w);
 	if (d->next && w->begin < d->next) { /* all others were told without it */
 		d->total.late_ns += WV_GPU_WINDOW_NS - w->idle_ns;
 		return;
@@ -284,6 +287,12 @@ static void show_process(const struct hub_process *p, struct wv_gpu_process_view
 	memcpy(v->comm, p->comm, sizeof(v->comm));
 	memcpy(v->cause_ns, p->cause_ns, sizeof(v->cause_ns));
 	recent_of(p, v);
+	v->step_origin = p->steps ? WV_GPU_STEP_TOLD : WV_GPU_STEP_NONE;
+	if (!p->steps && p->period.confidence * 1000 >= LEAST_CONFIDENCE) {
+		v->step_origin = WV_GPU_STEP_DETECTED;
+		v->step_ns = (uint64_t)(p->period.length * 1e6);
+		v->confidence_permille = (uint32_t)(p->period.confidence * 1000);
+	}
 }
 
 void wv_gpu_hub_show(const struct wv_gpu_hub *h, struct wv_gpu_view *v)
