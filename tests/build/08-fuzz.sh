@@ -2,7 +2,7 @@
 # limit: 900, soak: 36000
 # Fuzzing of everything that reads what others wrote (tests/fuzz/). First every input that was kept is replayed: seeds
 # and what once broke something (tests/fuzz/corpus/TARGET). Then each target runs for FUZZ_SECONDS (a minute; SOAK=1: an
-# hour), two at a time, four minutes in all at most unless FUZZ_SECONDS is given. An input that breaks one is left in
+# hour), two at a time, three minutes in all at most unless FUZZ_SECONDS is given. An input that breaks one is left in
 # $O-fuzz/found and named; it belongs into the corpus with its fix.
 set -euo pipefail
 O=${O:-build}
@@ -27,7 +27,7 @@ done
 }
 if [ -z "${FUZZ_SECONDS:-}" ]; then
 	FUZZ_SECONDS=60
-	bound=$((240 * 2 / ${#targets[@]}))
+	bound=$((180 * 2 / ${#targets[@]}))
 	[ $FUZZ_SECONDS -le $bound ] || FUZZ_SECONDS=$bound
 	[ -z "${SOAK:-}" ] || FUZZ_SECONDS=3600
 fi

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* libFuzzer target: any bytes as what a GPU process wrote into its ring; a frame that is taken has the length of its type. */
+/* libFuzzer target: any bytes as what a GPU process wrote into its ring; a frame that is taken has
+ * the length of its type. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

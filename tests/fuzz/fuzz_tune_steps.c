@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* libFuzzer target: any bytes as what a training tells of its steps, and as where its time went; parts never exceed wholes. */
+/* libFuzzer target: any bytes as what a training tells of its steps, and as where its time went;
+ * parts never exceed wholes. */
 #include <stdlib.h>
 #include <string.h>
 
