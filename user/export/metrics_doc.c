@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* docs/metrics.md. The tables come from the registries and from a scrape, so that they cannot
  * drift. */
+#include <stdlib.h>
+
+#include "user/core/cleanup.h"
+#include "user/core/io.h"
 #include "user/export/metrics_plan.h"
+#include "user/flow/gpu.h"
 
 static const char intro[] =
 	"# Metrics\n"
@@ -97,6 +102,17 @@ static const char figures_intro[] = "\n"
 				    "\n"
 				    "| metric | type | meaning |\n| --- | --- | --- |\n";
 
+static const char gpus_intro[] = "\n"
+				 "## GPUs\n"
+				 "\n"
+				 "Of the page that the worker of GPUs writes "
+				 "([gpu.md](gpu.md)), not while it is older "
+				 "than a minute.\n"
+				 "What a device does not tell, or has not told "
+				 "for five seconds, has no series.\n"
+				 "\n"
+				 "| metric | type | meaning |\n| --- | --- | --- |\n";
+
 static const char *kind_name(enum wv_signal_kind kind)
 {
 	static const char *const names[] = {"counter", "gauge", "counter, tree", "gauge, tree"};
@@ -168,6 +184,22 @@ static void print_families(FILE *f, const char *text)
 	}
 }
 
+static void print_gpus(FILE *f, const struct wv_metrics *m, struct wv_metrics_out *writer)
+{
+	/* a page without a device: all families, no series */
+	_cleanup_free_ struct wv_gpu_view *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return;
+	v->layout = sizeof(*v);
+	v->updated = wv_io_system.mono_ns(wv_io_system.ctx);
+	writer->out->len = 0;
+	wv_metrics_gpu_page(v, m, NULL, writer);
+	fputs(gpus_intro, f);
+	if (wv_text_end(writer->out) == 0)
+		print_families(f, writer->out->data);
+}
+
 void wv_metrics_print_doc(FILE *f)
 {
 	/* everything that appears only sometimes is there */
@@ -193,6 +225,7 @@ void wv_metrics_print_doc(FILE *f)
 		wv_metrics_figures(&head, true, &writer);
 		if (wv_text_end(&out) == 0)
 			print_families(f, out.data);
+		print_gpus(f, m, &writer);
 	}
 	wv_metrics_free(m);
 	wv_text_done(&out);

@@ -9,8 +9,13 @@
 #include <stdlib.h>
 
 #include "user/core/cleanup.h"
+#include "user/core/io.h"
 #include "user/export/metrics_plan.h"
 #include "user/flow/gpu.h"
+
+/* The worker writes once a second, and is back within seconds; a page that is older is of another
+ * agent's life, or of one that watched GPUs then. */
+#define GONE_NS 60000000000ULL
 
 #define OFFSET(member) offsetof(struct wv_gpu_device_view, member)
 
@@ -36,6 +41,12 @@ static const struct figure {
 	 "Clock of the multiprocessors"},
 	{"waveos_gpu_memory_clock_megahertz", "gauge", "", WV_ONE, OFFSET(meter.memory_clock_mhz),
 	 "Clock of the memory"},
+	{"waveos_gpu_pcie_received_bytes_per_second", "gauge", "", WV_ONE,
+	 OFFSET(meter.pcie_rx_bytes_s), "Bytes over PCIe to the device, of some 20 ms"},
+	{"waveos_gpu_pcie_sent_bytes_per_second", "gauge", "", WV_ONE,
+	 OFFSET(meter.pcie_tx_bytes_s), "Bytes over PCIe from the device, of some 20 ms"},
+	{"waveos_gpu_ecc_uncorrected_errors", "gauge", "", WV_ONE, OFFSET(meter.ecc_errors),
+	 "Memory errors that could not be corrected, since the driver was loaded"},
 	{"waveos_gpu_throttle_reasons", "gauge", "", WV_ONE, OFFSET(meter.throttle),
 	 "Why clocks are lowered: bits of nvmlClocksEventReasons"},
 	{"waveos_gpu_observed_seconds_total", "counter", "", WV_NS, OFFSET(total.shares.window),
@@ -218,7 +229,8 @@ static void steps(const struct wv_gpu_view *v, const struct wv_metrics *m,
 		  const struct wv_sample *s, struct wv_metrics_out *out)
 {
 	wv_out_family(out, "waveos_gpu_step_seconds", "gauge",
-		      "Median of the newest training steps; the longest of the cgroup's processes");
+		      "Median of the newest training steps that programs told; the longest of the "
+		      "cgroup's processes");
 	for (uint32_t i = 0; i < v->n_processes; i++) {
 		const struct wv_plan_row *row = row_of(m, s, v->process[i].cgroup_id);
 		uint64_t longest = 0;
@@ -227,6 +239,7 @@ static void steps(const struct wv_gpu_view *v, const struct wv_metrics *m,
 			continue;
 		for (uint32_t k = i; k < v->n_processes; k++)
 			if (v->process[k].cgroup_id == v->process[i].cgroup_id &&
+			    v->process[k].step_origin != WV_GPU_STEP_DETECTED &&
 			    v->process[k].step_ns > longest)
 				longest = v->process[k].step_ns;
 		if (longest)
@@ -240,7 +253,8 @@ void wv_metrics_gpu_page(const struct wv_gpu_view *page, const struct wv_metrics
 {
 	_cleanup_free_ struct wv_gpu_view *v = page ? malloc(sizeof(*v)) : NULL;
 
-	if (!v || wv_gpu_view_read(page, v) < 0)
+	if (!v || wv_gpu_view_read(page, v) < 0 ||
+	    wv_io_system.mono_ns(wv_io_system.ctx) > v->updated + GONE_NS)
 		return;
 	wv_metrics_gpu(v, out);
 	steps(v, m, s, out);
