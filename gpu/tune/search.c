@@ -144,7 +144,10 @@ void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *r)
 			t->bundles_failed += r->status == WV_TUNE_OOM ? 1 : 2;
 		else if (r->status != WV_TUNE_OOM)
 			no_help(t, r->arm);
-		wv_tune_search_bury(t, r->arm, r->status);
+		if (arm->bundle && r->status == WV_TUNE_DIVERGED)
+			wv_tune_search_suspect(t, r->arm);
+		else
+			wv_tune_search_bury(t, r->arm, r->status);
 		return;
 	}
 	for (uint32_t i = 0; i < WV_TUNE_RUNGS; i++)
