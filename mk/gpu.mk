@@ -17,7 +17,7 @@ GPU_TOOLS += $(O)/gpu-test/planted
 
 # The profiler library, which runs in others' processes (docs/gpu-profiler.md): nothing but libc, and
 # nothing to be seen but its few entries.
-CUPTI_SOURCES := $(sort $(wildcard gpu/cupti/*.c gpu/*.c))
+CUPTI_SOURCES := $(sort $(wildcard gpu/cupti/*.c) $(filter-out gpu/period.c,$(wildcard gpu/*.c)))
 CUPTI_OBJECTS := $(CUPTI_SOURCES:%.c=$(O)/cupti/%.o)
 SHARED_LDFLAGS = -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodelete -Wl,--as-needed $(LDFLAGS)
 
@@ -36,7 +36,7 @@ all: $(O)/libwaveos_cupti.so
 
 # a driver and a CUPTI without a GPU (tests/gpu/fake/README.md)
 FAKE_CFLAGS = -std=gnu11 $(WARNINGS) -fPIC $(HERE_IS_DOT) $(CFLAGS)
-FAKES := $(O)/gpu/fake/libcuda.so.1 $(O)/gpu/fake/libcupti.so.13 $(O)/gpu/fake_train $(O)/gpu/receive $(O)/gpu/replay
+FAKES := $(O)/gpu/fake/libcuda.so.1 $(O)/gpu/fake/libnvidia-ml.so.1 $(O)/gpu/fake/libnvidia-ml-old.so.1 $(O)/gpu/fake/libcupti.so.13 $(O)/gpu/fake_train $(O)/gpu/receive $(O)/gpu/replay
 
 $(O)/gpu/fake/libcuda.so.1: tests/gpu/fake/libcuda.c tests/gpu/fake/fake.h
 	$(call say,FAKE,$@)
@@ -47,6 +47,16 @@ $(O)/gpu/fake/libcupti.so.13: tests/gpu/fake/libcupti.c tests/gpu/fake/fake.h gp
 	$(call say,FAKE,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(SHARED_LDFLAGS) -Wl,-soname,libcupti.so.13 -o $@ $< -pthread -ldl
+
+$(O)/gpu/fake/libnvidia-ml.so.1: tests/gpu/fake/libnvml.c user/gpu/nvml.h
+	$(call say,FAKE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) $(SHARED_LDFLAGS) -Wl,-soname,libnvidia-ml.so.1 -o $@ $<
+
+$(O)/gpu/fake/libnvidia-ml-old.so.1: tests/gpu/fake/libnvml.c user/gpu/nvml.h
+	$(call say,FAKE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(FAKE_CFLAGS) -DFAKE_OLD $(SHARED_LDFLAGS) -Wl,-soname,libnvidia-ml.so.1 -o $@ $<
 
 $(O)/gpu/fake_train: tests/gpu/fake/train.c tests/gpu/fake/fake.h $(O)/gpu/fake/libcuda.so.1
 	$(call say,FAKE,$@)

@@ -19,6 +19,7 @@ limit=$default_limit
 passed=0 failed=0 skipped=0
 failures=() second=()
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/waveos-test.XXXXXX")
+chmod 711 "$scratch" # tests as another user find their own folder in it
 trap 'rm -rf "$scratch"' EXIT
 
 # result NAME STATUS LOG SECONDS

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "gpu/topo/nvml_topo.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -74,8 +73,8 @@ static void address(const struct wv_nvml_pci *p, char buf[16])
 	snprintf(buf, 16, "%04x:%02x:%02x.0", p->domain & 0xffff, p->bus & 0xff, p->device & 0x1f);
 }
 
-static int take_gpu(const struct wv_nvml_topo *nvml, void *device, const char *sys,
-		    struct wv_topo *t, unsigned i)
+static int take_gpu(const struct wv_nvml *nvml, void *device, const char *sys, struct wv_topo *t,
+		    unsigned i)
 {
 	struct wv_topo_gpu *g = &t->gpu[i];
 	struct wv_nvml_memory memory = {0};
@@ -110,7 +109,7 @@ static uint32_t link_mbs(unsigned version)
 	return version <= 1 ? 20000 : version >= 5 ? 50000 : 25000;
 }
 
-static void take_links(const struct wv_nvml_topo *nvml, void *device, struct wv_topo *t, unsigned i)
+static void take_links(const struct wv_nvml *nvml, void *device, struct wv_topo *t, unsigned i)
 {
 	for (unsigned link = 0; link < LINKS_MAX; link++) {
 		struct wv_nvml_pci pci = {.domain = 0};
@@ -135,8 +134,7 @@ static void take_links(const struct wv_nvml_topo *nvml, void *device, struct wv_
 }
 
 /* In place of GPU i, the last one, its slices, where it is cut into some. */
-static void take_slices(const struct wv_nvml_topo *nvml, void *device, struct wv_topo *t,
-			unsigned i)
+static void take_slices(const struct wv_nvml *nvml, void *device, struct wv_topo *t, unsigned i)
 {
 	struct wv_topo_gpu whole = t->gpu[i];
 	unsigned now = 0, later, max = 0;
@@ -164,7 +162,7 @@ static void take_slices(const struct wv_nvml_topo *nvml, void *device, struct wv
 	}
 }
 
-int wv_topo_read_with(const struct wv_nvml_topo *nvml, const char *sys, struct wv_topo *ret)
+int wv_topo_read_with(const struct wv_nvml *nvml, const char *sys, struct wv_topo *ret)
 {
 	struct wv_topo *t = calloc(1, sizeof(*t));
 	void *device, *whole[WV_TOPO_GPUS] = {NULL};
@@ -202,47 +200,14 @@ int wv_topo_read_with(const struct wv_nvml_topo *nvml, const char *sys, struct w
 
 int wv_topo_read(struct wv_topo *ret)
 {
-	struct wv_nvml_topo nvml;
-	const struct {
-		const char *name;
-		void *to;
-	} rows[] = {
-		{"nvmlInit_v2", &nvml.init},
-		{"nvmlShutdown", &nvml.shutdown},
-		{"nvmlDeviceGetCount_v2", &nvml.count},
-		{"nvmlDeviceGetHandleByIndex_v2", &nvml.handle},
-		{"nvmlDeviceGetUUID", &nvml.uuid},
-		{"nvmlDeviceGetName", &nvml.name},
-		{"nvmlDeviceGetPciInfo_v3", &nvml.pci},
-		{"nvmlDeviceGetMemoryInfo", &nvml.memory},
-		{"nvmlDeviceGetCudaComputeCapability", &nvml.capability},
-		{"nvmlDeviceGetMaxPcieLinkGeneration", &nvml.generation},
-		{"nvmlDeviceGetMaxPcieLinkWidth", &nvml.width},
-		{"nvmlDeviceGetNvLinkState", &nvml.link_state},
-		{"nvmlDeviceGetNvLinkRemotePciInfo_v2", &nvml.link_remote},
-		{"nvmlDeviceGetNvLinkVersion", &nvml.link_version},
-		{"nvmlDeviceGetMigMode", &nvml.mig_mode},
-		{"nvmlDeviceGetMaxMigDeviceCount", &nvml.mig_max},
-		{"nvmlDeviceGetMigDeviceHandleByIndex", &nvml.mig_handle},
-	};
-	void *lib = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-	int r = 0;
+	struct wv_nvml nvml;
+	int r;
 
-	if (!lib)
+	if (wv_nvml_load(WV_NVML_TOPOLOGY, &nvml) < 0)
 		return -ENOPKG;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		void *symbol = dlsym(lib, rows[i].name);
-
-		if (!symbol)
-			r = -ENOPKG;
-		memcpy(rows[i].to, &symbol, sizeof(symbol));
-	}
-	if (r == 0)
-		r = nvml.init() ? -ENODEV : 0;
-	if (r == 0) {
-		r = wv_topo_read_with(&nvml, "/sys", ret);
-		(void)nvml.shutdown();
-	}
-	dlclose(lib);
+	if (nvml.init())
+		return -ENODEV;
+	r = wv_topo_read_with(&nvml, "/sys", ret);
+	(void)nvml.shutdown();
 	return r;
 }

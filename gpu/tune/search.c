@@ -62,143 +62,10 @@ void wv_tune_search_rank(struct wv_tune *t)
 			t->best = i;
 }
 
-/* Index of a knob's value in the space; WV_TUNE_VALUES: it is not there. */
-static uint32_t place(const struct wv_tune *t, unsigned knob, int32_t value)
-{
-	uint32_t i = 0;
-
-	while (i < t->space.knob[knob].n && t->space.knob[knob].value[i] != value)
-		i++;
-	return i < t->space.knob[knob].n ? i : WV_TUNE_VALUES;
-}
-
-static bool banned(const struct wv_tune *t, const struct wv_tune_point *p)
-{
-	for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++) {
-		uint32_t at = place(t, k, p->value[k]);
-
-		if (at < WV_TUNE_VALUES && (t->banned[k] & (1U << at)) &&
-		    p->value[k] != t->space.start.value[k])
-			return true;
-	}
-	return false;
-}
-
-/* Bits of knobs in which two points differ, but for what follows from others. */
-static uint32_t differing(const struct wv_tune_point *a, const struct wv_tune_point *b)
-{
-	uint32_t bits = 0;
-
-	for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++)
-		if (a->value[k] != b->value[k] && k != WV_TUNE_ACCUMULATE)
-			bits |= 1U << k;
-	return bits;
-}
-
-void wv_tune_search_bury(struct wv_tune *t, uint32_t arm, enum wv_tune_status why)
-{
-	const struct wv_tune_point *p = &t->arm[arm].point;
-	const struct wv_tune_point *from = &t->arm[t->arm[arm].parent].point;
-	uint32_t suspects = 0;
-
-	t->arm[arm].dead = true;
-	/* its parent ran, unless it had passed the probe, too: then all that it has may be why */
-	if (t->arm[arm].told)
-		from = &t->space.start;
-	for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++)
-		if ((differing(from, p) & (1U << k)) &&
-		    (why != WV_TUNE_DIVERGED || wv_tune_knobs[k].numbers == WV_TUNE_CHANGES))
-			suspects |= 1U << k;
-	/* too little memory depends on all values together: that is what the model is for */
-	if (__builtin_popcount(suspects) == 1 &&
-	    (why != WV_TUNE_OOM || wv_tune_knobs[__builtin_ctz(suspects)].memory == WV_TUNE_FLAT)) {
-		unsigned k = (unsigned)__builtin_ctz(suspects);
-		uint32_t at = place(t, k, p->value[k]);
-
-		if (at < WV_TUNE_VALUES)
-			t->banned[k] |= 1U << at;
-	}
-	for (uint32_t i = 1; i < t->n_arms; i++)
-		if (banned(t, &t->arm[i].point))
-			t->arm[i].dead = true;
-	if (t->arm[t->best].dead)
-		wv_tune_search_rank(t);
-}
-
-void wv_tune_search_ignore(struct wv_tune *t, uint32_t knobs)
-{
-	if (knobs & (1U << WV_TUNE_MICRO))
-		knobs |= 1U << WV_TUNE_ACCUMULATE; /* it follows */
-	for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++) {
-		int32_t start = t->space.start.value[k];
-
-		if (!(knobs & (1U << k)))
-			continue;
-		t->space.knob[k].n = start == WV_TUNE_UNSET ? 0 : 1;
-		t->space.knob[k].value[0] = start;
-		t->banned[k] = 0;
-		for (uint32_t i = 1; i < t->n_arms; i++) {
-			t->arm[i].point.value[k] = start;
-			t->arm[i].unproved &= ~(1U << k);
-		}
-	}
-	/* what is the start without them is no candidate */
-	for (uint32_t i = 1; knobs && i < t->n_arms; i++)
-		if (wv_tune_point_equal(&t->arm[i].point, &t->space.start))
-			t->arm[i].dead = true;
-	if (t->arm[t->best].dead)
-		wv_tune_search_rank(t);
-}
-
-void wv_tune_search_suspect(struct wv_tune *t, uint32_t arm)
-{
-	const struct wv_tune_point *p = &t->arm[arm].point;
-	uint32_t suspects = 0;
-	unsigned k;
-
-	for (k = 0; k < WV_TUNE_KNOB_N; k++)
-		if ((differing(&t->space.start, p) & (1U << k)) &&
-		    wv_tune_knobs[k].numbers == WV_TUNE_CHANGES)
-			suspects |= 1U << k;
-	/* other arithmetic is likelier to be the cause than the same global batch cut otherwise */
-	if (suspects & (1U << WV_TUNE_PRECISION))
-		k = WV_TUNE_PRECISION;
-	else if (suspects)
-		k = (unsigned)__builtin_ctz(suspects);
-	else
-		k = WV_TUNE_KNOB_N;
-	t->without = *p;
-	t->has_without = false;
-	if (k < WV_TUNE_KNOB_N) {
-		uint32_t at = place(t, k, p->value[k]);
-
-		if (at < WV_TUNE_VALUES)
-			t->banned[k] |= 1U << at;
-		t->without.value[k] = t->space.start.value[k];
-		t->has_without = wv_tune_space_settle(&t->space, &t->without);
-	}
-	wv_tune_search_bury(t, arm, WV_TUNE_DIVERGED);
-}
-
-/* Out of memory teaches of the device only where something that needs the device's was changed. */
-static void learn_oom(struct wv_tune *t, const struct wv_tune_arm *arm)
-{
-	uint32_t bits = differing(&t->arm[arm->parent].point, &arm->point);
-	bool device = false;
-
-	for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++)
-		if (bits & (1U << k))
-			device = device || wv_tune_knobs[k].memory != WV_TUNE_FLAT;
-	/* a cache in memory is the other one that runs out of it, but that is the host's */
-	if (bits & (1U << WV_TUNE_CACHE) && arm->point.value[WV_TUNE_CACHE] == WV_TUNE_CACHE_RAM)
-		device = false;
-	if (device)
-		wv_tune_memory_saw(&t->memory, &arm->point, 0);
-}
-
 static void no_help(struct wv_tune *t, uint32_t arm)
 {
-	uint32_t bits = differing(&t->arm[t->arm[arm].parent].point, &t->arm[arm].point);
+	uint32_t bits =
+		wv_tune_search_differing(&t->arm[t->arm[arm].parent].point, &t->arm[arm].point);
 
 	if (t->arm[arm].bundle) {
 		t->bundles_failed = 2;
@@ -271,7 +138,7 @@ void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *r)
 	if (r->status != WV_TUNE_OK) {
 		t->contest = WV_TUNE_NO_ARM;
 		if (r->status == WV_TUNE_OOM)
-			learn_oom(t, arm);
+			wv_tune_search_learn_oom(t, arm);
 		/* memory is learned of: the next bundle is another one */
 		if (arm->bundle)
 			t->bundles_failed += r->status == WV_TUNE_OOM ? 1 : 2;
@@ -333,7 +200,7 @@ uint32_t wv_tune_search_without(struct wv_tune *t)
 		return WV_TUNE_NO_ARM;
 	t->has_without = false;
 	if (!wv_tune_space_settle(&t->space, &t->without) || tried(t, &t->without) ||
-	    banned(t, &t->without) ||
+	    wv_tune_search_banned(t, &t->without) ||
 	    wv_tune_memory_fits(&t->memory, &t->without) == WV_TUNE_FITS_NOT)
 		return WV_TUNE_NO_ARM;
 	t->arm[t->n_arms] = (struct wv_tune_arm){.point = t->without};
@@ -370,7 +237,7 @@ static unsigned fresh_moves(const struct wv_tune *t, struct wv_tune_move out[WV_
 	n = wv_tune_moves(&sight, out, WV_TUNE_MOVES);
 	for (unsigned i = 0; i < n; i++)
 		if (out[i].expected_ppm > t->limits.gain_ppm && !tried(t, &out[i].point) &&
-		    !banned(t, &out[i].point))
+		    !wv_tune_search_banned(t, &out[i].point))
 			out[kept++] = out[i];
 	return kept;
 }
@@ -389,7 +256,8 @@ static unsigned bundle(const struct wv_tune *t, const struct wv_tune_move *moves
 
 		if (moves[i].expected_ppm < BUNDLE_TIMES * t->limits.gain_ppm)
 			break;
-		if (differing(best, &sum) & differing(best, &moves[i].point))
+		if (wv_tune_search_differing(best, &sum) &
+		    wv_tune_search_differing(best, &moves[i].point))
 			continue;
 		for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++)
 			if (moves[i].point.value[k] != best->value[k])
@@ -401,7 +269,7 @@ static unsigned bundle(const struct wv_tune *t, const struct wv_tune_move *moves
 		expected *= 1 + moves[i].expected_ppm / 1e6;
 		took++;
 	}
-	if (took < 2 || tried(t, &sum) || banned(t, &sum))
+	if (took < 2 || tried(t, &sum) || wv_tune_search_banned(t, &sum))
 		return 0;
 	*ret = sum;
 	*ret_expected = expected - 1;
@@ -438,20 +306,20 @@ static bool gather(struct wv_tune *t, struct wv_tune_trial *trial, uint32_t *arm
 	for (uint32_t i = t->n_arms - 1; i > 0; i--) {
 		const struct wv_tune_arm *a = &t->arm[i];
 		const struct wv_tune_point *from = &t->arm[a->parent].point;
-		uint32_t bits = differing(from, &a->point);
+		uint32_t bits = wv_tune_search_differing(from, &a->point);
 
 		if (!a->told || a->dead || a->bundle || a->gain < GATHER_LEAST || i == t->best)
 			continue;
 		/* what the best one has changed since is not the same move any more */
-		if (bits & (used | differing(from, &t->arm[t->best].point)))
+		if (bits & (used | wv_tune_search_differing(from, &t->arm[t->best].point)))
 			continue;
 		used |= bits;
 		for (unsigned k = 0; k < WV_TUNE_KNOB_N; k++)
 			if (bits & (1U << k))
 				p.value[k] = a->point.value[k];
 	}
-	if (!used || !wv_tune_space_settle(&t->space, &p) || tried(t, &p) || banned(t, &p) ||
-	    wv_tune_memory_fits(&t->memory, &p) == WV_TUNE_FITS_NOT)
+	if (!used || !wv_tune_space_settle(&t->space, &p) || tried(t, &p) ||
+	    wv_tune_search_banned(t, &p) || wv_tune_memory_fits(&t->memory, &p) == WV_TUNE_FITS_NOT)
 		return false;
 	wv_tune_point_change(&t->arm[t->best].point, &p, change, sizeof(change));
 	snprintf(trial->reason, sizeof(trial->reason), "each of them seemed faster: %s", change);
@@ -484,7 +352,8 @@ static bool take_back(struct wv_tune *t, struct wv_tune_trial *trial, uint32_t *
 			continue;
 		t->arm[t->best].unproved &= ~(1U << k);
 		p.value[k] = t->space.start.value[k];
-		if (!wv_tune_space_settle(&t->space, &p) || tried(t, &p) || banned(t, &p) ||
+		if (!wv_tune_space_settle(&t->space, &p) || tried(t, &p) ||
+		    wv_tune_search_banned(t, &p) ||
 		    wv_tune_memory_fits(&t->memory, &p) == WV_TUNE_FITS_NOT)
 			continue;
 		wv_tune_point_change(&t->arm[t->best].point, &p, change, sizeof(change));
@@ -568,7 +437,8 @@ bool wv_tune_search_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t 
 		explain(t, &p, &moves[0], ret->reason);
 		probe(t, &p, ret, ret_arm);
 		if (took) {
-			t->arm[*ret_arm].bundle = differing(&t->arm[t->best].point, &p);
+			t->arm[*ret_arm].bundle =
+				wv_tune_search_differing(&t->arm[t->best].point, &p);
 			t->arm[*ret_arm].expected = expected;
 		}
 		return true;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The engine's state, shared by engine.c (life, log, result), search.c (which point next) and
- * confirm.c (is it certain). Nothing else includes it. All of it follows from the space, the limits
- * and what was told: no field comes from elsewhere, or a resumed tuning would go another way.
+ * The engine's state, shared by engine.c (life, log, result), search.c (which point next), blame.c
+ * (what failures teach) and confirm.c (is it certain). Nothing else includes it. All of it follows
+ * from the space, the limits and what was told: no field comes from elsewhere, or a resumed tuning
+ * would go another way.
  */
 #ifndef WV_TUNE_STATE_H
 #define WV_TUNE_STATE_H
@@ -87,24 +88,30 @@ uint64_t wv_tune_estimate(const struct wv_tune *t, uint32_t steps);
 bool wv_tune_affordable(const struct wv_tune *t, uint64_t n, uint32_t steps);
 void wv_tune_finish(struct wv_tune *t, enum wv_tune_end end, const char *why);
 
-/* search.c: the next trial of the search, without id and timeout. false: it is over. */
-bool wv_tune_search_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t *ret_arm);
-/* After the run was added to the log. */
-void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *run);
+/* blame.c */
+/* Bits of knobs in which two points differ, but for what follows from others. */
+uint32_t wv_tune_search_differing(const struct wv_tune_point *a, const struct wv_tune_point *b);
+bool wv_tune_search_banned(const struct wv_tune *t, const struct wv_tune_point *p);
+/* Out of memory teaches of the device only where something that needs the device's was changed. */
+void wv_tune_search_learn_oom(struct wv_tune *t, const struct wv_tune_arm *arm);
 /* The program does not turn these knobs (bits): all points have them as the start does. */
 void wv_tune_search_ignore(struct wv_tune *t, uint32_t knobs);
-/* The fastest arm that lives; the start if there is no other. */
-void wv_tune_search_rank(struct wv_tune *t);
 /*
  * The arm's losses are not those of the same training, by a whole confirmation: it is dead, with
  * all that is like it; t->without is it without what is thought to be the cause.
  */
 void wv_tune_search_suspect(struct wv_tune *t, uint32_t arm);
+/* It is no candidate any more; where one value alone can be the cause, nothing that has it. */
+void wv_tune_search_bury(struct wv_tune *t, uint32_t arm, enum wv_tune_status why);
+
+/* search.c: the next trial of the search, without id and timeout. false: it is over. */
+bool wv_tune_search_next(struct wv_tune *t, struct wv_tune_trial *ret, uint32_t *ret_arm);
+/* After the run was added to the log. */
+void wv_tune_search_told(struct wv_tune *t, const struct wv_tune_run *run);
+/* The fastest arm that lives; the start if there is no other. */
+void wv_tune_search_rank(struct wv_tune *t);
 /* Takes t->without for an arm, if it can be one. WV_TUNE_NO_ARM: there is none. */
 uint32_t wv_tune_search_without(struct wv_tune *t);
-/* This arm is no candidate any more; where one value alone can be the cause, nothing that has it.
- */
-void wv_tune_search_bury(struct wv_tune *t, uint32_t arm, enum wv_tune_status why);
 /* Gain of arm b over arm a, with an interval of `permille`. */
 struct wv_tune_interval wv_tune_search_gain(const struct wv_tune *t, uint32_t a, uint32_t b,
 					    uint32_t permille);

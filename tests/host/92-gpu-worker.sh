@@ -50,6 +50,17 @@ wait_until 20 info 'p and p["steps"] > 100 and d["total"]["window_ns"] > 0' || f
 kill -9 $job
 wait $job 2>/dev/null || true
 wait_until 10 info 'not v["processes"]' || fail "a dead process is shown"
+# a program that tells no steps: they are seen in what repeats on its device
+"$BIN" gpu run --root "$ROOT" --level 1 -- "$build/gpu/fake_train" --steps 20000 --kernel-us 20000 --gap-us 10000 >/dev/null 2>&1 &
+job=$!
+wait_until 20 info 'p and p["step_origin"] == "detected" and p["steps"] == 0 and p["confidence_permille"] >= 400' ||
+	fail "no steps were detected: $("$BIN" gpu info --root "$ROOT" --json)"
+# a device is idle for 10 ms and what the machine adds, and busy for 20.02
+info '30e6 < p["step_ns"] < 36e6' || fail "length of a step: $("$BIN" gpu info --root "$ROOT")"
+"$BIN" gpu info --root "$ROOT" | grep -q 'steps of about 3' || fail "text"
+kill -9 $job
+wait $job 2>/dev/null || true
+wait_until 10 info 'not v["processes"]' || fail "a dead process is shown"
 # what it did stays counted
 info 'd["total"]["window_ns"] > 0' || fail "totals went with it: $("$BIN" gpu info --root "$ROOT" --json 2>&1 | head -c 600)"
 agent_stop

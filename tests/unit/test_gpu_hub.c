@@ -273,11 +273,7 @@ static int setup(void **state _unused_)
 
 	seen = (struct seen){0};
 	snprintf(path, sizeof(path), "/tmp/test-gpu-hub-%d", getpid());
-	return wv_gpu_hub_open(
-		&(struct wv_gpu_hub_options){.size = sizeof(struct wv_gpu_hub_options),
-					     .socket = path,
-					     .group = (gid_t)-1},
-		&listener, &hub);
+	return wv_gpu_hub_open(&(struct wv_gpu_hub_options){.socket = path}, &listener, &hub);
 }
 
 static int teardown(void **state _unused_)
@@ -296,7 +292,9 @@ static void hub_windows_wait_for_the_slower_process(void **state _unused_)
 {
 	static const uint64_t a[][2] = {{0, 40 * MS}};
 	struct client one = client_connect(F_SEAL_SHRINK), two = client_connect(F_SEAL_SHRINK);
-	uint64_t begin = wv_hub_now() / WV_GPU_WINDOW_NS * WV_GPU_WINDOW_NS - 10 * WV_GPU_WINDOW_NS;
+	uint64_t begin =
+		wv_io_system.mono_ns(wv_io_system.ctx) / WV_GPU_WINDOW_NS * WV_GPU_WINDOW_NS -
+		10 * WV_GPU_WINDOW_NS;
 	struct wv_gpu_window w;
 	int64_t shift;
 
@@ -331,7 +329,7 @@ static void hub_step_is_told_and_shown(void **state _unused_)
 {
 	struct client c = client_connect(F_SEAL_SHRINK);
 	struct wv_gpu_view *v = calloc(1, sizeof(*v));
-	uint64_t now = wv_hub_now();
+	uint64_t now = wv_io_system.mono_ns(wv_io_system.ctx);
 	struct wv_gpu_step s = {.tid = (uint32_t)getpid(), .confidence_permille = 1000};
 
 	assert_non_null(v);

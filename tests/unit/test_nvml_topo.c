@@ -96,7 +96,7 @@ static int give_slice(void *device _unused_, unsigned i, void **slice)
 	return i < 2 ? 0 : 6;
 }
 
-static const struct wv_nvml_topo fake = {
+static const struct wv_nvml fake = {
 	.count = give_count,
 	.handle = give_handle,
 	.uuid = give_uuid,

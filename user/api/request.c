@@ -134,14 +134,11 @@ static void reply_gpu(struct wv_api *a, uint64_t id)
 {
 	static const char none[] = "{\"schema_version\":1,\"available\":false,\"reason\":\"this "
 				   "agent watches no GPUs: see gpu.enabled\"}";
-	_cleanup_close_ int dir = open(a->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_free_ struct wv_gpu_view *v = malloc(sizeof(*v));
-	struct wv_gpu_view *page = dir < 0 ? NULL : wv_gpu_view_map(dir, false);
 	struct wv_text text = {.max = 1U << 20};
 
-	if (v && page && wv_gpu_view_read(page, v) == 0)
+	if (v && wv_gpu_page_read(a->paths->runtime, v) == 0)
 		wv_gpu_view_json(v, a->io->mono_ns(a->io->ctx), &text);
-	wv_gpu_view_unmap(page);
 	if (text.len && wv_text_end(&text) == 0)
 		wv_api_reply(a, id, 200, WV_API_JSON, text.data, text.len);
 	else

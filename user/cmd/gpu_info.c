@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* gpu info: the page of the worker of GPUs, as text or JSON. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "user/cmd/gpu_cmd.h"
 #include "user/core/cleanup.h"
+#include "user/core/io.h"
 #include "user/export/gpu_json.h"
 
 static const char examples[] = "  waveos-bpf gpu info\n  waveos-bpf gpu info --json\n";
@@ -88,7 +86,11 @@ static void print_process(const struct wv_gpu_process_view *p)
 	print_name(p->comm);
 	printf("\n");
 	print_seen(p->level, p->degraded, p->bottleneck);
-	if (p->step_ns)
+	if (p->step_ns && p->step_origin == WV_GPU_STEP_DETECTED)
+		printf("  steps of about %.1f ms, by what repeats on the device, confidence %.0f "
+		       "%%\n",
+		       (double)p->step_ns / 1e6, (double)p->confidence_permille / 10);
+	else if (p->step_ns)
 		printf("  %" PRIu64 " steps, %.2f ms each (median of the newest), confidence "
 		       "%.0f %%\n",
 		       p->steps, (double)p->step_ns / 1e6, (double)p->confidence_permille / 10);
@@ -132,10 +134,7 @@ static int print_json(const struct wv_gpu_view *v, uint64_t now)
 int wv_gpu_info_cmd(struct wv_cli *cli, int argc, char **argv)
 {
 	int r = wv_cli_parse(cli, argc, argv, "gpu info", examples, options, NULL, NULL);
-	_cleanup_close_ int dir = -1;
 	_cleanup_free_ struct wv_gpu_view *v = NULL;
-	struct wv_gpu_view *page = NULL;
-	struct timespec ts;
 	uint64_t now;
 
 	if (r < 0)
@@ -143,18 +142,12 @@ int wv_gpu_info_cmd(struct wv_cli *cli, int argc, char **argv)
 	v = malloc(sizeof(*v));
 	if (!v)
 		return WV_EXIT_INTERNAL;
-	dir = open(cli->paths.runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir >= 0)
-		page = wv_gpu_view_map(dir, false);
-	r = page ? wv_gpu_view_read(page, v) : -ENOENT;
-	wv_gpu_view_unmap(page);
-	if (r < 0) {
+	if (wv_gpu_page_read(cli->paths.runtime, v) < 0) {
 		fprintf(stderr, "waveos-bpf gpu info: no agent watches GPUs here; see gpu.enabled "
 				"in docs/config.md\n");
 		return WV_EXIT_FINDING;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+	now = wv_io_system.mono_ns(wv_io_system.ctx);
 	if (cli->json)
 		return print_json(v, now);
 	print_text(v, now);

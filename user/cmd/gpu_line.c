@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/cmd/gpu_line.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,16 +10,6 @@
 #include "user/export/gpu_json.h"
 
 #define OLD_NS 10000000000ULL
-
-int wv_gpu_page_read(const struct wv_paths *paths, struct wv_gpu_view *ret)
-{
-	_cleanup_close_ int dir = open(paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct wv_gpu_view *page = dir < 0 ? NULL : wv_gpu_view_map(dir, false);
-	int r = page ? wv_gpu_view_read(page, ret) : -ENOENT;
-
-	wv_gpu_view_unmap(page);
-	return r;
-}
 
 static double percent(uint64_t part, uint64_t whole)
 {
@@ -74,7 +62,7 @@ bool wv_gpu_line(const struct wv_paths *paths, char *buf, size_t size)
 {
 	_cleanup_free_ struct wv_gpu_view *v = malloc(sizeof(*v));
 
-	if (!v || wv_gpu_page_read(paths, v) < 0)
+	if (!v || wv_gpu_page_read(paths->runtime, v) < 0)
 		return false;
 	wv_gpu_line_of(v, buf, size);
 	return true;
@@ -86,7 +74,7 @@ struct json_object *wv_gpu_line_json(const struct wv_paths *paths)
 	struct wv_text t = {.max = 1U << 20};
 	struct json_object *o = NULL;
 
-	if (!v || wv_gpu_page_read(paths, v) < 0)
+	if (!v || wv_gpu_page_read(paths->runtime, v) < 0)
 		return NULL;
 	wv_gpu_view_json(v, wv_io_system.mono_ns(wv_io_system.ctx), &t);
 	if (wv_text_end(&t) == 0)

@@ -8,8 +8,6 @@
 #include "user/core/paths.h"
 #include "user/flow/gpu.h"
 
-/* The running agent's page. 0 with *ret filled in; -ENOENT: it watches none; -EAGAIN. */
-int wv_gpu_page_read(const struct wv_paths *paths, struct wv_gpu_view *ret);
 /* "2 GPUs: 0 kernel 50 %, idle 50 % (input); ...", cut to size. */
 void wv_gpu_line_of(const struct wv_gpu_view *v, char *buf, size_t size);
 /* The same of the running agent's page. False: it watches none. */

@@ -18,6 +18,8 @@
 #include "user/core/io.h"
 #include "user/gpu/place.h"
 
+#define METERS_NS 200000000ULL /* they change once a second */
+
 struct args {
 	const char *output;
 	uint64_t for_ns; /* 0: until it ends */
@@ -104,7 +106,8 @@ static void ask_main(struct wv_gpu_hub *h, struct wv_profile *p, pid_t pid, uint
 	*from = known;
 }
 
-static void run(struct wv_gpu_hub *h, struct wv_profile *p, const struct args *a, pid_t pid)
+static void run(struct wv_gpu_hub *h, struct wv_profile *p, const struct args *a, pid_t pid,
+		struct wv_gpu_view *v)
 {
 	bool told = false;
 	uint64_t from;
@@ -116,6 +119,10 @@ static void run(struct wv_gpu_hub *h, struct wv_profile *p, const struct args *a
 		poll(&f, 1, 50);
 		wv_gpu_hub_turn(h);
 		ask_main(h, p, pid, &from);
+		if (now() > v->updated + METERS_NS) {
+			wv_gpu_hub_show(h, v);
+			wv_profile_meters(p, v);
+		}
 		if (a->for_ns && !told && now() > p->begin + a->for_ns) {
 			kill(pid, SIGTERM);
 			told = true;
@@ -201,8 +208,7 @@ static int report(struct wv_cli *cli, const struct args *a, const struct wv_prof
 int wv_gpu_profile_cmd(struct wv_cli *cli, int argc, char **argv)
 {
 	struct args a = {.output = "gpu-profile", .level = WV_GPU_L2};
-	struct wv_gpu_hub_options o = {
-		.size = sizeof(o), .group = (gid_t)-1, .wakes = true, .nvml = true};
+	struct wv_gpu_hub_options o = {.wakes = true, .nvml = true};
 	char folder[] = "/tmp/waveos-gpu-XXXXXX", socket[64];
 	struct wv_gpu_hub_listener listener;
 	struct wv_gpu_hub *h = NULL;
@@ -236,7 +242,7 @@ int wv_gpu_profile_cmd(struct wv_cli *cli, int argc, char **argv)
 		signal(SIGINT, SIG_IGN); /* it is the command's: the report comes after it */
 		pid = start(h, socket, a.level, argv + i);
 		if (pid > 0)
-			run(h, p, &a, pid);
+			run(h, p, &a, pid, v);
 		r = pid < 0 ? pid : 0;
 		wv_gpu_hub_show(h, v);
 		wv_profile_finish(p, v);

@@ -262,16 +262,7 @@ static uint64_t system_start_ns(void *ctx _unused_, pid_t pid)
 
 static pid_t system_parent(void *ctx _unused_, pid_t pid)
 {
-	_cleanup_fclose_ FILE *f = NULL;
-	char path[48], line[512], *p;
-	int parent = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f || !fgets(line, sizeof(line), f))
-		return 0;
-	p = strrchr(line, ')'); /* a name may have any byte in it */
-	return p && sscanf(p + 1, " %*c %d", &parent) == 1 ? parent : 0;
+	return wv_process_parent(pid);
 }
 
 const struct wv_processes wv_processes_system = {

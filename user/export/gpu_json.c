@@ -126,6 +126,7 @@ static void device(struct wv_text *t, const struct wv_gpu_device_view *d, uint64
 
 static void process(struct wv_text *t, const struct wv_gpu_process_view *p, uint32_t n_devices)
 {
+	static const char *const origins[] = {"none", "told", "detected"};
 	bool any = false;
 
 	wv_text_str(t, "{");
@@ -144,6 +145,7 @@ static void process(struct wv_text *t, const struct wv_gpu_process_view *p, uint
 	number(t, "steps", p->steps);
 	number(t, "step_ns", p->step_ns);
 	number(t, "confidence_permille", p->confidence_permille);
+	string(t, "step_origin", CHECKED(origins, 3U, p->step_origin));
 	number(t, "total_ns", p->total_ns);
 	by_name(t, "cause_ns", wv_gpu_cause_names, p->cause_ns, WV_GPU_CAUSE_N);
 	number(t, "recent_ns", p->recent_ns);

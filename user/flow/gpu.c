@@ -151,6 +151,16 @@ int wv_gpu_view_read(const struct wv_gpu_view *v, struct wv_gpu_view *ret)
 	return -EAGAIN;
 }
 
+int wv_gpu_page_read(const char *runtime, struct wv_gpu_view *ret)
+{
+	_cleanup_close_ int dir = open(runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct wv_gpu_view *page = dir < 0 ? NULL : wv_gpu_view_map(dir, false);
+	int r = page ? wv_gpu_view_read(page, ret) : -ENOENT;
+
+	wv_gpu_view_unmap(page);
+	return r;
+}
+
 /*
  * A device that is busy for 85 % of the time or more is bound by computation: what is left is not
  * worth a search (gpu.md: 60 -> 85 % is the gain looked for). Below that the largest of what is

@@ -139,6 +139,10 @@ struct wv_gpu_device_view {
 	uint64_t bottleneck_since;
 };
 
+/* Who says how long a step is: nobody, the program, or what repeats on the device (gpu/period.h).
+ */
+enum wv_gpu_step_origin { WV_GPU_STEP_NONE, WV_GPU_STEP_TOLD, WV_GPU_STEP_DETECTED };
+
 struct wv_gpu_process_view {
 	int32_t pid;
 	char comm[16];
@@ -147,6 +151,7 @@ struct wv_gpu_process_view {
 	uint32_t level, degraded;
 	uint64_t steps, step_ns; /* so far; median of the newest 32, 0: none */
 	uint32_t confidence_permille, bottleneck;
+	uint32_t step_origin, pad; /* enum wv_gpu_step_origin */
 	uint64_t bottleneck_since;
 	uint64_t total_ns;				     /* of steps, so far */
 	uint64_t cause_ns[WV_GPU_CAUSE_N];		     /* of steps, so far */
@@ -179,6 +184,8 @@ void wv_gpu_view_begin(struct wv_gpu_view *v);
 void wv_gpu_view_end(struct wv_gpu_view *v);
 /* A consistent copy. -ENOENT: nothing was written yet; -EAGAIN: the writer is stuck in a change. */
 int wv_gpu_view_read(const struct wv_gpu_view *v, struct wv_gpu_view *ret);
+/* The same of the page in this runtime folder, mapped for the one time. */
+int wv_gpu_page_read(const char *runtime, struct wv_gpu_view *ret);
 
 /*
  * What holds back most, by shares of a second or more. d: of a device, or NULL; s: of the steps of

@@ -27,7 +27,7 @@ static void split(void *ctx, uint32_t tid, uint64_t begin, uint64_t end, struct 
 	wv_wake_split(h->wake, (pid_t)tid, begin, end, ret);
 }
 
-static int open_socket(struct wv_gpu_hub *h, const char *path, gid_t group)
+static int open_socket(struct wv_gpu_hub *h, const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
@@ -43,8 +43,7 @@ static int open_socket(struct wv_gpu_hub *h, const char *path, gid_t group)
 		return -errno;
 	h->path = strdup(path);
 	/* a connection gives nothing away: it only tells */
-	if (!h->path || chmod(path, group == (gid_t)-1 ? 0666 : 0660) < 0 ||
-	    (group != (gid_t)-1 && chown(path, (uid_t)-1, group) < 0) || listen(h->socket, 64) < 0)
+	if (!h->path || chmod(path, 0666) < 0 || listen(h->socket, 64) < 0)
 		return -errno;
 	return 0;
 }
@@ -70,7 +69,7 @@ int wv_gpu_hub_open(const struct wv_gpu_hub_options *options,
 	for (unsigned i = 0; i < HUB_PROCESSES; i++)
 		h->process[i].fd = -1;
 	h->epoll = epoll_create1(EPOLL_CLOEXEC);
-	r = h->epoll < 0 ? -errno : open_socket(h, options->socket, options->group);
+	r = h->epoll < 0 ? -errno : open_socket(h, options->socket);
 	if (r == 0)
 		r = watch_fd(h, h->socket, HUB_PROCESSES);
 	if (r < 0) {
@@ -79,6 +78,8 @@ int wv_gpu_hub_open(const struct wv_gpu_hub_options *options,
 	}
 	if (options->wakes && wv_wake_open(&h->wake) < 0)
 		h->wake = NULL;
+	if (options->nvml && wv_meter_open(&wv_meter_usual, &h->meter) < 0)
+		h->meter = NULL;
 	*ret = h;
 	return 0;
 }
@@ -89,6 +90,7 @@ static void release(struct wv_gpu_hub *h, struct hub_process *p)
 		munmap(p->memory, p->size);
 	if (h->wake && p->watched)
 		wv_wake_forget(h->wake, p->pid);
+	free(p->busy);
 	close(p->fd);
 	*p = (struct hub_process){.fd = -1};
 }
@@ -105,6 +107,7 @@ void wv_gpu_hub_close(struct wv_gpu_hub *h)
 			for (unsigned n = 0; n < h->device[i].pending[k].n; n++)
 				free(h->device[i].pending[k].window[n]);
 	wv_wake_close(h->wake);
+	wv_meter_close(h->meter);
 	if (h->path)
 		unlink(h->path);
 	free(h->path);
@@ -283,7 +286,7 @@ static int on_frame(struct wv_gpu_hub *h, struct hub_process *p, const void *byt
 	const struct wv_gpu_window *w = bytes;
 	const struct wv_gpu_step *s = bytes;
 	const struct wv_gpu_level_frame *l = bytes;
-	uint64_t now = wv_hub_now();
+	uint64_t now = wv_io_system.mono_ns(wv_io_system.ctx);
 
 	if (!p->greeted && frame->type != WV_GPU_HELLO)
 		return -EPROTO;
@@ -349,6 +352,9 @@ int wv_gpu_hub_turn(struct wv_gpu_hub *h)
 	}
 	if (h->wake)
 		wv_wake_drain(h->wake);
+	if (h->meter)
+		wv_meter_turn(h->meter);
+	wv_hub_period_look(h);
 	for (unsigned i = 0; i < HUB_PROCESSES; i++) {
 		struct hub_process *p = &h->process[i];
 
@@ -363,12 +369,12 @@ int wv_gpu_hub_turn(struct wv_gpu_hub *h)
 		wv_hub_left(h, p);
 		release(h, p);
 	}
-	wv_hub_tell(h, wv_hub_now(), false);
+	wv_hub_tell(h, wv_io_system.mono_ns(wv_io_system.ctx), false);
 	return 0;
 }
 
 void wv_gpu_hub_flush(struct wv_gpu_hub *h)
 {
 	wv_gpu_hub_turn(h);
-	wv_hub_tell(h, wv_hub_now(), true);
+	wv_hub_tell(h, wv_io_system.mono_ns(wv_io_system.ctx), true);
 }

@@ -23,11 +23,10 @@ struct wv_gpu_hub_listener {
 };
 
 struct wv_gpu_hub_options {
-	size_t size;	    /* of this struct */
-	const char *socket; /* path to listen on (SOCK_SEQPACKET); made anew, removed by close */
-	gid_t group;	    /* that may connect besides root; (gid_t)-1: everybody may */
+	const char *socket; /* path to listen on (SOCK_SEQPACKET), for all; made anew, removed by
+			       close */
 	bool wakes;	    /* explain waits by BPF where it can be loaded */
-	bool nvml;	    /* read meters where NVML is */
+	bool nvml;	    /* read meters where NVML is, by a child process (meter.h) */
 };
 
 /* 0 or -errno. listener is copied. Where BPF or NVML cannot be had it goes on without. */

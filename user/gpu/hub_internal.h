@@ -3,9 +3,11 @@
 #ifndef WV_GPU_HUB_INTERNAL_H
 #define WV_GPU_HUB_INTERNAL_H
 
+#include "gpu/period.h"
 #include "gpu/ring.h"
 #include "user/gpu/hub.h"
 #include "user/gpu/join.h"
+#include "user/gpu/meter.h"
 #include "user/gpu/wake.h"
 
 #define HUB_PROCESSES 64
@@ -39,6 +41,11 @@ struct hub_process {
 	enum wv_gpu_bottleneck bottleneck;
 	uint64_t bottleneck_since;
 	uint32_t confidence_permille;
+	/* hub_period.c: how busy its device was, a sample a millisecond, where it tells no steps */
+	float *busy; /* WV_PERIOD_MAX, NULL: not yet */
+	unsigned n_busy;
+	uint64_t busy_until;
+	struct wv_period period;
 };
 
 struct hub_pending {
@@ -63,10 +70,12 @@ struct wv_gpu_hub {
 	struct wv_gpu_hub_listener listener;
 	char *path;
 	int epoll, socket;
-	gid_t group;
 	struct wv_wake *wake; /* NULL: not here */
 	struct wv_gpu_waits waits;
+	struct wv_meter *meter; /* NULL: not wanted */
 	struct hub_process process[HUB_PROCESSES];
+	unsigned period_turn; /* process that is looked at next */
+	uint64_t period_at;
 	struct hub_device device[WV_GPU_DEVICES];
 	uint32_t devices;
 	pid_t watched[HUB_PROCESSES]; /* without a connection */
@@ -86,6 +95,10 @@ void wv_hub_step(struct wv_gpu_hub *h, struct hub_process *p, const struct wv_gp
 void wv_hub_tell(struct wv_gpu_hub *h, uint64_t now, bool all);
 /* A process is gone: its parts stay, nobody waits for it. */
 void wv_hub_left(struct wv_gpu_hub *h, struct hub_process *p);
-uint64_t wv_hub_now(void);
+/* hub_period.c: takes in a window; looks for a period in one process a call, in turn. */
+void wv_hub_period_window(struct hub_process *p, const struct wv_gpu_window *w);
+void wv_hub_period_look(struct wv_gpu_hub *h);
+/* hub_meter.c: meters into the page, and devices that no process has told of. */
+void wv_hub_meters(const struct wv_gpu_hub *h, struct wv_gpu_view *v);
 
 #endif

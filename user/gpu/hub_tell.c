@@ -5,21 +5,14 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "user/core/cleanup.h"
 #include "user/gpu/hub_internal.h"
 
 /* What is not told by then is taken for lost: CUPTI delivers within seconds. */
 #define PATIENCE_NS 5000000000ULL
-
-uint64_t wv_hub_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
+/* Permille; a period that is less certain is not shown: noise alone comes to 50, a drift to 300. */
+#define LEAST_CONFIDENCE 400
 
 /* --- windows --------------------------------------------------------------------------------- */
 
@@ -70,6 +63,7 @@ void wv_hub_window(struct wv_gpu_hub *h, struct hub_process *p, const struct wv_
 	for (uint32_t i = 0; i < w->gaps && !p->steps; i++)
 		if (w->gap[i].launch_tid)
 			p->tid = w->gap[i].launch_tid;
+	wv_hub_period_window(p, w);
 	if (d->next && w->begin < d->next) { /* all others were told without it */
 		d->total.late_ns += WV_GPU_WINDOW_NS - w->idle_ns;
 		return;
@@ -228,7 +222,7 @@ void wv_hub_tell(struct wv_gpu_hub *h, uint64_t now, bool all)
 void wv_hub_left(struct wv_gpu_hub *h, struct hub_process *p)
 {
 	p->gone = true;
-	wv_hub_tell(h, wv_hub_now(), false);
+	wv_hub_tell(h, wv_io_system.mono_ns(wv_io_system.ctx), false);
 	tell_steps(h, p, 0, true);
 }
 
@@ -293,12 +287,17 @@ static void show_process(const struct hub_process *p, struct wv_gpu_process_view
 	memcpy(v->comm, p->comm, sizeof(v->comm));
 	memcpy(v->cause_ns, p->cause_ns, sizeof(v->cause_ns));
 	recent_of(p, v);
+	v->step_origin = p->steps ? WV_GPU_STEP_TOLD : WV_GPU_STEP_NONE;
+	if (!p->steps && p->period.confidence * 1000 >= LEAST_CONFIDENCE) {
+		v->step_origin = WV_GPU_STEP_DETECTED;
+		v->step_ns = (uint64_t)(p->period.length * 1e6);
+		v->confidence_permille = (uint32_t)(p->period.confidence * 1000);
+	}
 }
 
 void wv_gpu_hub_show(const struct wv_gpu_hub *h, struct wv_gpu_view *v)
 {
-	v->updated = wv_hub_now();
-	v->nvml = 0;
+	v->updated = wv_io_system.mono_ns(wv_io_system.ctx);
 	v->wakes = h->wake != NULL;
 	v->n_devices = h->devices;
 	for (unsigned i = 0; i < h->devices; i++)
@@ -308,4 +307,5 @@ void wv_gpu_hub_show(const struct wv_gpu_hub *h, struct wv_gpu_view *v)
 		if (h->process[i].fd >= 0 && h->process[i].greeted &&
 		    v->n_processes < WV_GPU_VIEW_PROCESSES)
 			show_process(&h->process[i], &v->process[v->n_processes++]);
+	wv_hub_meters(h, v);
 }

@@ -26,6 +26,10 @@ struct wv_profile_device {
 	struct wv_profile_point *line; /* WV_PROFILE_POINTS */
 	unsigned n, joined, part;      /* points; windows in each; windows in the last one */
 	uint64_t windows;
+	/* NVML's counter and when it was seen to move, first and last; at 0: not yet */
+	struct {
+		uint64_t before, first_mj, first_at, last_mj, last_at;
+	} energy;
 	double worst_error; /* of the invariant, as a part of a window */
 	struct wv_gpu_told_gap gap[WV_PROFILE_GAPS];
 	unsigned gaps;
@@ -63,6 +67,8 @@ int wv_profile_init(struct wv_profile *p, struct wv_gpu_hub_listener *ret);
 void wv_profile_done(struct wv_profile *p);
 /* Adds what the command's main thread did in a span of time. */
 void wv_profile_add_main(struct wv_profile *p, uint64_t ns, const struct wv_chain_split *s);
+/* Takes in energy counters of the hub's page; several times a second. */
+void wv_profile_meters(struct wv_profile *p, const struct wv_gpu_view *v);
 /* After the last window: names of devices from the hub's page, and what holds back. */
 void wv_profile_finish(struct wv_profile *p, const struct wv_gpu_view *v);
 

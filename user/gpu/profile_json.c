@@ -60,7 +60,32 @@ static struct json_object *time_line(const struct wv_profile_device *d)
 	return o;
 }
 
-static void put_device(struct json_object *list, const struct wv_profile_device *d)
+/* A step's is its mean length at the mean power; NULL where the counter was not seen to move twice.
+ */
+static struct json_object *energy(const struct wv_profile_device *d,
+				  const struct wv_profile_steps *st)
+{
+	uint64_t ns = d->energy.last_at - d->energy.first_at;
+	uint64_t mj = d->energy.last_mj - d->energy.first_mj;
+	struct json_object *o;
+
+	if (!ns)
+		return NULL;
+	o = json_object_new_object();
+	put(o, "mj", mj);
+	put(o, "ns", ns);
+	json_object_object_add(o, "mean_watts",
+			       json_object_new_double((double)mj * 1e6 / (double)ns));
+	json_object_object_add(
+		o, "step_mj",
+		st->seen ? json_object_new_double((double)mj / (double)ns * (double)st->total_ns /
+						  (double)st->seen)
+			 : NULL);
+	return o;
+}
+
+static void put_device(struct json_object *list, const struct wv_profile_device *d,
+		       const struct wv_profile_steps *st)
 {
 	struct json_object *o = json_object_new_object(), *a;
 	const struct wv_gpu_shares *s = &d->sums.shares;
@@ -78,6 +103,7 @@ static void put_device(struct json_object *list, const struct wv_profile_device 
 	json_object_object_add(o, "invariant_worst_error", json_object_new_double(d->worst_error));
 	json_object_object_add(o, "idle_cause_ns", causes(d->sums.cause_ns));
 	json_object_object_add(o, "input_ns", inputs(d->sums.input_ns));
+	json_object_object_add(o, "energy", energy(d, st));
 	put(o, "kernels", d->sums.kernels);
 	put(o, "graphs", d->sums.graphs);
 	put(o, "launches", d->sums.launches);
@@ -153,7 +179,7 @@ struct json_object *wv_profile_json(const struct wv_profile *p)
 	put_text(o, "bottleneck", wv_gpu_bottleneck_names[p->bottleneck]);
 	a = json_object_new_array();
 	for (unsigned i = 0; i < p->devices; i++)
-		put_device(a, &p->device[i]);
+		put_device(a, &p->device[i], &p->steps);
 	json_object_object_add(o, "devices", a);
 	json_object_object_add(o, "training", steps_json(&p->steps));
 	a = json_object_new_object();

@@ -8,12 +8,13 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "skel/wake.btf.skel.h"
 #include "skel/wake.raw.skel.h"
 #include "user/core/bpf.h"
 #include "user/core/cleanup.h"
+#include "user/core/io.h"
+#include "user/recover/act.h"
 
 /* 14 MB when it is full: half a minute of 8,000 switches a second; touched as it fills. */
 #define SEGMENTS (256U << 10)
@@ -148,10 +149,7 @@ static int attach(struct wv_wake *w)
 
 static uint64_t now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+	return wv_io_system.mono_ns(wv_io_system.ctx);
 }
 
 int wv_wake_drain(struct wv_wake *w)
@@ -171,24 +169,6 @@ int wv_wake_drain(struct wv_wake *w)
 	return n;
 }
 
-/* Parent of a process; 0: there is none such. */
-static uint32_t parent_of(uint32_t pid)
-{
-	char path[32], line[512], *at;
-	_cleanup_fclose_ FILE *f = NULL;
-	unsigned parent = 0;
-
-	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-	f = fopen(path, "re");
-	if (!f || !fgets(line, sizeof(line), f))
-		return 0;
-	/* a name may hold anything, brackets too: the last one is its end */
-	at = strrchr(line, ')');
-	if (!at || sscanf(at, ") %*c %u", &parent) != 1)
-		return 0;
-	return parent;
-}
-
 static int add_process(struct wv_wake *w, uint32_t pid, uint32_t parent, uint32_t root)
 {
 	struct wv_wake_process value = {.root = root};
@@ -204,7 +184,7 @@ static int add_process(struct wv_wake *w, uint32_t pid, uint32_t parent, uint32_
 static bool below(uint32_t pid, uint32_t root)
 {
 	for (unsigned i = 0; pid > 1 && i < 16; i++) {
-		pid = parent_of(pid);
+		pid = (uint32_t)wv_process_parent((pid_t)pid);
 		if (pid == root)
 			return true;
 	}
@@ -221,13 +201,13 @@ static void add_descendants(struct wv_wake *w, uint32_t root)
 		uint32_t pid = (uint32_t)strtoul(e->d_name, NULL, 10);
 
 		if (pid && pid != root && below(pid, root))
-			add_process(w, pid, parent_of(pid), root);
+			add_process(w, pid, (uint32_t)wv_process_parent((pid_t)pid), root);
 	}
 }
 
 int wv_wake_watch(struct wv_wake *w, pid_t pid)
 {
-	uint32_t id = (uint32_t)pid, parent = pid > 0 ? parent_of(id) : 0;
+	uint32_t id = (uint32_t)pid, parent = pid > 0 ? (uint32_t)wv_process_parent(pid) : 0;
 	int r;
 
 	if (!parent)

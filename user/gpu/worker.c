@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A turn ten times a second, the page once a second or when a bottleneck has changed, a record of a
- * bottleneck that has lasted. It stays root, for processes of all users are watched, but keeps no
- * capability beyond those that load and attach its own BPF object.
+ * A turn ten times a second, the page once a second, a record of a bottleneck that has lasted. It
+ * stays root, for processes of all users are watched, but keeps no capability beyond those that
+ * load and attach its own BPF object.
  */
 #include "user/gpu/worker.h"
 
@@ -197,11 +197,7 @@ static int set_up(struct worker *w)
 		open(w->ctx->paths->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char socket[WV_PATH_SIZE + 16];
 	const struct wv_gpu_hub_listener nobody = {0};
-	struct wv_gpu_hub_options o = {.size = sizeof(o),
-				       .socket = socket,
-				       .group = (gid_t)-1,
-				       .wakes = c->gpu_waits,
-				       .nvml = true};
+	const struct wv_gpu_hub_options o = {.socket = socket, .wakes = c->gpu_waits, .nvml = true};
 	int r;
 
 	w->page = runtime < 0 ? NULL : wv_gpu_view_map(runtime, true);

@@ -72,6 +72,8 @@ int wv_act_refuse_own(const struct wv_act_request *q, const char *folder,
 		      struct wv_act_result *ret);
 /* Start of a process on CLOCK_BOOTTIME, rounded down to the kernel's tick (10 ms); 0: gone. */
 uint64_t wv_process_start_ns(pid_t pid);
+/* Its parent (proc(5)); 0: there is no such process, or it has none. */
+pid_t wv_process_parent(pid_t pid);
 uint64_t wv_boot_ns(void);
 
 /* actor.c ---------------------------------------------------------------------------------------

@@ -140,6 +140,20 @@ uint64_t wv_process_start_ns(pid_t pid)
 	return ticks * (1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
+pid_t wv_process_parent(pid_t pid)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[48], line[512], *p;
+	int parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		return 0;
+	p = strrchr(line, ')'); /* a name may have any byte in it */
+	return p && sscanf(p + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
 static int refuse(void *ctx, pid_t pid)
 {
 	const struct wv_act_request *q = ctx;
