@@ -93,7 +93,7 @@ rm -r "$TMP/forged/trials/002"
 cannot "a trial that is gone" 'is gone|of the result is'
 
 # killed in the middle: gone on with, nothing is run twice
-sed -i 's/loader.workers: .*/loader.workers: [0, 4]/; /loader.p/d; /precision/d; /compile/d; s/trials: 6/trials: 3/' "$TMP/tune.yaml"
+sed -i 's/loader.workers: \[.*/loader.workers: [0, 4]/; /loader.p/d; /precision/d; /compile/d; s/trials: 6/trials: 3/' "$TMP/tune.yaml"
 "$BIN" gpu tune --root "$ROOT" -f "$TMP/tune.yaml" -o "$TMP/killed" -- "${command[@]}" 2>/dev/null &
 pid=$!
 end_killed() { kill -KILL "$pid" 2>/dev/null || true; }

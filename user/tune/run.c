@@ -144,7 +144,7 @@ int wv_tune_command(const struct wv_tuning *t, const struct wv_tune_trial *trial
 struct eye {
 	const struct wv_tune_watch *watch;
 	struct wv_gpu_hub *hub; /* NULL: it could not be had; trials are not looked at */
-	char folder[32], socket[64];
+	char folder[80], socket[96]; /* which is all that an address has room for */
 	pid_t seen; /* that the hub was told of */
 	bool looks;
 	FILE *where;
@@ -164,8 +164,12 @@ static void open_eye(struct eye *e, const struct wv_tune_watch *watch)
 {
 	struct wv_gpu_hub_listener listener = {.ctx = e, .window = on_window, .step = on_step};
 	struct wv_gpu_hub_options o = {.socket = e->socket, .wakes = true};
+	const char *tmp = getenv("TMPDIR");
 
-	*e = (struct eye){.watch = watch, .folder = "/tmp/waveos-gpu-XXXXXX"};
+	*e = (struct eye){.watch = watch};
+	if (!tmp || strlen(tmp) > 50)
+		tmp = "/tmp";
+	snprintf(e->folder, sizeof(e->folder), "%s/waveos-gpu-XXXXXX", tmp);
 	if (!mkdtemp(e->folder))
 		return;
 	snprintf(e->socket, sizeof(e->socket), "%s/" WV_GPU_SOCKET, e->folder);
