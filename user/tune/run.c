@@ -143,9 +143,9 @@ int wv_tune_command(const struct wv_tuning *t, const struct wv_tune_trial *trial
 /* Who looks at trials. In those that prove the gain nobody does: what looks also costs. */
 struct eye {
 	const struct wv_tune_watch *watch;
-	struct wv_gpu_hub *hub; /* NULL: it could not be had; trials are not looked at */
+	struct wv_gpu_hub *hub;	     /* NULL: it could not be had; trials are not looked at */
 	char folder[80], socket[96]; /* which is all that an address has room for */
-	pid_t seen; /* that the hub was told of */
+	pid_t seen;		     /* that the hub was told of */
 	bool looks;
 	FILE *where;
 };
