@@ -7,6 +7,8 @@ command -v jq >/dev/null || skip "no jq"
 python=/usr/bin/python3
 "$python" -c 'import torch' 2>/dev/null || skip "no torch for $python"
 export PYTHONDONTWRITEBYTECODE=1
+# what a killed tuner leaves is this test's
+export TMPDIR=$TMP
 train=$(realpath "$(dirname "$0")/../gpu/scripts/train_mlp.py")
 tune() { "$BIN" gpu tune --root "$ROOT" "$@"; }
 verify() { "$BIN" evidence verify "$@"; }
