@@ -21,6 +21,9 @@ assert a["invariant_error"] == 0 and a["overlap_error"] < 0.05, a
 PY
 if /usr/bin/python3 -c 'import torch, PIL' 2>/dev/null; then
 	PYTHONDONTWRITEBYTECODE=1 python3 "$bench/run.py" tune --fake --build "$build" --out "$TMP/out" >"$TMP/log" 2>&1 || fail "$(cat "$TMP/log")"
+	PYTHONDONTWRITEBYTECODE=1 python3 "$bench/run.py" preempt --fake --build "$build" --out "$TMP/out" >"$TMP/log" 2>&1 || fail "$(cat "$TMP/log")"
+	jq -e '.fake and (.result.released_s | length == 2 and all(. > 0)) and (.result.resumed_s | all(. > 0))' "$TMP/out/preempt-1.json" >/dev/null ||
+		fail "$(cat "$TMP/out/preempt-1.json")"
 	jq -e '.fake and .result.over_b0 > 0 and (.result.end == "improved" or .result.end == "kept")' "$TMP/out/tune-1.json" >/dev/null ||
 		fail "$(cat "$TMP/out/tune-1.json")"
 fi

@@ -47,6 +47,9 @@ status=0
 tune -f "$TMP/tune.yaml" -o "$TMP/none" -- /nonexistent/python 2>"$TMP/err" || status=$?
 [ $status -eq 2 ] || fail "a command that is not there: exit $status, $(cat "$TMP/err")"
 
+# a fake of NVML that draws 300 W, where it was built
+meter=$(realpath "$(dirname "$BIN")")/gpu/fake/libnvidia-ml.so.1
+[ ! -e "$meter" ] || export WAVEOS_NVML_LIBRARY=$meter
 command=("$python" "$train" --decode sleep --decode-ms 4 --batch 8 --steps 100000)
 tune -f "$TMP/tune.yaml" -o "$TMP/ev" --json -- "${command[@]}" >"$TMP/result" 2>"$TMP/err" || fail "exit $?: $(cat "$TMP/err")"
 r() { jq -r "$1" "$TMP/result"; }
@@ -62,6 +65,8 @@ r() { jq -r "$1" "$TMP/result"; }
 cmp <(jq -S .knobs "$TMP/result") <(jq -S . "$TMP/ev/tuned-knobs.json") || fail "tuned-knobs.json is not the result"
 jq -e '.files["preregistration.json"] and .files["trials/000/steps.jsonl"]' "$TMP/result" >/dev/null || fail "files are missing"
 echo "speed-up $(r .speedup) ($(r .speedup_low) to $(r .speedup_high)), $(r .trials) trials, $(r .runs) runs, $(r '.elapsed_ns / 1e9') s"
+
+[ ! -e "$meter" ] || [ "$(r '.list[0].watts | . > 250 and . < 350')" = true ] || fail "power: $(r '[.list[].watts]')"
 
 # worked out again
 [ "$(verify "$TMP/ev" --json | jq -c '[.ok, .finished]')" = '[true,true]' ] || fail "$(verify "$TMP/ev")"

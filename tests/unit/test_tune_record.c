@@ -85,7 +85,8 @@ static void exit_written_and_read_is_the_same(void **state)
 				 .held = true,
 				 .oom_kills = 2,
 				 .host_peak_bytes = 1,
-				 .elapsed_ns = 3},
+				 .elapsed_ns = 3,
+				 .power_mw = 9},
 			    back;
 	struct json_object *o = wv_tune_exit_json(&e);
 
@@ -94,6 +95,7 @@ static void exit_written_and_read_is_the_same(void **state)
 	assert_int_equal(wv_tune_exit_read(o, &back), 0);
 	assert_true(back.started && back.timed_out && back.held && back.error == -2);
 	assert_true(back.exit_code == 66 && back.signal == 9 && back.oom_kills == 2);
+	assert_int_equal(back.power_mw, 9);
 	json_object_put(o);
 }
 

@@ -188,23 +188,8 @@ void wv_profile_add_main(struct wv_profile *p, uint64_t ns, const struct wv_chai
 
 void wv_profile_meters(struct wv_profile *p, const struct wv_gpu_view *v)
 {
-	for (unsigned i = 0; i < v->n_devices; i++) {
-		struct wv_profile_device *d = &p->device[i];
-		uint64_t mj = v->device[i].meter.energy_mj;
-
-		if (mj == UINT64_MAX || mj == d->energy.before)
-			continue;
-		/* it moves once a round: from move to move the time is as exact as the figure */
-		if (d->energy.before && mj > d->energy.before) {
-			if (!d->energy.first_at) {
-				d->energy.first_mj = mj;
-				d->energy.first_at = v->updated;
-			}
-			d->energy.last_mj = mj;
-			d->energy.last_at = v->updated;
-		}
-		d->energy.before = mj;
-	}
+	for (unsigned i = 0; i < v->n_devices; i++)
+		wv_energy_saw(&p->device[i].energy, v->device[i].meter.energy_mj, v->updated);
 }
 
 void wv_profile_finish(struct wv_profile *p, const struct wv_gpu_view *v)

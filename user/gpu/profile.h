@@ -9,6 +9,7 @@
 
 #include <json-c/json.h>
 
+#include "user/gpu/energy.h"
 #include "user/gpu/hub.h"
 
 #define WV_PROFILE_POINTS 8192 /* of the time line of a device, or of steps */
@@ -26,10 +27,7 @@ struct wv_profile_device {
 	struct wv_profile_point *line; /* WV_PROFILE_POINTS */
 	unsigned n, joined, part;      /* points; windows in each; windows in the last one */
 	uint64_t windows;
-	/* NVML's counter and when it was seen to move, first and last; at 0: not yet */
-	struct {
-		uint64_t before, first_mj, first_at, last_mj, last_at;
-	} energy;
+	struct wv_energy energy;
 	double worst_error; /* of the invariant, as a part of a window */
 	struct wv_gpu_told_gap gap[WV_PROFILE_GAPS];
 	unsigned gaps;

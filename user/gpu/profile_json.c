@@ -75,7 +75,7 @@ static struct json_object *energy(const struct wv_profile_device *d,
 	put(o, "mj", mj);
 	put(o, "ns", ns);
 	json_object_object_add(o, "mean_watts",
-			       json_object_new_double((double)mj * 1e6 / (double)ns));
+			       json_object_new_double(wv_energy_watts(&d->energy)));
 	json_object_object_add(
 		o, "step_mj",
 		st->seen ? json_object_new_double((double)mj / (double)ns * (double)st->total_ns /

@@ -78,6 +78,7 @@ struct json_object *wv_tune_exit_json(const struct wv_tune_exit *r)
 	add_u64(o, "oom_kills", r->oom_kills);
 	add_u64(o, "host_peak_bytes", r->host_peak_bytes);
 	add_u64(o, "elapsed_ns", r->elapsed_ns);
+	add_u64(o, "power_mw", r->power_mw);
 	return o;
 }
 
@@ -182,6 +183,7 @@ int wv_tune_exit_read(struct json_object *o, struct wv_tune_exit *ret)
 		.oom_kills = get_u64(o, "oom_kills", &bad),
 		.host_peak_bytes = get_u64(o, "host_peak_bytes", &bad),
 		.elapsed_ns = get_u64(o, "elapsed_ns", &bad),
+		.power_mw = get_u64(o, "power_mw", &bad),
 	};
 
 	if (bad)

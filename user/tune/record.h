@@ -20,6 +20,7 @@ struct wv_tune_exit {
 	int exit_code, signal;
 	bool timed_out, held;
 	uint64_t oom_kills, host_peak_bytes, elapsed_ns;
+	uint64_t power_mw; /* mean of all devices together; 0: not measured */
 };
 
 /* Objects belong to the caller (json_object_put); NULL: no memory. */

@@ -51,6 +51,31 @@ static double throughput_of(const struct wv_tuning *t, enum wv_tune_purpose purp
 	return n ? sum / n : 0;
 }
 
+/* Energy of a sample (token), of the confirming trials of one arm; 0: not measured. */
+static double energy_of(const struct wv_tuning *t, enum wv_tune_purpose purpose)
+{
+	double joules = 0;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->n_done; i++) {
+		const struct wv_tune_done *d = &t->done[i];
+
+		if (d->trial.purpose != purpose || d->status != WV_TUNE_OK || d->throughput <= 0)
+			continue;
+		/* a mean of some trials only would be of other minutes than the throughput */
+		if (!d->run.power_mw)
+			return 0;
+		joules += (double)d->run.power_mw / 1e3 / d->throughput;
+		n++;
+	}
+	return n ? joules / n : 0;
+}
+
+static struct json_object *measured(double v)
+{
+	return v > 0 ? json_object_new_double(v) : NULL;
+}
+
 static struct json_object *share_json(const struct wv_tune_shares *s)
 {
 	struct json_object *o;
@@ -84,6 +109,7 @@ static struct json_object *done_json(const struct wv_tuning *t, const struct wv_
 	add(o, "step_ns", json_object_new_uint64(d->step_ns));
 	add(o, "per_second", json_object_new_double(d->throughput));
 	add(o, "elapsed_ns", json_object_new_uint64(d->run.elapsed_ns));
+	add(o, "watts", measured((double)d->run.power_mw / 1e3));
 	add(o, "time", share_json(&d->shares));
 	return o;
 }
@@ -125,8 +151,9 @@ char *wv_tuning_result_text(const struct wv_tuning *t)
 	    json_object_new_string(t->spec.metric == WV_TUNE_TOKENS ? "tokens/s" : "samples/s"));
 	add(o, "start_per_second", json_object_new_double(throughput_of(t, WV_TUNE_CONFIRM_A)));
 	add(o, "best_per_second", json_object_new_double(throughput_of(t, WV_TUNE_CONFIRM_B)));
-	/* no meter is read here: said rather than left out */
-	add(o, "energy_j", NULL);
+	/* null: no device told of its energy */
+	add(o, "start_joules_each", measured(energy_of(t, WV_TUNE_CONFIRM_A)));
+	add(o, "best_joules_each", measured(energy_of(t, WV_TUNE_CONFIRM_B)));
 	add(o, "torch", json_object_new_string(t->torch));
 	add(o, "trials", json_object_new_uint64(r.trials));
 	add(o, "runs", json_object_new_uint64(r.runs));
@@ -189,10 +216,16 @@ char *wv_tuning_report_text(const struct wv_tuning *t)
 				     : r.why);
 	wv_text_printf(&x,
 		       ".\n\nBottleneck: %s before, %s after. Losses: %s. %u trials, %u runs, "
-		       "%.1f s. Energy was not measured.\n\n",
+		       "%.1f s. ",
 		       wv_gpu_bottleneck_names[r.was], wv_gpu_bottleneck_names[r.is],
 		       r.guard_text[0] ? r.guard_text : wv_tune_guard_names[r.guard], r.trials,
 		       r.runs, (double)r.elapsed_ns / 1e9);
+	if (energy_of(t, WV_TUNE_CONFIRM_B) > 0)
+		wv_text_printf(&x, "Energy of a %s: %.4g J before, %.4g J after.\n\n",
+			       t->spec.metric == WV_TUNE_TOKENS ? "token" : "sample",
+			       energy_of(t, WV_TUNE_CONFIRM_A), energy_of(t, WV_TUNE_CONFIRM_B));
+	else
+		wv_text_str(&x, "Energy was not measured.\n\n");
 	wv_text_str(&x, "| # | purpose | change | status | step (mean) | waited for input | why |\n"
 			"| ---: | --- | --- | --- | ---: | ---: | --- |\n");
 	for (uint32_t i = 0; i < t->n_done; i++)

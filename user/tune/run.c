@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "user/core/cleanup.h"
+#include "user/gpu/energy.h"
 #include "user/gpu/place.h"
 #include "user/tune/where.h"
 
@@ -140,7 +141,13 @@ int wv_tune_command(const struct wv_tuning *t, const struct wv_tune_trial *trial
 	return 0;
 }
 
-/* Who looks at trials. In those that prove the gain nobody does: what looks also costs. */
+/* How often meters are looked at, in turns of the trial. */
+#define METER_TURNS 5
+
+/*
+ * Who looks at trials. In those that prove the gain nobody looks into the process, since that costs
+ * the process; meters are read in any.
+ */
 struct eye {
 	const struct wv_tune_watch *watch;
 	struct wv_gpu_hub *hub;	     /* NULL: it could not be had; trials are not looked at */
@@ -148,6 +155,9 @@ struct eye {
 	pid_t seen;		     /* that the hub was told of */
 	bool looks;
 	FILE *where;
+	unsigned turns;
+	struct wv_gpu_view *view;
+	struct wv_energy energy[WV_GPU_DEVICES]; /* of this trial */
 };
 
 static void on_window(void *ctx, const struct wv_gpu_told *w)
@@ -163,7 +173,7 @@ static void on_step(void *ctx, const struct wv_gpu_told_step *s)
 static void open_eye(struct eye *e, const struct wv_tune_watch *watch)
 {
 	struct wv_gpu_hub_listener listener = {.ctx = e, .window = on_window, .step = on_step};
-	struct wv_gpu_hub_options o = {.socket = e->socket, .wakes = true};
+	struct wv_gpu_hub_options o = {.socket = e->socket, .wakes = true, .nvml = true};
 	const char *tmp = getenv("TMPDIR");
 
 	*e = (struct eye){.watch = watch};
@@ -173,7 +183,8 @@ static void open_eye(struct eye *e, const struct wv_tune_watch *watch)
 	if (!mkdtemp(e->folder))
 		return;
 	snprintf(e->socket, sizeof(e->socket), "%s/" WV_GPU_SOCKET, e->folder);
-	if (wv_gpu_hub_open(&o, &listener, &e->hub) < 0) {
+	e->view = calloc(1, sizeof(*e->view));
+	if (!e->view || wv_gpu_hub_open(&o, &listener, &e->hub) < 0) {
 		e->hub = NULL;
 		(void)rmdir(e->folder);
 	}
@@ -181,10 +192,27 @@ static void open_eye(struct eye *e, const struct wv_tune_watch *watch)
 
 static void close_eye(struct eye *e)
 {
+	free(e->view);
 	if (!e->hub)
 		return;
 	wv_gpu_hub_close(e->hub);
 	(void)rmdir(e->folder);
+}
+
+static void look_at_meters(struct eye *e)
+{
+	wv_gpu_hub_show(e->hub, e->view);
+	for (unsigned i = 0; i < e->view->n_devices; i++)
+		wv_energy_saw(&e->energy[i], e->view->device[i].meter.energy_mj, e->view->updated);
+}
+
+static uint64_t power_mw(const struct eye *e)
+{
+	double watts = 0;
+
+	for (unsigned i = 0; i < WV_GPU_DEVICES; i++)
+		watts += wv_energy_watts(&e->energy[i]);
+	return (uint64_t)(watts * 1000);
 }
 
 static bool turn(void *ctx, pid_t pid)
@@ -197,6 +225,8 @@ static bool turn(void *ctx, pid_t pid)
 			e->seen = pid;
 		}
 		(void)wv_gpu_hub_turn(e->hub);
+		if (e->turns++ % METER_TURNS == 0)
+			look_at_meters(e);
 	}
 	return !e->watch->stop || !*e->watch->stop;
 }
@@ -207,6 +237,7 @@ static void look(struct eye *e, const struct wv_tune_trial *trial, int dir)
 	struct wv_gpu_place place;
 	int fd;
 
+	memset(e->energy, 0, sizeof(e->energy));
 	e->looks = e->hub && trial->purpose < WV_TUNE_CONFIRM_A;
 	unsetenv("WAVEOS_GPU_SOCKET");
 	unsetenv("CUDA_INJECTION64_PATH");
@@ -282,6 +313,7 @@ static int run_one(struct wv_tuning *t, const struct wv_tune_trial *trial, struc
 	if (r == -EINTR || ((r == -ENOENT || r == -EACCES) && t->n_done == 0))
 		return r;
 	run.started = r == 0;
+	run.power_mw = power_mw(eye);
 	run.error = r;
 	if (r == 0) {
 		run.exit_code = end.exit_code;

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import stats
 
@@ -202,6 +203,7 @@ def speed(place, name, command, **environment):
     seconds = (rows[-1]["end_ns"] - rows[0]["begin_ns"]) / 1e9
     d = p["devices"][0] if p["devices"] else None
     return {"samples_s": sum(r["samples"] for r in rows) / seconds, "bottleneck": p["bottleneck"],
+            "watts": d and d["energy"] and d["energy"]["mean_watts"],
             "busy": d and (d["kernel_ns"] + d["exposed_comms_ns"] + d["memory_ns"]) / d["window_ns"]}
 
 
@@ -252,14 +254,84 @@ def autonomous(place):
     place.run([place.agent, "evidence", "verify", evidence])
     b1 = [o for o in B1 if o != "--compile"] if place.fake else B1
     arms = {"b0": resnet(place, *B0), "b1": resnet(place, *b1), "tuned": [fill(c, result["knobs"]) for c in command]}
-    speeds = {name: [] for name in arms}
+    speeds, joules = {name: [] for name in arms}, {name: [] for name in arms}
     for i, name in enumerate(["b0", "b1", "tuned", "tuned", "b1", "b0"]):
         more = {"WAVEOS_TUNE_KNOBS": os.path.join(evidence, "tuned-knobs.json")} if name == "tuned" else {}
-        speeds[name].append(speed(place, f"{name}-{i}", arms[name], **more)["samples_s"])
+        got = speed(place, f"{name}-{i}", arms[name], **more)
+        speeds[name].append(got["samples_s"])
+        joules[name].append(got["watts"] and got["watts"] / got["samples_s"])
     mean = {name: sum(v) / len(v) for name, v in speeds.items()}
-    return {"over_b0": mean["tuned"] / mean["b0"], "over_b1": mean["tuned"] / mean["b1"], "samples_s": speeds,
+    energy = sum(joules["tuned"]) / sum(joules["b0"]) - 1 if all(joules["tuned"] + joules["b0"]) else None
+    return {"energy": energy, "joules_each": joules, "over_b0": mean["tuned"] / mean["b0"], "over_b1": mean["tuned"] / mean["b1"], "samples_s": speeds,
             "cost": f"{result['trials']}; {result['elapsed_ns'] / 6e10:.1f}", "end": result["end"], "change": result["change"],
             "proved": [result["speedup_low"], result["speedup"], result["speedup_high"]]}
+
+
+class Queue:
+    """An agent of its own that runs jobs, below a folder of its own."""
+
+    def __init__(self, place):
+        self.place, self.root = place, os.path.join(place.folder, "root")
+        os.makedirs(self.root, exist_ok=True)
+        # a fake has no topology to be asked for
+        topology = ["--set", f"gpu.topology={os.path.join(HERE, '../../fixtures/gpu/topo/pcie-4.json')}"] if place.fake else []
+        with open(os.path.join(place.folder, "agent.log"), "w") as log:
+            self.agent = subprocess.Popen([place.agent, "attach", "--root", self.root, "--set", "metrics.listen=", "--set",
+                                           "gpu.jobs=true", "--set", "gpu.enabled=off", *topology], stderr=log)
+
+    def ask(self, verb, *arguments):
+        return self.place.run([self.place.agent, "gpu", "jobs", verb, "--root", self.root, *map(str, arguments)])
+
+    def until(self, what, limit_s=120):
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            try:
+                found = what()
+            except (Failed, FileNotFoundError):
+                found = None
+            if found:
+                return found
+            time.sleep(0.01)
+        raise Failed("it took too long")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.agent.terminate()
+        self.agent.wait(30)
+
+
+def preempt(place):
+    """From the verb to a free GPU, and from the verb to the first step that follows, by a job that saves its own state."""
+    log = os.path.join(place.folder, "events")
+
+    def events(what):
+        with open(log) as f:
+            return [int(row.split()[2]) for row in f if row.startswith(what) and row.endswith("\n")]
+
+    released, saved, resumed = [], [], []
+    with Queue(place) as queue:
+        queue.until(lambda: queue.ask("list") or True)
+        job = queue.ask("submit", "--checkpoint-dir", os.path.join(place.folder, "checkpoint"), "--output",
+                        os.path.join(place.folder, "job.log"), "--", *place.script("train_saved.py", "--log", log)).strip()
+        queue.until(lambda: len(events("step")) > 20)
+        try:
+            for _ in range(2 if place.fake else 5):
+                begin = time.monotonic_ns()
+                queue.ask("preempt", job)
+                queue.until(lambda: json.loads(queue.ask("show", job, "--json"))["state"] == "held")
+                released.append((time.monotonic_ns() - begin) / 1e9)
+                saved.append((events("saved")[-1] - begin) / 1e9)
+                begin = time.monotonic_ns()
+                queue.ask("resume", job)
+                queue.until(lambda: events("step")[-1] > begin)
+                resumed.append((next(t for t in events("step") if t > begin) - begin) / 1e9)
+        finally:
+            queue.ask("cancel", job)
+            queue.until(lambda: json.loads(queue.ask("show", job, "--json"))["state"] == "cancelled")
+    return {"released_s": released, "saved_s": saved, "resumed_s": resumed,
+            "times": f"{stats.median(released):.1f} s; {stats.median(resumed):.1f} s"}
 
 
 STAGES = {
@@ -272,4 +344,5 @@ STAGES = {
     "accuracy": accuracy,
     "baseline": baseline,
     "tune": autonomous,
+    "preempt": preempt,
 }

@@ -43,7 +43,7 @@ ROWS = [
     ("tune", "tuned by itself, over B1", "≥ 1.10×", "over_b1", times),
     ("tune", "trials; minutes", "≤ 12; ≤ 5", "cost", lambda x: x),
     ("preempt", "preempted to released; resumed to first step", "≤ 2 s; ≤ 3 s", "times", lambda x: x),
-    ("energy", "energy a sample, tuned against B0", "−25 %", "ratio", ratio),
+    ("tune", "energy a sample, tuned against B0", "−25 %", "energy", lambda x: None if x is None else f"{100 * x:+.1f} %"),
 ]
 
 

@@ -84,4 +84,5 @@ def main():
         step.loss = loss.detach()
 
 
-main()
+if __name__ == "__main__":
+    main()
