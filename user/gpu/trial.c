@@ -20,6 +20,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
+#include "user/recover/act.h"
 
 #define TURN_MS 50
 #define FILE_MAX 4096
@@ -138,29 +139,6 @@ static void kill_procs(const char *folder)
 			(void)kill(pid, SIGKILL);
 }
 
-/*
- * What left the trial's session and has no cgroup to be found in was given to this process when its
- * parent died. Children of our own session are not the trial's, which has no way into it. How many
- * are not gone yet.
- */
-static unsigned end_orphans(void)
-{
-	_cleanup_fclose_ FILE *f = NULL;
-	char path[64];
-	unsigned left = 0;
-	int pid;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)gettid());
-	f = fopen(path, "re");
-	while (f && fscanf(f, "%d", &pid) == 1) {
-		if (pid <= 0 || getsid(pid) == getsid(0))
-			continue;
-		(void)kill(pid, SIGKILL);
-		left += waitpid(pid, NULL, WNOHANG) == 0;
-	}
-	return left;
-}
-
 static void remove_place(struct place *p)
 {
 	uint64_t until = now_ns() + GONE_MS * 1000000ULL;
@@ -170,7 +148,7 @@ static void remove_place(struct place *p)
 		while (folders[i][0] && rmdir(folders[i]) < 0 && errno == EBUSY &&
 		       now_ns() < until) {
 			kill_procs(folders[i]);
-			(void)end_orphans();
+			(void)wv_process_end_others();
 			(void)poll(NULL, 0, 10);
 		}
 }
@@ -255,8 +233,9 @@ static void finish(const struct wv_trial_options *o, struct place *p, pid_t pid,
 	kill_procs(p->pids);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	/* children of an orphan come when it goes */
-	for (uint64_t until = now_ns() + GONE_MS * 1000000ULL; end_orphans() && now_ns() < until;)
+	/* what left the session and has no cgroup; children of an orphan come when it goes */
+	for (uint64_t until = now_ns() + GONE_MS * 1000000ULL;
+	     wv_process_end_others() && now_ns() < until;)
 		(void)poll(NULL, 0, 5);
 	(void)take(out, &e->out);
 	(void)take(err, &e->err);

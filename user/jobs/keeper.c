@@ -140,6 +140,17 @@ static int settle(const struct wv_keep *k, const char **what)
 	return make_environment(k);
 }
 
+/* What protects the agent from running out of memory does not protect what its users run. */
+static void expose_to_oom(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, "0", 1);
+	close(fd);
+}
+
 static void run_job(const struct wv_keep *k, int go, int tell)
 {
 	struct json_object *list;
@@ -152,6 +163,7 @@ static void run_job(const struct wv_keep *k, int go, int tell)
 	if (read(go, &byte, 1) != 1)
 		_exit(0); /* nobody knows of this process: it must not be */
 	(void)prctl(PR_SET_NAME, "waveos-job-new");
+	expose_to_oom();
 	(void)prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0); /* the agent's own setting */
 	for (int s = 1; s < NSIG; s++)
 		(void)signal(s, SIG_DFL);
@@ -224,39 +236,38 @@ static void write_exit(const struct wv_keep *k, const struct wv_job_exit *e)
 	}
 }
 
-/* Until the first process has ended; those that it left to us are reaped meanwhile. */
+/*
+ * Until the first process has ended; those that it left to us are reaped meanwhile. Its group is
+ * ended before it is reaped: after that its number may be another group's.
+ */
 static void wait_for(pid_t pid, struct wv_job_exit *ret)
 {
+	siginfo_t info = {0};
 	int status;
-	pid_t got;
 
-	for (;;) {
-		got = waitpid(-1, &status, 0);
-		if (got == pid)
-			break;
-		if (got < 0 && errno != EINTR) {
+	do {
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) < 0) {
+			if (errno == EINTR)
+				continue;
 			ret->status = -1;
 			return;
 		}
-	}
+		if (info.si_pid == pid)
+			(void)kill(-pid, SIGKILL);
+		(void)waitpid(info.si_pid, &status, 0);
+	} while (info.si_pid != pid);
 	ret->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	ret->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 /* A job's GPUs are free only when none of its processes has them. */
-static void end_rest(pid_t pid, const struct wv_pin *pin)
+static void end_rest(const struct wv_pin *pin)
 {
 	uint64_t until = wv_boot_ns() + REST_NS;
 
 	while (wv_boot_ns() < until) {
-		pid_t got;
-
-		(void)kill(-pid, SIGKILL);
 		wv_pin_kill(pin->cgroup, pin->cpuset);
-		do
-			got = waitpid(-1, NULL, WNOHANG);
-		while (got > 0);
-		if (got < 0 && errno == ECHILD)
+		if (wv_process_end_others() == 0 && waitpid(-1, NULL, WNOHANG) < 0)
 			return;
 		(void)poll(NULL, 0, 20);
 	}
@@ -317,7 +328,7 @@ static void keep(const struct wv_keep *k, int lock)
 		(void)!write(go[1], "g", 1);
 	close(go[1]);
 	wait_for(pid, &end);
-	end_rest(pid, &pin);
+	end_rest(&pin);
 	n = end.why[0] ? 0 : read(tell[0], end.why, sizeof(end.why) - 1);
 	if (n > 0)
 		end.why[n] = '\0';

@@ -74,6 +74,12 @@ int wv_act_refuse_own(const struct wv_act_request *q, const char *folder,
 uint64_t wv_process_start_ns(pid_t pid);
 /* Its parent (proc(5)); 0: there is no such process, or it has none. */
 pid_t wv_process_parent(pid_t pid);
+/*
+ * One round of ending the children of this thread that are in another session than it: of a
+ * subreaper, what a process that it runs left behind, however that tried to hide. How many are not
+ * gone yet.
+ */
+unsigned wv_process_end_others(void);
 uint64_t wv_boot_ns(void);
 
 /* actor.c ---------------------------------------------------------------------------------------

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "user/core/cleanup.h"
@@ -152,6 +154,25 @@ pid_t wv_process_parent(pid_t pid)
 		return 0;
 	p = strrchr(line, ')'); /* a name may have any byte in it */
 	return p && sscanf(p + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+unsigned wv_process_end_others(void)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64];
+	unsigned left = 0;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)gettid());
+	f = fopen(path, "re");
+	while (f && fscanf(f, "%d", &pid) == 1) {
+		if (pid <= 0 || getsid(pid) == getsid(0))
+			continue;
+		/* a child's number is nobody else's before it is reaped here */
+		(void)kill(pid, SIGKILL);
+		left += waitpid(pid, NULL, WNOHANG) == 0;
+	}
+	return left;
 }
 
 static int refuse(void *ctx, pid_t pid)
