@@ -8,7 +8,7 @@ import functools
 import time
 import weakref
 
-from . import _env, _preempt, _steps
+from . import _env, _intervals, _preempt, _steps
 
 _tuned = weakref.WeakSet()
 _caches = weakref.WeakKeyDictionary()
@@ -47,9 +47,19 @@ def _seed(torch):
     torch.manual_seed = torch.random.manual_seed = manual_seed
 
 
+def _guarded(call, *arguments):
+    try:
+        call(*arguments)
+    except Exception:
+        _env.debug("intervals")
+
+
 def _optimizer(module):
     register = getattr(module, "register_optimizer_step_post_hook", None)
     if register is not None:
+        if _intervals.enabled:
+            module.register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: _guarded(_intervals.optimizer_begins))
+            register(lambda optimizer, args, kwargs: _guarded(_intervals.optimizer_ended, optimizer))
         register(lambda optimizer, args, kwargs: _steps.optimizer_stepped(optimizer))
         return
     original = module.Optimizer._hook_for_profile
@@ -64,7 +74,11 @@ def _optimizer(module):
 
         @functools.wraps(step)
         def stepped(self, *args, **kwargs):
+            if _intervals.enabled:
+                _guarded(_intervals.optimizer_begins)
             out = step(self, *args, **kwargs)
+            if _intervals.enabled:
+                _guarded(_intervals.optimizer_ended, self)
             _steps.optimizer_stepped(self)
             return out
 
@@ -85,7 +99,12 @@ def _autograd(module):
                 _steps.backward(getattr(loss, "_waveos_loss", loss))
         except Exception:
             _env.debug("backward")
-        return original(tensors, *args, **kwargs)
+        if not _intervals.enabled:
+            return original(tensors, *args, **kwargs)
+        _guarded(_intervals.backward, True)
+        out = original(tensors, *args, **kwargs)
+        _guarded(_intervals.backward, False)
+        return out
 
     module.backward = backward
 
@@ -232,6 +251,8 @@ def _loader(module):
             _steps.fetched(id(self), begin, samples_of(batch, loader()))
         except Exception:
             _env.debug("batch")
+        if _intervals.enabled:
+            _guarded(_intervals.fetched)
         return batch
 
     loader_class.__iter__, base.__next__ = iterate, following
