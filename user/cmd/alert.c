@@ -30,7 +30,7 @@ static int say(const char *what, int r)
 /* Takes the reference of fields. */
 static int record(const struct wv_cli *cli, const char *type, struct json_object *fields)
 {
-	return wv_event_device(io, &cli->paths, type, fields);
+	return wv_event_device(io, &cli->paths, "", type, fields);
 }
 
 /* list ---------------------------------------------------------------------------------------- */

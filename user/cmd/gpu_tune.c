@@ -106,7 +106,7 @@ static void record(const struct wv_cli *cli, const char *type, struct json_objec
 		json_object_put(fields);
 		return;
 	}
-	r = wv_event_device(&wv_io_system, &cli->paths, type, fields);
+	r = wv_event_device(&wv_io_system, &cli->paths, "", type, fields);
 	if (r < 0)
 		(void)say("not in this machine's log: %s", strerror(-r));
 }

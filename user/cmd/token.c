@@ -58,7 +58,7 @@ static int record(const struct wv_paths *paths, const char *type, const struct w
 	if (strcmp(type, "token-created") == 0)
 		wv_json_u64(o, "expires_wall_ns", t->expires_s * 1000000000ULL);
 	wv_json_str(o, "by", by);
-	return wv_event_device(&wv_io_system, paths, type, o);
+	return wv_event_device(&wv_io_system, paths, "", type, o);
 }
 
 static int announce(void *ctx, const struct wv_token *t)

@@ -140,8 +140,8 @@ int wv_tlog_open_device(struct wv_tlog **ret, const struct wv_io *io, const stru
 	return wv_tlog_open(ret, io, paths->state, &options, NULL);
 }
 
-int wv_event_device(const struct wv_io *io, const struct wv_paths *paths, const char *type,
-		    struct json_object *fields)
+int wv_event_device(const struct wv_io *io, const struct wv_paths *paths, const char *run_id,
+		    const char *type, struct json_object *fields)
 {
 	struct wv_tlog *log;
 	int r = wv_tlog_open_device(&log, io, paths);
@@ -150,7 +150,7 @@ int wv_event_device(const struct wv_io *io, const struct wv_paths *paths, const 
 		json_object_put(fields);
 		return r;
 	}
-	r = wv_event(log, io, "", type, fields, true, NULL);
+	r = wv_event(log, io, run_id, type, fields, true, NULL);
 	wv_tlog_close(log);
 	return r;
 }

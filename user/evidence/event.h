@@ -29,9 +29,9 @@ void wv_tlog_options_of(const struct wv_config *c, struct wv_tlog_options *ret);
 /* Opens the device's log as verbs do: with the device's key and the settings of the configuration
  * file (defaults where there is none that can be read). One of them a process. */
 int wv_tlog_open_device(struct wv_tlog **ret, const struct wv_io *io, const struct wv_paths *paths);
-/* One durable record of no run: opens the device's log, appends, closes. Takes the reference of
- * fields, also on failure. 0 or -errno. */
-int wv_event_device(const struct wv_io *io, const struct wv_paths *paths, const char *type,
-		    struct json_object *fields);
+/* One durable record, of a run or (run_id "") of none: opens the device's log, appends, closes.
+ * Takes the reference of fields, also on failure. 0 or -errno. */
+int wv_event_device(const struct wv_io *io, const struct wv_paths *paths, const char *run_id,
+		    const char *type, struct json_object *fields);
 
 #endif

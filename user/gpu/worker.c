@@ -22,6 +22,7 @@
 #include "user/evidence/event.h"
 #include "user/flow/figures.h"
 #include "user/gpu/hub.h"
+#include "user/tune/drift.h"
 
 #define TURN_US 100000
 #define PAGE_NS 1000000000ULL
@@ -58,7 +59,6 @@ static void record(struct worker *w, const char *subject, const char *command, u
 		   uint32_t after)
 {
 	struct json_object *o = json_object_new_object();
-	struct wv_tlog *log;
 	int r;
 
 	json_object_object_add(o, "subject", json_object_new_string(subject));
@@ -67,16 +67,43 @@ static void record(struct worker *w, const char *subject, const char *command, u
 	json_object_object_add(o, "before",
 			       json_object_new_string(wv_gpu_bottleneck_names[before]));
 	json_object_object_add(o, "after", json_object_new_string(wv_gpu_bottleneck_names[after]));
-	r = wv_tlog_open_device(&log, &wv_io_system, w->ctx->paths);
-	if (r < 0) {
-		json_object_put(o);
-		(void)wv_log_warn(r, "gpu", "a bottleneck is not in the log");
-		return;
-	}
-	r = wv_event(log, &wv_io_system, w->ctx->run_id, "gpu-bottleneck", o, false, NULL);
+	r = wv_event_device(&wv_io_system, w->ctx->paths, w->ctx->run_id, "gpu-bottleneck", o);
 	if (r < 0)
 		(void)wv_log_warn(r, "gpu", "a bottleneck is not in the log");
-	wv_tlog_close(log);
+}
+
+/*
+ * A tuning holds for what held back when it was made. Where that is another thing now a new one is
+ * proposed: it takes the devices for minutes, so that its owner decides when.
+ */
+static void propose(struct worker *w, int pid, const char *subject, uint32_t bottleneck)
+{
+	const char *folder = w->ctx->config->gpu_tunings, *is = wv_gpu_bottleneck_names[bottleneck];
+	char path[48], text[1024];
+	_cleanup_free_ char *cmdline = NULL;
+	struct json_object *o;
+	struct wv_tuned t;
+	size_t len = 0;
+	int r;
+
+	if (!folder[0] || bottleneck == WV_GPU_BOUND_NONE || bottleneck == WV_GPU_BOUND_COMPUTE)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	if (wv_io_read_file(&wv_io_system, AT_FDCWD, path, 65536, &cmdline, &len) < 0 ||
+	    wv_tuned_find(folder, cmdline, len, &t) < 0 || strcmp(t.expected, is) == 0)
+		return;
+	o = json_object_new_object();
+	json_object_object_add(o, "subject", json_object_new_string(subject));
+	json_object_object_add(o, "name", json_object_new_string(t.name));
+	json_object_object_add(o, "folder", json_object_new_string(t.folder));
+	json_object_object_add(o, "expected", json_object_new_string(t.expected));
+	json_object_object_add(o, "is", json_object_new_string(is));
+	snprintf(text, sizeof(text), "waveos-bpf gpu tune -f %s/spec.yaml -- %s", t.folder,
+		 t.command);
+	json_object_object_add(o, "propose", json_object_new_string(text));
+	r = wv_event_device(&wv_io_system, w->ctx->paths, w->ctx->run_id, "gpu-tuning-drift", o);
+	if (r < 0)
+		(void)wv_log_warn(r, "gpu", "a proposal is not in the log");
 }
 
 /* The place of a subject, a new one where it has none; NULL: there are too many. */
@@ -97,18 +124,20 @@ static struct told *told_of(struct worker *w, const char *subject)
 	return unused;
 }
 
-static void tell_one(struct worker *w, const char *subject, const char *command,
+/* Whether it is another one, for long enough: then it is recorded. */
+static bool tell_one(struct worker *w, const char *subject, const char *command,
 		     uint32_t bottleneck, uint64_t since, uint64_t now)
 {
 	struct told *t = told_of(w, subject);
 
 	if (!t)
-		return;
+		return false;
 	t->seen = true;
 	if (bottleneck == t->bottleneck || now < since + LASTING_NS)
-		return;
+		return false;
 	record(w, subject, command, t->bottleneck, bottleneck);
 	t->bottleneck = bottleneck;
+	return true;
 }
 
 static void tell_bottlenecks(struct worker *w, uint64_t now)
@@ -118,14 +147,15 @@ static void tell_bottlenecks(struct worker *w, uint64_t now)
 	for (unsigned i = 0; i < TOLD; i++)
 		w->told[i].seen = false;
 	for (unsigned i = 0; i < v->n_devices; i++)
-		tell_one(w, v->device[i].uuid, NULL, v->device[i].bottleneck,
-			 v->device[i].bottleneck_since, now);
+		(void)tell_one(w, v->device[i].uuid, NULL, v->device[i].bottleneck,
+			       v->device[i].bottleneck_since, now);
 	for (unsigned i = 0; i < v->n_processes; i++) {
 		char subject[32];
 
 		snprintf(subject, sizeof(subject), "pid %d", v->process[i].pid);
-		tell_one(w, subject, v->process[i].comm, v->process[i].bottleneck,
-			 v->process[i].bottleneck_since, now);
+		if (tell_one(w, subject, v->process[i].comm, v->process[i].bottleneck,
+			     v->process[i].bottleneck_since, now))
+			propose(w, v->process[i].pid, subject, v->process[i].bottleneck);
 	}
 	for (unsigned i = 0; i < TOLD; i++)
 		if (!w->told[i].seen)

@@ -74,7 +74,7 @@ bool wv_kube_wanted(const struct wv_config *c)
 
 void wv_kube_record(struct wv_kube_worker *w, const char *type, struct json_object *fields)
 {
-	int r = wv_event_device(w->io, w->ctx->paths, type, fields);
+	int r = wv_event_device(w->io, w->ctx->paths, "", type, fields);
 
 	if (r < 0)
 		(void)wv_log_warn(r, "kube", "a record of %s is not in the log", type);

@@ -32,7 +32,7 @@ static void record(const struct wv_updater *u, const struct wv_update_known *k, 
 	}
 	json_object_object_add(o, "from", json_object_new_string(from));
 	json_object_object_add(o, "why", json_object_new_string(why));
-	r = wv_event_device(u->io, u->paths, "update-refused", o);
+	r = wv_event_device(u->io, u->paths, "", "update-refused", o);
 	if (r < 0)
 		(void)wv_log_warn(r, "update", "a refusal is not in the log");
 }
