@@ -79,6 +79,8 @@ goals() {
 		| the same at 1,000,000/s offered: delay to the acknowledgement (on disk), p50 | ≤ 10 ms | $(spread append_p50 ' ms'), p99 $(f append_p99) ms at $(f append_offered_rate)/s | $(verdict 10 append_p50) |
 		| log: verify 1,000,000 records of 256 bytes, two threads | ≤ 0.5 s | $(f evidence_verify_s) s ($(f evidence_verify_cpu_s) s of CPU) | $(verdict 0.5 evidence_verify_s) |
 		| one inclusion proof, beside the signature | ≤ 50 µs | $(f evidence_proof_us) µs (signature: $(f evidence_signature_us) µs) | $(verdict 50 evidence_proof_us) |
+		| GPU profiler: a record of CUPTI, parsed by it (by adding a size), unions and frames included; no GPU | ≤ 40 ns | $(spread gpu_record_cupti ' ns') ($(spread gpu_record)) | $(verdict 40 gpu_record_cupti) |
+		| waits of GPU processes: added to a switch of a watched process (with its wakeup); of another one | - | $(spread gpu_wake_watched ' ns'); $(spread gpu_wake_other) | |
 	MD
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Measures the figures of docs/benchmarks.md and writes it.
-#   run.sh [ROW...]   rows: hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append rollback spool; default: all
+#   run.sh [ROW...]   rows: hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append rollback spool gpu; default: all
 # Root. O=build folder. A row that is not named keeps its last figures ($O/bench/results). PAIRS, ROUNDS,
 # STARTS, GAP_SECONDS, MAX_ROUNDS, SHARES, QUIET_WAIT, QUIET_BUDGET, VM_KERNELS change how much is measured.
 #
@@ -21,12 +21,14 @@ fi
 . tests/bench/rows_evidence.sh
 # shellcheck source=rows_spool.sh
 . tests/bench/rows_spool.sh
+# shellcheck source=rows_gpu.sh
+. tests/bench/rows_gpu.sh
 # shellcheck source=rates.sh
 . tests/bench/rates.sh
 # shellcheck source=document.sh
 . tests/bench/document.sh
 
-ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append rollback spool)
+ALL_ROWS=(hook slowdown loss memory limit gap rates gate breaker restart policy programs verifier verify append rollback spool gpu)
 
 # What the comparison needs, only here: neither the build nor the tests do.
 install_tools() {
