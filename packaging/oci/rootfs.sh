@@ -14,7 +14,7 @@ umask 022
 # what the agent loads when it needs it: in the image, or not and why (docs/packaging.md)
 loaded="libmicrohttpd.so.12 libgnutls.so.30 libcurl.so.4"
 # shellcheck disable=SC2034 # read by tests/build/11-release.sh
-left_out="libarchive.so.13 libtss2-tctildr.so.0 libtss2-mu.so.0 libtss2-esys.so.0"
+left_out="libarchive.so.13 libnvidia-ml.so.1 libtss2-tctildr.so.0 libtss2-mu.so.0 libtss2-esys.so.0"
 
 library() {
 	local p
