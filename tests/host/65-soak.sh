@@ -7,7 +7,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tools/scale.sh"
 
-turns=1500 warm=400
+# the warm-up is over when artifacts were written for the first time, after ten seconds: 500 turns, and what they take is kept
+turns=1500 warm=600
 if [ -n "$SOAK" ]; then turns=${SOAK_TURNS:-86400} warm=4000; fi
 top=wvtest-soak-$$
 dir=$(cgroup_make "$top")
