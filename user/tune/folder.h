@@ -49,7 +49,6 @@ struct wv_tuning {
 		char name[48], sha256[WV_SHA256_HEX];
 	} file[WV_TUNE_FILES_MAX];
 	size_t n_files;
-	bool broken; /* the trials are not those that this tuner asks for */
 };
 
 /*
