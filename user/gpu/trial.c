@@ -20,6 +20,7 @@
 
 #include "user/core/cleanup.h"
 #include "user/core/io.h"
+#include "user/enforce/cgroupfs.h"
 #include "user/recover/act.h"
 
 #define TURN_MS 50
@@ -40,13 +41,9 @@ static uint64_t now_ns(void)
 static int put(const char *folder, const char *name, const char *text)
 {
 	char path[600];
-	_cleanup_close_ int fd = -1;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		return -errno;
-	return 0;
+	return wv_cgfile_write(&wv_io_system, path, text);
 }
 
 /* The number after a word of a file ("" for a file that is a number); 0: none. */

@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 
 #include "user/core/cleanup.h"
+#include "user/core/io.h"
+#include "user/enforce/cgroupfs.h"
 #include "user/jobs/jobs.h"
 #include "user/recover/act.h"
 
@@ -70,13 +72,9 @@ int wv_cpus_print(const cpu_set_t *set, char *buf, size_t size)
 static int put(const char *folder, const char *file, const char *value)
 {
 	char path[512];
-	_cleanup_close_ int fd = -1;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	return write(fd, value, strlen(value)) < 0 ? -errno : 0;
+	return wv_cgfile_write(&wv_io_system, path, value);
 }
 
 static int get(const char *folder, const char *file, char buf[256])
