@@ -96,6 +96,25 @@ static void warmup_of_slow_steps_is_cut_and_noise_is_not(void **state)
 	assert_true(wv_tune_warmup(x, 100, 3) <= 10);
 }
 
+/* A loader's queue: three steps of four wait for nothing, and the fourth for all of them. */
+static void gain_of_bursts_is_of_throughput(void **state)
+{
+	static const uint64_t few[] = {1000, 2000, 6000};
+	struct wv_tune_interval i;
+	uint64_t a[40], b[40];
+
+	(void)state;
+	assert_true(wv_tune_mean(few, 3) == 3000);
+	assert_true(wv_tune_mean(few, 0) == 0);
+	for (unsigned k = 0; k < 40; k++) {
+		a[k] = 100000;
+		b[k] = k % 4 == 3 ? 97000 : 1000;
+	}
+	wv_tune_compare(a, 40, b, 40, 900, 1, &i);
+	assert_true(fabs(i.mid - 3) < 1e-9);
+	assert_true(i.low > 2 && i.high < 5);
+}
+
 static void compare_covers_the_true_gain_as_often_as_it_says(void **state)
 {
 	unsigned covered = 0, rounds = 400;
@@ -191,6 +210,7 @@ int main(void)
 		cmocka_unit_test(median_of_any_series_is_that_of_sorting),
 		cmocka_unit_test(spread_of_normal_noise_is_its_deviation),
 		cmocka_unit_test(warmup_of_slow_steps_is_cut_and_noise_is_not),
+		cmocka_unit_test(gain_of_bursts_is_of_throughput),
 		cmocka_unit_test(compare_covers_the_true_gain_as_often_as_it_says),
 		cmocka_unit_test(pairs_that_gain_no_more_than_the_margin_are_seldom_accepted),
 		cmocka_unit_test(pairs_are_the_same_with_the_same_seed),
